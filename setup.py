@@ -1,0 +1,24 @@
+"""Finds the Cython modules; what each links to stands in its own first lines (`# distutils: ...`)."""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DIRECTIVES = {"language_level": "3", "boundscheck": False, "wraparound": False, "cdivision": True,
+              "initializedcheck": False, "embedsignature": True, "freethreading_compatible": False}
+
+debug = bool(os.environ.get("WIMBOOT_DEBUG"))
+if debug:
+    DIRECTIVES |= {"boundscheck": True, "wraparound": True}
+
+extensions = [
+    Extension(".".join(path.relative_to("src").with_suffix("").parts), [str(path)],
+              include_dirs=["/usr/include/ntfs-3g"],
+              extra_compile_args=["-O2", "-g0"] if not debug else ["-O1", "-g", "-fsanitize=address,undefined"],
+              extra_link_args=["-fsanitize=address,undefined"] if debug else [])
+    for path in sorted(Path("src").rglob("*.pyx"))
+]
+
+setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, include_path=["src"], nthreads=0))

@@ -1,0 +1,145 @@
+"""Files and folders of the host's own file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from wimboot.errors import HostError
+
+if TYPE_CHECKING:
+    from wimboot.storage.protocol import Data
+
+__all__ = ["HostFile", "HostFolder", "OutOfSpace"]
+
+
+class OutOfSpace(HostError):
+    """The disk below is full."""
+
+    id = "no-space"
+    sentence = "{what} {where} failed: the disk is full"
+    advice = "Free some space there, or name another place; everything is as it was before."
+
+
+def _fail(what: str, where: str, error: OSError) -> NoReturn:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise OutOfSpace(what=what, where=where) from error
+    raise HostError(what=what, where=where, why=error.strerror or str(error), errno=error.errno) from error
+
+
+class HostFile:
+    """A regular file or block device. The C layer takes the fast way through `fileno`."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self._descriptor = descriptor
+        self.name = name
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False) -> HostFile:
+        """Open what exists. Raises HostError."""
+        flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
+        try:
+            return cls(os.open(path, flags), str(path))
+        except OSError as error:
+            _fail("opening", str(path), error)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def pread(self, offset: int, size: int) -> bytes:
+        parts: list[bytes] = []
+        try:
+            while size > 0 and (part := os.pread(self._descriptor, size, offset)):
+                parts.append(part)
+                offset += len(part)
+                size -= len(part)
+        except OSError as error:
+            _fail("reading", self.name, error)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def pwrite(self, offset: int, data: Data) -> None:
+        view = memoryview(data).cast("B")
+        try:
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                offset += written
+                view = view[written:]
+        except OSError as error:
+            _fail("writing", self.name, error)
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            _fail("resizing", self.name, error)
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            _fail("syncing", self.name, error)
+
+    def size(self) -> int:
+        try:
+            if stat.S_ISBLK(os.fstat(self._descriptor).st_mode):
+                return os.lseek(self._descriptor, 0, os.SEEK_END)
+            return os.fstat(self._descriptor).st_size
+        except OSError as error:
+            _fail("sizing", self.name, error)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class HostFolder:
+    """A directory of the host."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, name: str, *, write: bool = False) -> HostFile:
+        return HostFile.open(self.path / name, write=write)
+
+    def create(self, name: str) -> HostFile:
+        path = self.path / name
+        try:
+            return HostFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), str(path))
+        except OSError as error:
+            _fail("creating", str(path), error)
+
+    def replace(self, old: str, new: str) -> None:
+        try:
+            (self.path / old).replace(self.path / new)
+        except OSError as error:
+            _fail("renaming", str(self.path / old), error)
+
+    def remove(self, name: str) -> None:
+        try:
+            (self.path / name).unlink()
+        except OSError as error:
+            _fail("removing", str(self.path / name), error)
+
+    def exists(self, name: str) -> bool:
+        return os.path.lexists(self.path / name)
+
+    def free_size(self) -> int:
+        try:
+            state = os.statvfs(self.path)
+        except OSError as error:
+            _fail("looking at", str(self.path), error)
+        return state.f_bavail * state.f_frsize
+
+    def sync(self) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            _fail("syncing", str(self.path), error)

@@ -1,0 +1,7 @@
+"""One snapshot of a volume or an image as data, and the comparison of two."""
+
+from wimboot.tree._tree import HOLE, Extra, LinkRow, NodeRow, StreamRow, Tree, fold
+from wimboot.tree.constants import ROOT, FileAttribute, StreamFlag, StreamKind
+
+__all__ = ["HOLE", "ROOT", "Extra", "FileAttribute", "LinkRow", "NodeRow", "StreamFlag", "StreamKind", "StreamRow",
+           "Tree", "fold"]
