@@ -1,0 +1,69 @@
+"""Names and paths as Windows stores them: UTF-16LE units, unpaired surrogates allowed, case ignored.
+
+A name in `str` holds an unpaired surrogate as such a code point, so nothing is lost on the way back.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+__all__ = [
+    "MAX_NAME_UNITS", "MAX_PATH_UNITS", "decode_name", "encode_name", "fold_text", "name_problem",
+    "split_path",
+]
+
+MAX_NAME_UNITS = 255
+MAX_PATH_UNITS = 32_767
+
+
+def encode_name(text: str) -> bytes:
+    """The UTF-16LE units of a name."""
+    return text.encode("utf-16-le", "surrogatepass")
+
+
+def decode_name(units: bytes) -> str:
+    """The text of UTF-16LE units. Raises ValueError for half a unit."""
+    if len(units) % 2:
+        raise ValueError("UTF-16 has two bytes a unit")
+    return units.decode("utf-16-le", "surrogatepass")
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    r"""The components of `\Windows\System32`, either slash, empty ones dropped."""
+    return tuple(part for part in path.replace("/", "\\").split("\\") if part)
+
+
+@lru_cache(maxsize=4096)
+def _fold_character(character: str) -> str:
+    upper = character.upper()
+    code = ord(character)
+    if code > 0xFFFF or 0x2E80 <= code <= 0xA63F or 0xAC00 <= code <= 0xFAFF:
+        return character
+    return upper if len(upper) == 1 and ord(upper) <= 0xFFFF else character
+
+
+def fold_text(text: str) -> str:
+    """The case in which names compare equal, one character to one as in NTFS' $UpCase; see `tree.fold`."""
+    if text.isascii():
+        return text.upper()
+    return "".join(map(_fold_character, text))
+
+
+def name_problem(name: bytes) -> str:
+    r"""Why UTF-16LE `name` cannot be one file's name on NTFS, "" if it can.
+
+    Refused: empty, `.`, `..`, over 255 units, half a unit, NUL, `/` and `\`. The other characters that
+    Win32 refuses are possible in the POSIX namespace and do occur.
+    """
+    if not name:
+        return "it is empty"
+    if len(name) % 2:
+        return "it holds half a UTF-16 unit"
+    if len(name) > 2 * MAX_NAME_UNITS:
+        return f"it is longer than {MAX_NAME_UNITS} units"
+    if name in (b".\0", b".\0.\0"):
+        return "it stands for a folder above"
+    for character, what in (("\0", "a NUL"), ("/", "a slash"), ("\\", "a backslash")):
+        if character in decode_name(name):
+            return f"it contains {what}"
+    return ""
