@@ -1,0 +1,58 @@
+"""What every test can ask for: volumes that others built, a clean environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import build
+from mounting import copy_sparse, need_mounts
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the user's environment reaches a test."""
+    for name in ("WIMBOOT_WIMPATH", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def built_system(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., build.System]:
+    """Build a system once a session for each set of arguments; the result is shared, so only for reading."""
+    need_mounts()
+    built: dict[str, build.System] = {}
+
+    def builder(**arguments: object) -> build.System:
+        key = repr(sorted(arguments.items()))
+        if key not in built:
+            folder = tmp_path_factory.mktemp("system")
+            built[key] = build.build_system(folder / "system.img", **arguments)  # type: ignore[arg-type]  # as given
+        return built[key]
+
+    return builder
+
+
+@pytest.fixture(scope="session")
+def pristine_volume(built_system: Callable[..., build.System]) -> Path:
+    """A bare volume with a Windows 7 and every feature, for reading only."""
+    return built_system().path
+
+
+@pytest.fixture
+def sample_volume(pristine_volume: Path, tmp_path: Path) -> Path:
+    """The test's own copy of that volume, to do with as it likes."""
+    own = tmp_path / "sample.img"
+    copy_sparse(pristine_volume, own)
+    return own
+
+
+@pytest.fixture
+def sample_disk(built_system: Callable[..., build.System], tmp_path: Path) -> build.System:
+    """The test's own copy of an MBR disk with a Windows 8.1 at 1 MiB."""
+    system = built_system(table="mbr", version="6.3")
+    own = tmp_path / "disk.img"
+    copy_sparse(system.path, own)
+    return build.System(path=own, offset=system.offset, size=system.size, version=system.version,
+                        architecture=system.architecture, table=system.table)
