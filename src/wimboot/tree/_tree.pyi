@@ -6,6 +6,7 @@ MAX_DEPTH: Final[int]
 class Extra(NamedTuple):
     object_id: bytes
     eas: bytes
+    items: bytes = ...
 
 class NodeRow(NamedTuple):
     file_id: int

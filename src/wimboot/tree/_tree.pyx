@@ -20,10 +20,14 @@ MAX_DEPTH = 4096    # of folders: a path of NTFS has at most 32,767 units; a cyc
 
 
 class Extra(NamedTuple):
-    """What few files have: `object_id` (16 to 64 bytes) and `eas` (the NTFS $EA value), each empty where absent."""
+    """What few files have: `object_id` (16 to 64 bytes) and `eas` (the NTFS $EA value), each empty where absent.
+
+    `items` are the other tagged items of an image's entry, as they stand there; only images have them.
+    """
 
     object_id: bytes
     eas: bytes
+    items: bytes = b""
 
 
 class NodeRow(NamedTuple):
@@ -214,6 +218,23 @@ cdef class Tree:
         self.pool_bytes += size
         return <uint32_t> (self.pool_bytes - size)
 
+    cdef int reserve(self, uint64_t nodes, uint64_t streams, uint64_t links, uint64_t runs, uint64_t names,
+                     uint64_t pool) except -1:
+        nodes += self.node_count
+        streams += self.stream_count
+        links += self.link_count
+        runs += self.run_count
+        if max(nodes, streams, links, runs) > 0xFFFFFFFE or max(names + self.name_bytes,
+                                                                pool + self.pool_bytes) > 0xFFFFFFFE:
+            raise MemoryError("over 4 billion rows or bytes")
+        self.nodes = <Node *> _grown(self.nodes, &self._node_room, nodes, sizeof(Node))
+        self.streams = <Stream *> _grown(self.streams, &self._stream_room, streams, sizeof(Stream))
+        self.links = <Link *> _grown(self.links, &self._link_room, links, sizeof(Link))
+        self.runs = <Run *> _grown(self.runs, &self._run_room, runs, sizeof(Run))
+        self.names = <uint8_t *> _grown(self.names, &self._name_room, names + self.name_bytes, 1)
+        self.pool = <uint8_t *> _grown(self.pool, &self._pool_room, pool + self.pool_bytes, 1)
+        return 0
+
     cpdef index(self):
         """Build the look-up by folder and name, and from node to names. Done once, when first needed."""
         cdef uint32_t i, node
@@ -344,7 +365,8 @@ cdef class Tree:
         cdef Stream *s = &self.streams[stream]
         if s.flags & (RESIDENT | POINTER | COMPACT):
             return []
-        return [(self.runs[i].lcn, self.runs[i].clusters) for i in range(s.first_run, s.first_run + s.run_count)]
+        return [(self.runs[i].lcn, self.runs[i].clusters) for i in range(s.first_run, s.first_run + s.run_count)
+                if self.runs[i].clusters]
 
     def set_hash(self, uint32_t stream, bytes hash):
         """Note the SHA-1 of a stream's content."""
