@@ -59,7 +59,8 @@ cdef struct Link:           # one name of a node in a folder
 
 cdef struct Run:
     uint64_t lcn            # first cluster; HOLE where sparse
-    uint64_t clusters
+    uint64_t clusters       # 0 in a stream's last run: its bytes from `lcn` on (a byte offset) read as zeros, whatever
+                            # clusters they have (NTFS' initialized size)
 
 
 cdef enum:
@@ -96,6 +97,9 @@ cdef class Tree:
     cdef uint32_t add_bytes(self, const void *data, uint32_t size) except? 0xFFFFFFFF
     cpdef index(self)
     cdef int64_t find_child(self, uint32_t folder, const uint8_t *name, uint32_t size) noexcept
+    # room for so many more rows and bytes, so that a loop without the GIL may append by itself
+    cdef int reserve(self, uint64_t nodes, uint64_t streams, uint64_t links, uint64_t runs, uint64_t names,
+                     uint64_t pool) except -1
 
 
 cdef int compare_names(const uint8_t *a, uint32_t a_size, const uint8_t *b, uint32_t b_size) noexcept nogil
