@@ -1,0 +1,6 @@
+from wimboot.storage._device import Device
+
+def copy_pages(log: Device, target: Device, index: bytes, first: int, end: int, data_offset: int) -> bool: ...
+def check_pages(
+    log: Device, target: Device, index: bytes, first: int, end: int, data_offset: int, limit: int = 64,
+) -> tuple[int, list[int], int]: ...

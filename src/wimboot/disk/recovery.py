@@ -1,0 +1,211 @@
+"""After a crash: a log that waits is finished or dropped before anything else reads the target.
+
+What is found decides: no mark, or a damaged log without a commit - dropped, the target's used pages are
+old. Prepared for a WIM that is there as named - committed now. Committed - every sector of the pages must
+be old or new, or the guard's, except in the batch that was being copied; then the copying is finished.
+Anything else is refused and the log kept. Recovery may itself be cut off at any point and started again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from wimboot.disk._overlay import hash_of
+from wimboot.disk._replay import check_pages
+from wimboot.disk.copying import Copying
+from wimboot.disk.errors import LogDamaged, TargetChanged
+from wimboot.disk.log import (
+    DATA_OFFSET,
+    MARKS,
+    NOTES,
+    PAGE,
+    RECORD_SIZE,
+    Header,
+    Index,
+    Kind,
+    Mark,
+    StoreMark,
+)
+from wimboot.errors import FormatError
+from wimboot.storage import FileDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wimboot.storage import File, Folder
+
+__all__ = ["Recovered", "peek", "recover"]
+
+
+class Recovered(Enum):
+    """What was found, and done."""
+
+    NOTHING = "nothing"
+    DROPPED = "dropped"
+    COMPLETED = "completed"
+
+
+def peek(folder: Folder, name: str) -> bool:
+    """Whether a log waits. Opens nothing."""
+    return folder.exists(name)
+
+
+def recover(file: File, folder: Folder, name: str, *, where: str,
+            store_is: Callable[[StoreMark], bool] | None = None) -> Recovered:
+    """Finish or drop what an interrupted run left; `file` is the whole target, open for writing.
+
+    `store_is` tells whether the WIM with this GUID is found with this table. Raises TargetChanged,
+    LogDamaged (the log is kept and the target untouched), CommitUnfinished, HostError.
+    """
+    if not peek(folder, name):
+        return Recovered.NOTHING
+    log = folder.open(name, write=True)
+    try:
+        found = _read(log, where)
+        done = found is not None and _complete(found, log, file, where, store_is)
+    finally:
+        log.close()
+    folder.remove(name)
+    folder.sync()
+    return Recovered.COMPLETED if done else Recovered.DROPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A whole log that was prepared. `note` is the newest one, where the commit was marked."""
+
+    header: Header
+    index: Index
+    committed: bool
+    batch: int | None
+    sequence: int
+
+
+def _marks(log: File) -> list[Mark]:
+    """The whole marks in the log."""
+    marks = []
+    for kind, offset in [*MARKS.items(), *((Kind.NOTE, offset) for offset in NOTES)]:
+        try:
+            mark = Mark.parse(log.pread(offset, PAGE))
+        except FormatError:
+            continue
+        if mark.kind is kind:
+            marks.append(mark)
+    return marks
+
+
+def _read(log: File, where: str) -> _Found | None:
+    """The log as far as it got; None where nothing was decided. Raises LogDamaged, HostError."""
+    marks = _marks(log)
+    decided = any(mark.kind is not Kind.PREPARED for mark in marks)
+    try:
+        header = Header.parse(log.pread(0, PAGE))
+        size = min(header.index_size, max(0, log.size() - header.index_offset))
+        index = Index.parse(log.pread(header.index_offset, size), header)
+    except FormatError as error:
+        if decided:
+            raise LogDamaged(where=where) from error
+        return None
+    marks = [mark for mark in marks if (mark.guid, mark.digest) == (header.guid, header.digest)]
+    if not marks:
+        return None
+    notes = [mark for mark in marks if mark.kind is Kind.NOTE]
+    newest = max(notes, key=lambda mark: mark.sequence, default=None)
+    return _Found(header=header, index=index, committed=any(mark.kind is not Kind.PREPARED for mark in marks),
+                  batch=newest.batch if newest else None, sequence=newest.sequence if newest else 0)
+
+
+def _complete(found: _Found, log: File, file: File, where: str,
+              store_is: Callable[[StoreMark], bool] | None) -> bool:
+    """Finish the log where that is right; False where it is to be dropped."""
+    header = found.header
+    copying = Copying(log, file, header, found.index, sequence=found.sequence)
+    if not found.committed:
+        if header.store_guid is None or store_is is None:
+            return False
+        store = StoreMark(guid=header.store_guid, table_hash=header.table_hash, place=found.index.place)
+        if not store_is(store) or not _untouched(found, log, file):
+            return False
+        copying.mark_committed()
+        copying.run(copying.first_batch, where)
+        return True
+    if file.size() != header.target_size:
+        raise TargetChanged(where=where, why="its size is another")
+    batch = copying.first_batch if found.batch is None else found.batch
+    if not copying.first_batch <= batch <= copying.last_batch:
+        raise LogDamaged(where=where)
+    if _must_restart(found, copying, log, file, batch, where):
+        copying.copy(0 if batch == copying.last_batch else batch, where)
+        batch = copying.first_batch
+        copying.note(batch)
+    copying.run(batch, where)
+    return True
+
+
+def _untouched(found: _Found, log: File, file: File) -> bool:
+    """Whether a prepared, undecided log still fits its target and is whole."""
+    if file.size() != found.header.target_size:
+        return False
+    damaged, foreign, _ = check_pages(FileDevice(log), FileDevice(file), found.index.records, 0,
+                                      found.header.page_count, DATA_OFFSET)
+    return damaged < 0 and not foreign and _guards_whole(found, log)
+
+
+def _guards_whole(found: _Found, log: File) -> bool:
+    start = DATA_OFFSET + found.header.page_count * PAGE
+    return all(hash_of(log.pread(start + number * PAGE, PAGE)) == digest
+               for number, (_, digest) in enumerate(found.index.guards))
+
+
+def _must_restart(found: _Found, copying: Copying, log: File, file: File, batch: int, where: str) -> bool:
+    """Compare the whole target with the log, before anything is written.
+
+    True where pages of batches that were done are old again, or guards are missing: the target was put back
+    to a state before the commit, and copying begins at its first batch. Raises LogDamaged, TargetChanged.
+    """
+    log_device, target_device = FileDevice(log), FileDevice(file)
+    plain, end = found.header.plain_count, found.header.page_count
+    torn_first, torn_end = copying.records_of(batch)
+    restart = False
+    for first, stop in ((0, min(torn_first, plain)), (torn_first, torn_end), (torn_end, plain)):
+        if first >= stop:
+            continue
+        in_flight = (first, stop) == (torn_first, torn_end)
+        damaged, foreign, not_new = check_pages(log_device, target_device, found.index.records, first, stop,
+                                                DATA_OFFSET, limit=stop if in_flight else 1)
+        if damaged >= 0:
+            raise LogDamaged(where=where)
+        if foreign and not in_flight:
+            page = int.from_bytes(found.index.records[foreign[0] * RECORD_SIZE:][:8], "little")
+            raise TargetChanged(where=where, why=f"the 4 KiB at byte {page * PAGE} are neither old nor new")
+        restart |= stop <= torn_first and not_new < stop
+    if not _guards_whole(found, log):
+        raise LogDamaged(where=where)
+    if torn_first < plain:
+        restart |= not _guards_stand(found, copying, log, file, (plain, end), where)
+    return restart
+
+
+def _guards_stand(found: _Found, copying: Copying, log: File, file: File, records: tuple[int, int],
+                  where: str) -> bool:
+    """Whether each guarded page holds its guard. Raises TargetChanged where a sector is not old, new or the
+    guard's.
+    """
+    log_device, target_device = FileDevice(log), FileDevice(file)
+    stand = True
+    for number, (page, _) in enumerate(found.index.guards):
+        room = min(PAGE, found.header.target_size - page * PAGE)
+        image, here = copying.guard_page(number)[:room], file.pread(page * PAGE, room)
+        if image == here:
+            continue
+        stand = False
+        record = records[0] + number
+        damaged, foreign, _ = check_pages(log_device, target_device, found.index.records, record, record + 1,
+                                          DATA_OFFSET)
+        if damaged >= 0:
+            raise LogDamaged(where=where)
+        if foreign:
+            raise TargetChanged(where=where, why=f"the guarded 4 KiB at byte {page * PAGE} are foreign")
+    return stand

@@ -1,0 +1,235 @@
+"""All or nothing for a whole target: a volume, a disk image, a block device.
+
+Writes to pages that were in use when the transaction began go to a log (a redo log); writes to pages that
+were free go straight to the target, for nothing refers to them until the commit. The order of durable
+steps, and what a crash leaves:
+
+ 1. straight writes and log pages, in any order - a crash here leaves every used page old; the log has no
+    mark: dropped
+ 2. sync the target - the same
+ 3. guard pages, index, header and the prepared mark to the log; sync the log, sync its folder - a crash
+    before the end leaves the old state; after it, recovery completes the transaction only where a WIM was
+    named and is found as named
+ 4. (the caller makes the WIM durable) - a crash after it leaves the new state, by recovery
+ 5. the committed mark and the first note; sync the log - **the commit**: a crash from here on leaves the
+    new state
+ 6. guard pages to the target; sync it - a crash leaves pages old, and the guard's (the volume says that it
+    is dirty)
+ 7. note the next batch, sync the log; copy the batch, sync the target; again - a crash leaves pages old or
+    new, and torn ones in the batch that the note names; recovery writes that batch again and goes on
+ 8. the final content of the guarded pages, as the last batch
+ 9. remove the log, sync its folder - a crash before the end leaves the new state, with a log that recovery
+    finds done
+
+A failed sync is final: before step 5 is over the transaction is given up, after it the log stays for
+recovery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import threading
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING, Self
+
+from wimboot.disk._overlay import Overlay, hash_of
+from wimboot.disk.copying import Copying
+from wimboot.disk.errors import CommitUnfinished, LogWaits
+from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark
+from wimboot.errors import HostError, Internal
+from wimboot.storage import FileDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from wimboot.events import Counter
+    from wimboot.storage import Device, File, Folder
+
+__all__ = ["BATCH_PAGES", "StoreMark", "Transaction"]
+
+BATCH_PAGES = 8192
+"""32 MiB between two syncs: a target on a USB stick is told from a hung one, a fast disk waits 7 times for
+200 MB.
+"""
+
+
+class _State(Enum):
+    OPEN = "open"
+    PREPARED = "prepared"
+    COMMITTED = "committed"
+    CLOSED = "closed"
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets no KeyboardInterrupt through: a commit that has begun is over in a moment and then true."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or previous is None:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class Transaction:
+    """A change of `file`, through `device`. As a context manager: leaving it without `commit` aborts.
+
+    The log is `name` in `folder`. `where` names the target in messages. One thread writes through `device`;
+    whoever wrote through it (a mounted libntfs-3g volume) must have flushed before `prepare`. Afterwards
+    `device` reads on.
+    """
+
+    def __init__(self, file: File, folder: Folder, name: str, *, where: str,
+                 batch_pages: int = BATCH_PAGES) -> None:
+        """Raises LogWaits where a log lies there already, HostError."""
+        if folder.exists(name):
+            raise LogWaits(where=where)
+        self._file = file
+        self._folder = folder
+        self._name = name
+        self._where = where
+        self._batch_pages = batch_pages
+        self._guards: dict[int, bytearray] = {}
+        self._base = FileDevice(file)
+        self._copying: Copying | None = None
+        self._log = folder.create(name)
+        self._state = _State.OPEN
+        try:
+            self._log.pwrite(0, bytes(DATA_OFFSET))
+            self._overlay = Overlay(self._base, self._log, DATA_OFFSET)
+        except BaseException:
+            self._drop()
+            raise
+
+    @property
+    def device(self) -> Device:
+        """The target as the transaction sees it."""
+        return self._overlay
+
+    @property
+    def logged_bytes(self) -> int:
+        """Bytes of pages in the log so far."""
+        return self._overlay.logged_pages * PAGE
+
+    @property
+    def straight_bytes(self) -> int:
+        """Bytes that went straight to free pages so far."""
+        return self._overlay.straight_size
+
+    def set_free(self, start: int, unit_size: int, bitmap: bytes, count: int) -> None:
+        """Say what was free when the transaction began: `count` units of `unit_size` bytes from `start` on,
+        one bit each, low bit first, clear where free (as in NTFS' $Bitmap). A page that is logged already
+        stays logged. May be called for several areas; a page is free where one map says so.
+        """
+        self._overlay.set_free(start, unit_size, bitmap, count)
+
+    def guard(self, offset: int, dirty: bytes) -> None:
+        """While pages are copied the range at `offset` holds `dirty`; its final content is written last of
+        all.
+        """
+        if self._state is not _State.OPEN or offset < 0 or offset + len(dirty) > self._base.size():
+            raise Internal(what="a guard came too late or lies outside the target")
+        while dirty:
+            page, inside = divmod(offset, PAGE)
+            part = dirty[:PAGE - inside]
+            if page not in self._guards:
+                self._guards[page] = bytearray(self._base.pread(page * PAGE, PAGE).ljust(PAGE, b"\0"))
+            image = self._guards[page]
+            image[inside:inside + len(part)] = part
+            dirty = dirty[len(part):]
+            offset += len(part)
+
+    def prepare(self, store: StoreMark | None = None) -> None:
+        """Make everything durable but the decision. Raises HostError, after which only `abort` is left."""
+        if self._state is not _State.OPEN:
+            raise Internal(what="a transaction was prepared twice")
+        if self._overlay.broken:
+            self._overlay.check(self._overlay.broken, "writing")
+        guards = self._guards if self._overlay.logged_pages else {}
+        for page in sorted(guards):
+            self._overlay.hold(page)
+        self._overlay.spill_tail()
+        self._overlay.seal()
+        self._file.sync()
+        header, index = self._describe(guards, store)
+        images = b"".join(bytes(guards[page]) for page in sorted(guards))
+        self._log.pwrite(DATA_OFFSET + header.page_count * PAGE, images + index.pack())
+        mark = Mark(kind=Kind.PREPARED, guid=header.guid, digest=header.digest)
+        self._log.pwrite(0, header.pack() + mark.pack())
+        self._log.sync()
+        self._folder.sync()
+        self._copying = Copying(self._log, self._file, header, index)
+        self._state = _State.PREPARED
+
+    def _describe(self, guards: dict[int, bytearray], store: StoreMark | None) -> tuple[Header, Index]:
+        """Header and index of the log as it stands."""
+        index = Index(records=self._overlay.index(guards.keys()),
+                      guards=tuple((page, hash_of(guards[page])) for page in sorted(guards)),
+                      place=store.place if store else "", where=self._where)
+        header = Header(guid=secrets.token_bytes(16), target_size=self._base.size(),
+                        page_count=self._overlay.logged_pages, guard_count=len(guards),
+                        batch_pages=self._batch_pages, index_size=len(index.pack()),
+                        store_guid=store.guid if store else None,
+                        table_hash=store.table_hash if store else bytes(20),
+                        place_size=len(index.place.encode()), where_size=len(self._where.encode()))
+        return replace(header, digest=header.digest_with(index.pack())), index
+
+    def commit(self, counter: Counter | None = None) -> None:
+        """Decide, and write the pages to their places. `counter` counts the bytes copied, of `logged_bytes`.
+
+        Ctrl-C does not interrupt it. Raises HostError where the decision could not be made durable (the
+        transaction is aborted, the old state stands), CommitUnfinished where it was but the copying failed.
+        """
+        if self._state is _State.OPEN:
+            self.prepare()
+        if self._state is not _State.PREPARED or self._copying is None:
+            raise Internal(what="a transaction that was given up was committed")
+        with _uninterrupted():
+            try:
+                self._copying.mark_committed()
+            except BaseException:
+                self.abort()
+                raise
+            self._state = _State.COMMITTED
+            self._copying.run(self._copying.first_batch, self._where, counter)
+            try:
+                self._drop()
+            except HostError as error:
+                raise CommitUnfinished(where=self._where, why=str(error)) from error
+
+    def abort(self) -> None:
+        """Give up: used pages of the target are as they were. Does nothing when already over. Never raises
+        for the log:
+        one that could not be removed is dropped by the next recovery."""
+        if self._state in (_State.OPEN, _State.PREPARED):
+            with contextlib.suppress(HostError):
+                self._drop()
+        self._release()
+
+    def _drop(self) -> None:
+        """Remove the log durably."""
+        self._release()
+        self._folder.remove(self._name)
+        self._folder.sync()
+
+    def _release(self) -> None:
+        if self._state is not _State.CLOSED:
+            self._state = _State.CLOSED
+            if hasattr(self, "_overlay"):
+                self._overlay.seal()
+                self._overlay.forget()
+            self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.abort()
