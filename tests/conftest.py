@@ -10,6 +10,8 @@ import pytest
 import build
 from mounting import copy_sparse, need_mounts
 
+SMALL = (build.Feature.STREAMS, build.Feature.LINKS, build.Feature.RESIDENT, build.Feature.JUNCTIONS)
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +47,14 @@ def sample_volume(pristine_volume: Path, tmp_path: Path) -> Path:
     """The test's own copy of that volume, to do with as it likes."""
     own = tmp_path / "sample.img"
     copy_sparse(pristine_volume, own)
+    return own
+
+
+@pytest.fixture
+def small_volume(built_system: Callable[..., build.System], tmp_path: Path) -> Path:
+    """The test's own copy of a Windows 7 with few files: about 80, a dozen of them in \\Features."""
+    own = tmp_path / "small.img"
+    copy_sparse(built_system(size=24 << 20, files=12, features=SMALL).path, own)
     return own
 
 

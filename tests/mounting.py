@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -85,15 +86,21 @@ def _unmount(driver: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def carve(image: Path, offset: int, out: Path) -> Path:
-    """Copy what follows byte `offset` of `image` into the sparse file `out`."""
-    copy_sparse(image, out, source_offset=offset)
+    """Copy the NTFS volume at byte `offset` of `image` into the sparse file `out`."""
+    with image.open("rb") as file:
+        boot = os.pread(file.fileno(), 512, offset)
+    assert boot[3:7] == b"NTFS", f"no NTFS volume at byte {offset} of {image}"
+    sector, sectors = struct.unpack_from("<H", boot, 11)[0], struct.unpack_from("<Q", boot, 40)[0]
+    copy_sparse(image, out, source_offset=offset, size=(sectors + 1) * sector)
     return out
 
 
-def copy_sparse(source: Path, target: Path, *, source_offset: int = 0, target_offset: int = 0) -> None:
-    """Copy bytes but not holes. `target` is made if need be, and grows to hold what is copied."""
+def copy_sparse(source: Path, target: Path, *, source_offset: int = 0, target_offset: int = 0,
+                size: int | None = None) -> None:
+    """Copy bytes (`size` of them, or all) but not holes. `target` is made if need be, and grows to hold them."""
     with source.open("rb") as reader, target.open("r+b" if target.exists() else "w+b") as writer:
-        size = os.fstat(reader.fileno()).st_size
+        whole = os.fstat(reader.fileno()).st_size
+        size = whole if size is None else min(whole, source_offset + size)
         if os.fstat(writer.fileno()).st_size < target_offset + size - source_offset:
             writer.truncate(target_offset + size - source_offset)
         place = source_offset
@@ -102,7 +109,7 @@ def copy_sparse(source: Path, target: Path, *, source_offset: int = 0, target_of
                 place = os.lseek(reader.fileno(), place, os.SEEK_DATA)
             except OSError:  # ENXIO: nothing but a hole to the end
                 break
-            end = os.lseek(reader.fileno(), place, os.SEEK_HOLE)
+            end = min(size, os.lseek(reader.fileno(), place, os.SEEK_HOLE))
             while place < end:
                 data = os.pread(reader.fileno(), min(end - place, 1 << 20), place)
                 os.pwrite(writer.fileno(), data, target_offset + place - source_offset)
