@@ -91,6 +91,10 @@ class IniWarning:
     line: int
     text: str
 
+    def __str__(self) -> str:
+        """The warning with its line."""
+        return f"line {self.line}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureList:
