@@ -13,12 +13,12 @@ New logs (8.1 and later; file type 6): a copy of the base block (512 bytes), the
     32    8     Marvin32 of bytes 0 to 32
     40    8n    references: u32 offset in the hive bins, u32 size; then the pages in that order
 
-Old logs (up to 8; file type 1, or 2): the copy of the base block, at 512 "DIRT" and one bit for each 512 bytes
-of the hive bins (lowest bit first), then, from the next multiple of 512, those marked.
+Old logs (up to 8; file type 1, or 2): the copy of the base block, at 512 "DIRT" and one bit for each 512
+bytes of the hive bins (lowest bit first), then, from the next multiple of 512, those marked.
 
-A log is written before the hive is. What follows its last valid entry is leftovers of earlier rounds, with older
-sequences and good hashes. The copy of the base block carries the sequence of the first entry. For a hive and logs
-of which the form that Windows 10 recovered is known, the result is equal to that byte for byte.
+A log is written before the hive is. What follows its last valid entry is leftovers of earlier rounds, with
+older sequences and good hashes. The copy of the base block carries the sequence of the first entry. For a
+hive whose form as Windows 10 recovered it is known, the result is equal to that byte for byte.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def replay(primary: bytes, logs: Mapping[str, bytes]) -> Replayed:
     """The hive with what its logs hold; `logs` by file name, in any order.
 
     A hive that is not dirty, and logs that are empty or older than the hive, change nothing. Raises
-    FormatError where `primary` is not a hive, LogsUnusable where a log holds newer data that cannot be applied.
+    FormatError where `primary` is no hive, LogsUnusable where a log holds newer data that cannot be applied.
     """
     block = BaseBlock.parse(primary)
     if not block.dirty:
@@ -224,8 +224,8 @@ def _next_entry(log: _Log, offset: int, expected: int) -> LogEntry | None:
 def _refuse_leftovers(logs: list[_Log], expected: int, ends: set[tuple[str, int]]) -> bool:
     """Refuse entries of `expected` or later that were not reached.
 
-    True: the one after the last is torn, which Windows drops as well. Only headers are hashed, so that hostile
-    logs cost no more than their size.
+    True: the one after the last is torn, which Windows drops as well. Only headers are hashed, so that
+    hostile logs cost no more than their size.
     """
     torn = False
     for log in logs:

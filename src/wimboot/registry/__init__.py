@@ -1,0 +1,18 @@
+"""Registry hives: libhivex behind names, typed values and edits that never touch the original."""
+
+from wimboot.registry.create import new_hive
+from wimboot.registry.hive import (
+    Hive,
+    HiveBeyondLimits,
+    HiveDamaged,
+    HiveHostError,
+    Node,
+    NotEditable,
+    RootKept,
+)
+from wimboot.registry.value import RegistryValue, ValueType
+
+__all__ = [
+    "Hive", "HiveBeyondLimits", "HiveDamaged", "HiveHostError", "Node", "NotEditable", "RegistryValue",
+    "RootKept", "ValueType", "new_hive",
+]
