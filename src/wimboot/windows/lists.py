@@ -1,7 +1,8 @@
 r"""The rules of one run: what is built in and what the user's list says; every rule knows its origin.
 
-`always.ini` holds for everybody. `default.ini` is the list where there is no other; its [PrepopulateList] is the
-loader set, which other lists only add to where the loader cannot follow pointers, or where nobody chose the list:
+`always.ini` holds for everybody. `default.ini` is the list where there is no other; its [PrepopulateList] is
+the loader set, which other lists only add to where the loader cannot follow pointers, or where nobody chose
+the list:
 
     Windows                   list given by the user     list found inside the system     none
     6.1, 6.2, 6.3 no Update   loader set and list        loader set and list              loader set
@@ -50,8 +51,8 @@ def built_in(name: str) -> CaptureList:
 def needs_loader_set(version: tuple[int, ...] | None, *, has_overlay_driver: bool) -> bool:
     """Whether a Windows' loader reads files before pointers can be resolved: 6.1, 6.2, 6.3 without Update.
 
-    `version` is (major, minor, ...); None, not known, counts as such a Windows. 6.3 has its Update when it has
-    an overlay driver of its own.
+    `version` is (major, minor, ...); None, not known, counts as such a Windows. 6.3 has its Update when it
+    has an overlay driver of its own.
     """
     if version is None or version[:2] < _UPDATED:
         return True
@@ -98,7 +99,8 @@ def _own(paths: Iterable[str], origin: str) -> list[Rule]:
 
 def _patterns(paths: Iterable[str]) -> tuple[Pattern, ...]:
     """Absolute patterns of these paths."""
-    return tuple(Pattern(text=path, components=split_path(path), absolute=True) for path in paths)
+    named = ((path, split_path(path)) for path in paths)
+    return tuple(Pattern(text=path, components=parts, absolute=True) for path, parts in named if parts)
 
 
 def _built(kind: ListKind, patterns: Iterable[Pattern], origin: str) -> list[Rule]:

@@ -1,0 +1,147 @@
+r"""The data sources of a volume: which WIM each pointer's id means, and the bytes that register another.
+
+The table lies on the volume of the pointers. Windows writes it in this order, and reads it as said:
+
+    1. WimOverlay.new complete, synced       missing .dat: Windows renames .new to .dat
+    2. .new renamed over WimOverlay.dat      a .dat that is not sound: no pointer of the volume works
+    3. WimOverlay.backup, the same bytes     never read by Windows; for people, and for `verify --repair`
+
+Inside a transaction these are one step; both files get the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from wimboot.errors import Damaged, FormatError
+from wimboot.formats.overlaydat import DataSource, Overlay
+from wimboot.windows.wimplace import WimPlace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BACKUP_PATH", "DAT_PATH", "FOLDER_PATH", "NEW_PATH", "OverlayDamaged", "Registration", "Sources",
+    "read_sources",
+]
+
+FOLDER_PATH: Final = "\\System Volume Information"
+DAT_PATH: Final = FOLDER_PATH + "\\WimOverlay.dat"
+NEW_PATH: Final = FOLDER_PATH + "\\WimOverlay.new"
+BACKUP_PATH: Final = FOLDER_PATH + "\\WimOverlay.backup"
+
+
+class OverlayDamaged(Damaged):
+    """The table of data sources is there and not sound: Windows would resolve no pointer of this volume."""
+
+    id = "overlay-damaged"
+    sentence = "{path} is damaged: {why}"
+    advice = "{backup}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The outcome of registering a WIM: the id for its pointers, and the table with it."""
+
+    data_source_id: int
+    sources: Sources
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The data sources of one volume, with their places."""
+
+    overlay: Overlay = field(default_factory=Overlay)
+
+    def pack(self) -> bytes:
+        """The bytes of WimOverlay.dat, and of WimOverlay.backup. Raises OverlayFull."""
+        return self.overlay.pack()
+
+    @property
+    def all(self) -> tuple[DataSource, ...]:
+        """Every data source."""
+        return self.overlay.sources
+
+    def get(self, data_source_id: int) -> DataSource | None:
+        """The data source that a pointer names."""
+        return self.overlay.get(data_source_id)
+
+    def place(self, data_source_id: int) -> WimPlace | None:
+        """Where its WIM lies; None where the id, or the form of its location, is not known."""
+        source = self.get(data_source_id)
+        return None if source is None else WimPlace.of_device(source.location)
+
+    def of_wim(self, wim_guid: bytes) -> tuple[DataSource, ...]:
+        """Every data source of the WIM with that GUID, wherever it is said to lie."""
+        return tuple(source for source in self.all if source.wim_guid == wim_guid)
+
+    @property
+    def waiting(self) -> tuple[DataSource, ...]:
+        """The data sources whose place is "later": such a system does not start before `relocate`."""
+        return tuple(source for source in self.all if _is_later(source))
+
+    def register(self, *, wim_guid: bytes, place: WimPlace, wim_index: int) -> Registration:
+        """Find or make the data source of a WIM at a place.
+
+        The same WIM at the same place keeps its id. One of this WIM whose place was "later" gets the place.
+        Any other place is another data source, for pointers may still need the first. Raises OverlayFull.
+        """
+        known = self.overlay.find(wim_guid, place.device)
+        if known is not None:
+            return self._keep(known, wim_index)
+        waiting = next((source for source in self.of_wim(wim_guid) if _is_later(source)), None)
+        if waiting is not None:
+            moved = self.overlay.replace(waiting.data_source_id, location=place.device, wim_index=wim_index)
+            return self._changed(moved, waiting.data_source_id)
+        grown, number = self.overlay.add(wim_guid=wim_guid, location=place.device, wim_index=wim_index)
+        return self._changed(grown, number)
+
+    def relocate(self, data_source_id: int, place: WimPlace) -> Registration:
+        """Tell the new place of a WIM that moved; its pointers stay as they are. Raises KeyError."""
+        moved = self.overlay.replace(data_source_id, location=place.device)
+        return self._changed(moved, data_source_id)
+
+    def without(self, data_source_id: int) -> Sources:
+        """Without a data source that no pointer uses. Raises KeyError."""
+        return Sources(overlay=self.overlay.remove(data_source_id))
+
+    def _keep(self, known: DataSource, wim_index: int) -> Registration:
+        if known.wim_index == wim_index:
+            return Registration(data_source_id=known.data_source_id, sources=self, changed=False)
+        number = known.data_source_id
+        return self._changed(self.overlay.replace(number, wim_index=wim_index), number)
+
+    def _changed(self, overlay: Overlay, data_source_id: int) -> Registration:
+        overlay.pack()
+        return Registration(data_source_id=data_source_id, sources=Sources(overlay=overlay),
+                            changed=overlay != self.overlay)
+
+
+def _is_later(source: DataSource) -> bool:
+    place = WimPlace.of_device(source.location)
+    return place is not None and place.is_later
+
+
+def read_sources(read: Callable[[str], bytes | None]) -> Sources:
+    """The data sources of a volume, none where it has no table.
+
+    `read` gives the content of a file by its path, None where there is none. Raises OverlayDamaged.
+    """
+    for path in (DAT_PATH, NEW_PATH):
+        data = read(path)
+        if data is not None:
+            try:
+                return Sources(overlay=Overlay.parse(data))
+            except FormatError as error:
+                raise OverlayDamaged(path=path, why=str(error), backup=_advice(read(BACKUP_PATH))) from error
+    return Sources()
+
+
+def _advice(backup: bytes | None) -> str:
+    try:
+        count = len(Overlay.parse(backup or b"").sources)
+    except FormatError:
+        return "There is no sound backup of it; restore the file, or the volume, from a copy."
+    return f"{BACKUP_PATH} is sound and holds {count} data sources; copy it over the damaged file."

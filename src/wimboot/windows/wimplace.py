@@ -1,0 +1,167 @@
+r"""Where a WIM lies when Windows runs: a disk, a partition of it, a path on that volume.
+
+Windows finds the disk by its signature or GUID and the partition by its offset or GUID, so a place is these,
+never a drive letter. As text, for `--wim-place` and in what is shown:
+
+    mbr:SIGNATURE:OFFSET:\path            signature in hexadecimal, offset in bytes (decimal, or 0x...)
+    gpt:DISK-GUID:PARTITION-GUID:\path
+    later                                 not known yet; `relocate` will tell
+
+A place in a VHD that lies on another disk has a `container`, the place of the VHD file; it is shown as
+"PLACE inside PLACE".
+
+"Later" is written as a GPT place whose two GUIDs are zero. No disk has them, so a Windows started too early
+finds no WIM (0xC000046E), and no other disk can be taken for it; `info` and `verify` recognise it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from wimboot.errors import UsageError
+from wimboot.formats.bootdevice import Device, FileDevice, PartitionDevice, PartitionStyle, VhdDevice
+from wimboot.formats.guid import NIL, BadGuid, guid_text, parse_guid
+from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, encode_name, split_path
+
+__all__ = ["BadPlace", "WimPlace"]
+
+SECTOR_SIZE: Final = 512
+_NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
+_ANY_CASE: Final = re.IGNORECASE | re.DOTALL | re.ASCII
+_MBR: Final = re.compile(r"mbr:(?:0x)?([0-9a-f]{1,8}):(0x[0-9a-f]{1,16}|[0-9]{1,19}):(.*)", _ANY_CASE)
+_GPT: Final = re.compile(r"gpt:([^:\\/]*):([^:\\/]*):(.*)", _ANY_CASE)
+
+
+class BadPlace(UsageError):
+    """`--wim-place` does not say a place."""
+
+    id = "bad-wim-place"
+    sentence = "{text!r} is not a place for a WIM: {why}"
+    advice = (
+        "Give mbr:SIGNATURE:OFFSET:\\path (the disk's signature in hexadecimal, the byte where the partition "
+        "begins), gpt:DISK-GUID:PARTITION-GUID:\\path, or later. `wimboot info DISK` shows these of a disk."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WimPlace:
+    """A disk, a partition, a path. The ids are the 16 bytes that Windows stores."""
+
+    style: int
+    disk_id: bytes
+    partition_id: bytes
+    path: str
+    container: WimPlace | None = None
+
+    @classmethod
+    def mbr(cls, signature: int, offset: int, path: str) -> WimPlace:
+        """On an MBR disk, in the partition at byte `offset`. Raises BadPlace."""
+        text = f"mbr:{signature:08x}:{offset}:{path}"
+        if not 0 < signature <= 0xFFFF_FFFF:
+            raise BadPlace(text=text, why="a disk's signature is a number of 32 bits and not zero")
+        if not 0 < offset < 1 << 63 or offset % SECTOR_SIZE:
+            raise BadPlace(text=text, why="a partition begins at a multiple of 512 bytes and not at zero")
+        return cls._of(PartitionDevice.mbr(signature, offset), _checked(path, text))
+
+    @classmethod
+    def gpt(cls, disk: bytes, partition: bytes, path: str) -> WimPlace:
+        """On a GPT disk; the GUIDs in their stored form. Raises BadPlace."""
+        text = f"gpt:{guid_text(disk)}:{guid_text(partition)}:{path}"
+        if NIL in (disk, partition):
+            raise BadPlace(text=text, why="no disk and no partition has a GUID of zeros")
+        return cls._of(PartitionDevice.gpt(disk, partition), _checked(path, text))
+
+    @classmethod
+    def unknown(cls, name: str = "wimboot.wim") -> WimPlace:
+        """The place of a WIM called `name` of which only "later" is known."""
+        return cls._of(PartitionDevice.gpt(NIL, NIL), _checked("\\" + name, "later"))
+
+    @classmethod
+    def _of(cls, partition: PartitionDevice, path: str) -> WimPlace:
+        return cls(style=partition.style, disk_id=partition.disk_id, partition_id=partition.partition_id,
+                   path=path)
+
+    @classmethod
+    def parse(cls, text: str, *, name: str = "wimboot.wim") -> WimPlace:
+        """What the user wrote; `name` is the WIM's, for "later". Raises BadPlace."""
+        if text.lower() == "later":
+            return cls.unknown(name)
+        if match := _MBR.fullmatch(text):
+            base = 16 if match[2][:2].lower() == "0x" else 10
+            return cls.mbr(int(match[1], 16), int(match[2], base), match[3])
+        if match := _GPT.fullmatch(text):
+            try:
+                return cls.gpt(parse_guid(match[1]), parse_guid(match[2]), match[3])
+            except BadGuid as error:
+                raise BadPlace(text=text, why=str(error)) from error
+        raise BadPlace(text=text, why="it begins neither with mbr: nor with gpt:, with all of their parts")
+
+    @classmethod
+    def of_device(cls, device: Device) -> WimPlace | None:
+        """The place that a data source names; None for a form of location that is not read."""
+        if not isinstance(device, FileDevice):
+            return None
+        parent = device.parent
+        if isinstance(parent, PartitionDevice):
+            return cls._of(parent, device.path)
+        container = cls.of_device(parent.container) if isinstance(parent, VhdDevice) else None
+        if not isinstance(parent, VhdDevice) or container is None:
+            return None
+        return cls(style=parent.style, disk_id=parent.disk_id, partition_id=parent.partition_id,
+                   path=device.path, container=container)
+
+    @property
+    def is_later(self) -> bool:
+        """Whether this says only that `relocate` will follow."""
+        return (self.style, self.disk_id, self.partition_id) == (PartitionStyle.GPT, NIL, NIL)
+
+    @property
+    def device(self) -> FileDevice:
+        """The form that WimOverlay.dat keeps."""
+        if self.container is None:
+            parent: Device = PartitionDevice(style=self.style, disk_id=self.disk_id,
+                                             partition_id=self.partition_id)
+        else:
+            parent = VhdDevice(style=self.style, disk_id=self.disk_id, partition_id=self.partition_id,
+                               container=self.container.device)
+        return FileDevice(parent=parent, path=self.path)
+
+    def is_on(self, *, style: int, disk_id: bytes, partition_id: bytes | None = None) -> bool:
+        """Whether that disk (and that partition) is the one meant, as Windows compares them.
+
+        `disk_id` and `partition_id` are 16 bytes: GUIDs, or signature and 12 zeros, byte offset and 8 zeros.
+        """
+        if self.is_later or (self.style, self.disk_id) != (style, disk_id):
+            return False
+        return partition_id is None or self.partition_id == partition_id
+
+    def __str__(self) -> str:
+        """The text that `parse` reads, as far as there is one."""
+        if self.is_later:
+            text = "later"
+        elif self.style == PartitionStyle.GPT:
+            text = f"gpt:{guid_text(self.disk_id)}:{guid_text(self.partition_id)}:{self.path}"
+        elif self.style == PartitionStyle.MBR:
+            signature = int.from_bytes(self.disk_id[:4], "little")
+            text = f"mbr:{signature:08x}:{int.from_bytes(self.partition_id[:8], 'little')}:{self.path}"
+        else:
+            text = f"style {self.style}:{self.disk_id.hex()}:{self.partition_id.hex()}:{self.path}"
+        return text if self.container is None else f"{text} inside {self.container}"
+
+
+def _checked(path: str, text: str) -> str:
+    """The path with single backslashes. Raises BadPlace."""
+    if path[:1] not in ("\\", "/"):
+        raise BadPlace(text=text, why="the path begins with a backslash and has no drive letter")
+    parts = split_path(path)
+    if not parts or path[-1] in "\\/":
+        raise BadPlace(text=text, why="the path names no file")
+    for part in parts:
+        if part in (".", "..") or _NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS:
+            raise BadPlace(text=text, why=f"{part!r} cannot be a name on that volume")
+    whole = "\\" + "\\".join(parts)
+    if len(encode_name(whole)) > 2 * MAX_PATH_UNITS:
+        raise BadPlace(text=text, why="the path is too long")
+    return whole
