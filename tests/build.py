@@ -154,9 +154,11 @@ class _Maker:
     def hives(self) -> None:
         device = (struct.pack("<IQ", DISK_SIGNATURE, PARTITION_OFFSET) if self.table == "mbr" else
                   b"DMIO:ID:" + PARTITION_GUID.bytes_le if self.table == "gpt" else b"")
-        for name, values in (("SYSTEM", sample_hives.system(self.version, self.architecture, device)),
-                             ("SOFTWARE", sample_hives.software(self.version, self.architecture)),
-                             ("SAM", {"SAM": {}}), ("SECURITY", {"Policy": {}}), ("DEFAULT", {"Environment": {}})):
+        hives: dict[str, sample_hives.Values] = {
+            "SYSTEM": sample_hives.system(self.version, self.architecture, device),
+            "SOFTWARE": sample_hives.software(self.version, self.architecture),
+            "SAM": {"SAM": {}}, "SECURITY": {"Policy": {}}, "DEFAULT": {"Environment": {}}}
+        for name, values in hives.items():
             sample_hives.write_hive(self.scratch / name, values)
             self.write(f"Windows/System32/config/{name}", (self.scratch / name).read_bytes())
             self.write(f"Windows/System32/config/{name}.LOG1", b"")
@@ -213,9 +215,8 @@ class _Maker:
         """What Windows makes: nothing else where the name is short already, else six letters, ~ and a number."""
         stem, dot, extension = path.name.rpartition(".") if "." in path.name else (path.name, "", "")
         clean = "".join(letter for letter in stem if letter.isalnum()).upper()
-        if path.name != f"{clean}{dot}{extension}" and path.name.upper() != f"{clean}{dot}{extension.upper()}":
-            clean = f"{clean[:5]}~{self.chance.randint(1, 9)}"
-        elif len(clean) > 8 or len(extension) > 3:
+        fits = len(clean) <= 8 and len(extension) <= 3 and path.name.upper() == f"{clean}{dot}{extension.upper()}"
+        if not fits:
             clean = f"{clean[:5]}~{self.chance.randint(1, 9)}"
         short = f"{clean}{dot}{extension[:3].upper()}"
         try:

@@ -14,6 +14,7 @@ import build
 import judges
 from index_judge import open_volume, read_records
 from mounting import mounted
+from sample_security import DESCRIPTORS
 from snapshots import differences, pointer, seen_through, snapshot
 from wim_bytes import read_wim
 
@@ -117,7 +118,7 @@ def test_snapshots_of_the_same_volume_are_equal(pristine_volume: Path) -> None:
     (lambda path: Path(f"{path}:more").write_bytes(b"x"), "streams"),
     (lambda path: os.setxattr(path, "system.ntfs_attrib_be", struct.pack(">I", 2)), "attributes"),
     (lambda path: os.setxattr(path, "system.ntfs_times_be", struct.pack(">Q", 9)), "creation"),
-    (lambda path: os.setxattr(path, "system.ntfs_acl", build.DESCRIPTORS["shared"]), "security"),
+    (lambda path: os.setxattr(path, "system.ntfs_acl", DESCRIPTORS["shared"]), "security"),
     (lambda path: os.setxattr(path, "system.ntfs_object_id", bytes(16)), "object_id"),
     (lambda path: os.link(path, path.with_name("another")), "links"),
 ])
