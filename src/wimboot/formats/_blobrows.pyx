@@ -1,0 +1,140 @@
+"""One pass over the raw bytes of a blob table; the loops of blobtable.py that run for every blob."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from wimboot.errors import FormatError
+
+cdef enum:
+    ROW = 50
+    FREE = 0x01
+    METADATA = 0x02
+    COMPRESSED = 0x04
+    SPANNED = 0x08
+    SOLID = 0x10
+
+cdef uint8_t NO_HASH[20]
+
+
+cdef inline uint64_t number(const uint8_t *data, int size) noexcept nogil:
+    cdef uint64_t value = 0
+    memcpy(&value, data, size)
+    return value
+
+
+def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_size):
+    """Index a table: ({hash: row}, rows of metadata in order, rows with the solid flag, end of the last resource).
+
+    Rows that readers skip (no hash, no size, another part, free, metadata that nothing refers to) and later rows of a
+    hash are left out. Raises FormatError where a row cannot be right.
+    """
+    cdef const uint8_t *raw = table
+    cdef Py_ssize_t count = len(table) // ROW, row
+    cdef const uint8_t *entry
+    cdef uint64_t in_wim, offset, size, end = 0
+    cdef uint32_t flags, references
+    cdef bint solid
+    cdef dict index = {}
+    cdef list metadata = [], solids = []
+    if len(table) % ROW:
+        raise FormatError("blob table", len(table), "its last entry is cut short")
+    for row in range(count):
+        entry = raw + row * ROW
+        in_wim = number(entry, 7)
+        flags = entry[7]
+        offset = number(entry + 8, 8)
+        size = number(entry + 16, 8)
+        references = <uint32_t> number(entry + 26, 4)
+        solid = solid_version and flags & SOLID
+        if number(entry + 24, 2) != part_number:
+            continue
+        if solid:
+            solids.append(row)
+            if flags & METADATA:
+                raise FormatError("blob table", row * ROW, "an image's metadata lies in a solid resource")
+            if size != 0x100000000 and memcmp(entry + 30, NO_HASH, 20) != 0:
+                index.setdefault(table[row * ROW + 30:row * ROW + 50], row)
+            continue
+        if memcmp(entry + 30, NO_HASH, 20) == 0 or size == 0 or flags & FREE:
+            continue
+        if flags & METADATA and references == 0:
+            continue
+        if in_wim == 0 or offset > file_size or in_wim > file_size - offset:
+            raise FormatError("blob table", row * ROW, f"a blob ends at {offset + in_wim}, the file at {file_size}")
+        if not flags & COMPRESSED and in_wim != size:
+            raise FormatError("blob table", row * ROW, f"a raw blob of {size} bytes takes {in_wim}")
+        if flags & SPANNED:
+            raise FormatError("blob table", row * ROW, "a blob spans the parts of a split WIM")
+        if offset + in_wim > end:
+            end = offset + in_wim
+        if flags & METADATA:
+            if references > 1:
+                raise FormatError("blob table", row * ROW, f"an image's metadata has {references} references")
+            metadata.append(row)
+        else:
+            index.setdefault(table[row * ROW + 30:row * ROW + 50], row)
+    return index, metadata, solids, end
+
+
+def add_references(bytearray table, dict index, references):
+    """Add {hash: count} to the reference counts of the rows; hashes that no row has come back as a list."""
+    cdef uint8_t *raw = table
+    cdef Py_ssize_t limit = len(table) // ROW, row
+    cdef uint64_t total
+    cdef uint32_t kept
+    cdef list missing = []
+    for digest, count in references.items():
+        found = index.get(digest)
+        if found is None:
+            missing.append(digest)
+            continue
+        row = found
+        if not 0 <= row < limit:
+            raise IndexError(row)
+        total = number(raw + row * ROW + 26, 4) + <uint64_t> count
+        kept = <uint32_t> min(total, <uint64_t> 0xFFFFFFFF)
+        memcpy(raw + row * ROW + 26, &kept, 4)
+    return missing
+
+
+def size_map(bytes table, dict index, bint solid_version):
+    """{hash: uncompressed size} of every row in the index."""
+    cdef const uint8_t *raw = table
+    cdef Py_ssize_t limit = len(table) // ROW, row
+    cdef dict out = {}
+    for digest, found in index.items():
+        row = found
+        if not 0 <= row < limit:
+            raise IndexError(row)
+        if solid_version and raw[row * ROW + 7] & SOLID:
+            out[digest] = number(raw + row * ROW, 7)
+        else:
+            out[digest] = number(raw + row * ROW + 16, 8)
+    return out
+
+
+def sizes(bytes table, uint64_t least):
+    """The set of uncompressed sizes from `least` on."""
+    cdef const uint8_t *raw = table
+    cdef Py_ssize_t row
+    cdef uint64_t size
+    cdef set found = set()
+    for row in range(len(table) // ROW):
+        size = number(raw + row * ROW + 16, 8)
+        if size >= least:
+            found.add(size)
+    return found
+
+
+def in_file_order(bytes table, rows):
+    """The rows sorted by where their blobs lie."""
+    cdef const uint8_t *raw = table
+    cdef Py_ssize_t limit = len(table) // ROW, row
+    cdef list keyed = []
+    for found in rows:
+        row = found
+        if not 0 <= row < limit:
+            raise IndexError(row)
+        keyed.append((number(raw + row * ROW + 8, 8), row))
+    keyed.sort()
+    return [row for _, row in keyed]

@@ -1,0 +1,148 @@
+"""The blob table: every blob of a WIM, where it lies and how often images refer to it.
+
+Entries of 50 bytes without a header, little-endian (checked against WIMs made by wimlib 1.13):
+
+    off   size  field
+    0     24    resource header (wimheader.py)
+    24    2     part number
+    26    4     reference count, every name of a file counted; 1 for metadata
+    30    20    SHA-1 of the uncompressed data
+
+The n-th metadata entry belongs to image n. In version 0xE00 a run of entries with the SOLID flag is one or more solid
+resources and the blobs in them: a resource has the size 0x100000000; a blob's "size in the WIM" is its real size, its
+offset counts through the uncompressed bytes of all resources of the run (wimlib 1.14.5's source).
+
+A table stays the bytes it was read as, with a dictionary from hash to row: 130,000 entries are never 130,000 objects.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from wimboot.errors import FormatError
+from wimboot.formats import _blobrows
+from wimboot.formats.wimheader import ResourceFlag, ResourceHeader
+
+__all__ = ["ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "pack_row"]
+
+ROW_SIZE = 50
+_ROW = struct.Struct("<QQQHI20s")
+_SOLID_RESOURCE_SIZE = 0x100000000
+
+
+class BlobRow(NamedTuple):
+    """One entry of the table."""
+
+    size_in_wim: int
+    flags: int
+    offset: int
+    size: int
+    part_number: int
+    reference_count: int
+    sha1: bytes
+
+    @property
+    def resource(self) -> ResourceHeader:
+        """Its resource header."""
+        return ResourceHeader(size_in_wim=self.size_in_wim, flags=self.flags, offset=self.offset, size=self.size)
+
+
+def pack_row(row: BlobRow) -> bytes:
+    """The 50 bytes of an entry."""
+    return _ROW.pack(row.size_in_wim | row.flags << 56, row.offset, row.size, row.part_number, row.reference_count,
+                     row.sha1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolidRun:
+    """One run: its resources in order, (offset in the file, size there)."""
+
+    resources: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobTable:
+    """A table as read: `index` leads from a hash to its row, `metadata` lists the images' rows in order.
+
+    `end` is where the last resource ends; `runs` and `run_of` (row to run) tell of solid ones.
+    """
+
+    raw: bytes
+    index: dict[bytes, int]
+    metadata: list[int]
+    end: int
+    runs: list[SolidRun] = field(default_factory=list)
+    run_of: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, raw: bytes, *, part_number: int = 1, solid_version: bool = False,
+              file_size: int = 1 << 63) -> BlobTable:
+        """Index a table whose blobs lie in a file of `file_size` bytes. Raises FormatError."""
+        index, metadata, solid_rows, end = _blobrows.scan(raw, part_number, solid_version, file_size)
+        table = cls(raw=raw, index=index, metadata=metadata, end=end)
+        if solid_rows:
+            end = table._find_runs(solid_rows, file_size)
+            return cls(raw=raw, index=index, metadata=metadata, end=max(end, table.end), runs=table.runs,
+                       run_of=table.run_of)
+        return table
+
+    def _find_runs(self, rows: list[int], file_size: int) -> int:
+        end = 0
+        resources: list[tuple[int, int]] = []
+        previous = -2
+        for row in [*rows, -1]:
+            if row != previous + 1 and previous >= 0:
+                self.runs.append(SolidRun(resources=tuple(resources)))
+                resources = []
+            previous = row
+            if row < 0:
+                break
+            entry = self.row(row)
+            if entry.size == _SOLID_RESOURCE_SIZE:
+                if entry.offset > file_size or entry.size_in_wim > file_size - entry.offset:
+                    raise FormatError("blob table", row * ROW_SIZE, "a solid resource ends behind the file")
+                resources.append((entry.offset, entry.size_in_wim))
+                end = max(end, entry.offset + entry.size_in_wim)
+            else:
+                self.run_of[row] = len(self.runs)
+        return end
+
+    def row(self, row: int) -> BlobRow:
+        """Entry number `row`, from 0."""
+        packed, offset, size, part, references, sha1 = _ROW.unpack_from(self.raw, row * ROW_SIZE)
+        return BlobRow(packed & 0xFFFFFFFFFFFFFF, packed >> 56, offset, size, part, references, sha1)
+
+    def find(self, sha1: bytes) -> BlobRow | None:
+        """The entry of a hash."""
+        row = self.index.get(sha1)
+        return None if row is None else self.row(row)
+
+    def __len__(self) -> int:
+        return len(self.raw) // ROW_SIZE
+
+    def in_file_order(self) -> list[int]:
+        """The rows of all blobs that are not metadata, by where they lie."""
+        return _blobrows.in_file_order(self.raw, self.index.values())
+
+    def sizes(self, least: int) -> set[int]:
+        """The uncompressed sizes of at least `least` bytes that occur."""
+        return _blobrows.sizes(self.raw, least)
+
+    def kept_rows(self) -> tuple[list[bytes], bytes]:
+        """What an append carries over: the metadata rows one by one, and all blobs' rows in their order.
+
+        Rows that readers skip are dropped; a reference count of 0 becomes 1, for a reader may skip it otherwise.
+        """
+        metadata = [self.raw[row * ROW_SIZE:(row + 1) * ROW_SIZE] for row in self.metadata]
+        blobs = []
+        for row in sorted(self.index.values()):
+            entry = self.raw[row * ROW_SIZE:(row + 1) * ROW_SIZE]
+            blobs.append(entry if any(entry[26:30]) else entry[:26] + b"\1\0\0\0" + entry[30:])
+        return metadata, b"".join(blobs)
+
+    @staticmethod
+    def is_metadata(flags: int) -> bool:
+        """Whether a row's flags mark the metadata of an image."""
+        return bool(flags & ResourceFlag.METADATA)

@@ -1,0 +1,19 @@
+from array import array
+from typing import Final
+
+from wimboot.storage.protocol import Data
+
+SOUND: Final[int]
+BAD_TABLE: Final[int]
+BAD_CHUNK: Final[int]
+
+class Codec:
+    compression: int
+    level: int
+    chunk_size: int
+    def __init__(self, compression: int, chunk_size: int, level: int = 50) -> None: ...
+    def cancel(self) -> None: ...
+    def compress_batch(self, data: Data, spans: array[int]) -> tuple[memoryview, array[int], bytearray]: ...
+    def compress_chunks(self, data: Data) -> tuple[memoryview, array[int]]: ...
+    def decompress_batch(self, data: Data, jobs: array[int], out: bytearray | memoryview) -> bytearray: ...
+    def decompress_chunks(self, data: Data, sizes: array[int], out: bytearray | memoryview) -> int: ...

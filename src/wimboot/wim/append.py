@@ -1,0 +1,357 @@
+"""Growing a WIM: new blobs and images behind the old ones, all of it visible at once or not at all.
+
+The order of the durable steps, for an existing WIM:
+
+1. The undo record (first page, page with the old end, old size, old table's hash) is written and synced.
+   A crash here leaves the old WIM.
+2. Blobs, metadata, blob table, XML and integrity table are written behind the old end, then synced (`seal`).
+   A crash here leaves the old header: recovery puts the old end and size back.
+3. The record is replaced by one that names the new header (`finish`).
+4. The header is written by one write of 208 bytes, then synced.
+   A crash here leaves the old, the new or a torn header; recovery undoes or completes.
+5. The record is removed and the folder synced. The WIM is new.
+
+A new WIM is written under another name, synced, renamed, and the folder synced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wimboot.errors import HostError
+from wimboot.formats import _blobrows
+from wimboot.formats.blobtable import ROW_SIZE, BlobRow, pack_row
+from wimboot.formats.wimheader import (
+    HEADER_SIZE,
+    NO_RESOURCE,
+    VERSION_SOLID,
+    Compression,
+    HeaderFlag,
+    ResourceFlag,
+    ResourceHeader,
+    WimHeader,
+    check_chunk_size,
+)
+from wimboot.wim._codec import Codec
+from wimboot.wim._metadata import image_counts, references, serialise
+from wimboot.wim.description import new_document, with_image, with_total_bytes
+from wimboot.wim.errors import (
+    BlobMissing,
+    CompressionDiffers,
+    WimMissing,
+    WimNotExtendable,
+    WimReadOnly,
+    locating,
+)
+from wimboot.wim.integrity import extend_integrity
+from wimboot.wim.newblobs import NewBlobs
+from wimboot.wim.part import Part
+from wimboot.wim.pipeline import BATCH, BlobSource, Pipeline
+from wimboot.wim.recovery import lock, record_name, recover, recover_open, temporary_name, write_record
+from wimboot.wim.resources import write_resource
+from wimboot.wim.store import Store
+from wimboot.wim.tail import Tail
+from wimboot.wim.undo import PAGE_SIZE, UndoRecord
+
+if TYPE_CHECKING:
+    from array import array
+    from types import TracebackType
+
+    from wimboot.events import Counter
+    from wimboot.storage.protocol import File, Folder
+    from wimboot.tree import Tree
+    from wimboot.wim.description import ImageXml
+
+__all__ = ["DEFAULT_LEVEL", "Append", "CreateOptions"]
+
+DEFAULT_LEVEL = 50
+_CODEC_FLAG = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
+               Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOptions:
+    """What a WIM is to be. None where an existing one may be anything and a new one takes the default."""
+
+    compression: Compression | None = None
+    chunk_size: int | None = None
+    guid: bytes | None = None
+
+    def check_fits(self, store: Store) -> None:
+        """Raises CompressionDiffers where an existing WIM is not what was asked for."""
+        found, asked = (store.compression, store.chunk_size), (self.compression, self.chunk_size)
+        if any(want is not None and want != have for want, have in zip(asked, found, strict=True)):
+            raise CompressionDiffers(where=store.where, found=_name(*found),
+                                     asked=_name(*(want if want is not None else have for want, have in
+                                                   zip(asked, found, strict=True))))
+
+    def header(self) -> WimHeader:
+        """The header of a new, empty WIM."""
+        compression = Compression.XPRESS if self.compression is None else self.compression
+        default = {Compression.NONE: 0, Compression.XPRESS: 4096}.get(compression, 32768)
+        chunk_size = default if self.chunk_size is None else self.chunk_size
+        if compression not in _CODEC_FLAG or not check_chunk_size(compression, chunk_size):
+            raise ValueError(f"not a kind of WIM that is written: {_name(compression, chunk_size)}")
+        return WimHeader(flags=_CODEC_FLAG[compression], chunk_size=chunk_size if compression else 0,
+                         guid=self.guid if self.guid is not None else os.urandom(16))
+
+
+class Append:
+    """One append to a WIM, or the making of a new one. Nothing of it is visible before `finish`.
+
+    A context manager: left without `finish` it aborts. One thread owns it.
+
+    Attributes:
+        store: the WIM as it was; None where it is new.
+        folder: where it lies.
+        guid: of the WIM, old or new.
+    """
+
+    def __init__(self, folder: Folder, name: str, *, create: CreateOptions | None, where: str,
+                 undo: bool = True) -> None:
+        """Open and lock a WIM, finishing or undoing an interrupted append first, or prepare a new one.
+
+        `undo` False where another transaction covers the file: no record is kept then.
+        Raises WimMissing, CompressionDiffers, WimReadOnly, WimNotExtendable, WimBusy and what Store.open raises.
+        """
+        self.folder = folder
+        self.where = where
+        self._name = name
+        self._undo = undo
+        self._record: UndoRecord | None = None
+        self._images: list[bytes] = []
+        self._references: dict[bytes, int] = {}
+        self._sealed: WimHeader | None = None
+        self._open = True
+        self.table_hash = b""
+        self.store: Store | None = None
+        if folder.exists(name):
+            self._open_old(create)
+        elif create is None:
+            raise WimMissing(where=where)
+        else:
+            self._create_new(create)
+        self._blobs = NewBlobs(self.store.parts[0].table if self.store else None)
+
+    def _open_old(self, create: CreateOptions | None) -> None:
+        self._file: File = self.folder.open(self._name, write=True)
+        try:
+            lock(self._file, where=self.where)
+            if self._undo:
+                recover_open(self.folder, self._name, self._file, where=self.where)
+            self.store = store = Store.open(self._file, where=self.where)
+            _check_extendable(store)
+            if create is not None:
+                create.check_fits(store)
+        except BaseException:
+            self._file.close()
+            raise
+        self._header = store.header
+        self._xml = store.parts[0].xml
+        self._tail = Tail(self._file, store.size, self._begin)
+
+    def _create_new(self, create: CreateOptions) -> None:
+        recover(self.folder, self._name, where=self.where)
+        self._header = create.header()
+        self._xml = new_document()
+        self._file = self.folder.create(temporary_name(self._name))
+        lock(self._file, where=self.where)
+        self._tail = Tail(self._file, HEADER_SIZE, lambda: None)
+
+    def _begin(self) -> None:
+        """Before the first write to an existing WIM: its undo record, and what lies past its end is cut."""
+        if self.store is None:
+            return
+        size = self._tail.start
+        if self._undo:
+            last = size // PAGE_SIZE * PAGE_SIZE
+            self._record = UndoRecord(
+                old_size=size, old_table_hash=self.store.table_hash, first_page=self._file.pread(0, min(size, PAGE_SIZE)),
+                last_page=self._file.pread(last, size - last))
+            write_record(self.folder, self._name, self._record)
+        if self._file.size() > size:
+            self._file.truncate(size)
+
+    # ---- adding
+
+    @property
+    def guid(self) -> bytes:
+        """Of the WIM."""
+        return self._header.guid
+
+    @property
+    def new_hashes(self) -> list[bytes]:
+        """The blobs of this append: what `pending().check_blobs` is to read back."""
+        return self._blobs.hashes
+
+    @property
+    def growth(self) -> int:
+        """Bytes written so far."""
+        return self._tail.end - self._tail.start
+
+    def has(self, sha1: bytes) -> bool:
+        """Whether the blob is in the WIM already, or was added."""
+        return sha1 in self._blobs
+
+    def _codec(self, level: int) -> Codec:
+        return Codec(self._header.compression, self._header.chunk_size, level)
+
+    def add_streams(self, tree: Tree, reader: BlobSource, streams: array[int], *, counter: Counter, threads: int,
+                    level: int = DEFAULT_LEVEL) -> None:
+        """Hash every stream (noting it in the tree) and add what the WIM lacks; `counter` counts bytes read.
+
+        A stream whose hash is known and whose blob is here is not read. Raises SourceFailed, HostError.
+        """
+        self._check_open()
+        Pipeline(tree, reader, self._blobs, self._tail, self._codec(level), counter).run(streams, threads)
+
+    def add_blob(self, data: bytes) -> bytes:
+        """Add one small blob; its SHA-1 (zeros for an empty one)."""
+        self._check_open()
+        if not data:
+            return bytes(20)
+        sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
+        if self._blobs.begin(sha1):
+            offset, size_in_wim, compressed = write_resource(self._tail, self._codec(DEFAULT_LEVEL), data, threads=1)
+            self._blobs.place(sha1, offset=offset, size_in_wim=size_in_wim, size=len(data), compressed=compressed)
+        return sha1
+
+    def add_image(self, tree: Tree, image: ImageXml, excluded: bytes | bytearray | None = None, *,
+                  threads: int = 2) -> int:
+        """Add an image of the tree (links marked in `excluded` left out); its number.
+
+        Every stream's hash must be known and its blob here. Raises BlobMissing, NotStorable.
+        """
+        self._check_open()
+        counts = references(tree, excluded)
+        for sha1 in counts:
+            if sha1 not in self._blobs:
+                raise BlobMissing(where=self.where, sha1=sha1.hex())
+        metadata = serialise(tree, excluded)
+        offset, size_in_wim, compressed = write_resource(self._tail, self._codec(DEFAULT_LEVEL), metadata,
+                                                         threads=threads)
+        flags = ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)
+        self._images.append(pack_row(BlobRow(size_in_wim, flags, offset, len(metadata), 1, 1, hashlib.sha1(
+            metadata, usedforsecurity=False).digest())))
+        for sha1, count in counts.items():
+            self._references[sha1] = self._references.get(sha1, 0) + count
+        with locating(self.where):
+            self._xml = with_image(self._xml, image, image_counts(tree, excluded))
+        return self._header.image_count + len(self._images)
+
+    # ---- making it durable
+
+    def seal(self) -> None:
+        """Write table, XML and integrity table, and sync. The header, and so the WIM, is still the old one."""
+        self._check_open()
+        table = self._table()
+        offset = self._tail.append(table)
+        places = {"blob_table": ResourceHeader(size_in_wim=len(table), flags=ResourceFlag.METADATA, offset=offset,
+                                               size=len(table))}
+        with locating(self.where):
+            xml = with_total_bytes(self._xml, self._tail.end)
+            places["xml"] = ResourceHeader(size_in_wim=len(xml), flags=ResourceFlag.METADATA,
+                                           offset=self._tail.append(xml), size=len(xml))
+            if self._header.integrity != NO_RESOURCE:
+                integrity = extend_integrity(self._file, self._header, offset + len(table))
+                places["integrity"] = ResourceHeader(size_in_wim=len(integrity), size=len(integrity),
+                                                     offset=self._tail.append(integrity))
+        self._sealed = replace(self._header, image_count=self._header.image_count + len(self._images), **places)
+        self.table_hash = hashlib.sha1(table, usedforsecurity=False).digest()
+        self._file.sync()
+
+    def _table(self) -> bytes:
+        """Metadata in the order of the images, then the blobs, those of this run behind the others."""
+        metadata, old = self.store.parts[0].table.kept_rows() if self.store else ([], b"")
+        rows = bytearray(old + self._blobs.rows())
+        index = {bytes(rows[at + 30:at + 50]): at // ROW_SIZE for at in range(0, len(rows), ROW_SIZE)}
+        _blobrows.add_references(rows, index, self._references)
+        fresh = (rows[at:at + ROW_SIZE] for at in range(len(old), len(rows), ROW_SIZE))
+        used = (row for row in fresh if any(row[26:30]))
+        return b"".join((*metadata, *self._images, rows[:len(old)], *used))
+
+    def pending(self) -> Store:
+        """The WIM as it will be, read from the file; for reading back before `finish`. Needs `seal`."""
+        return Store((Part.open(self._file, where=self.where, header_bytes=self._new_header()),), where=self.where)
+
+    def _new_header(self) -> bytes:
+        if self._sealed is None:
+            raise RuntimeError("seal first")
+        return self._sealed.pack()
+
+    def finish(self) -> None:
+        """Steps 3 to 5: the WIM is the new one, durably. Seals first where that was not done."""
+        self._check_open()
+        if self._sealed is None:
+            self.seal()
+        header = self._new_header()
+        if self.store is None:
+            self._finish_new(header)
+        else:
+            if self._record is not None:
+                write_record(self.folder, self._name, self._record.going_to(header, self._tail.end, self.table_hash))
+            self._file.pwrite(0, header)
+            self._file.sync()
+            self._drop_record()
+        self._open = False
+        self._file.close()
+
+    def _finish_new(self, header: bytes) -> None:
+        self._file.pwrite(0, header)
+        self._file.sync()
+        if self.folder.exists(self._name):
+            raise HostError(what="creating", where=self.where, why="another program made it meanwhile")
+        self.folder.replace(temporary_name(self._name), self._name)
+        self.folder.sync()
+
+    def _drop_record(self) -> None:
+        if self._record is not None:
+            self.folder.remove(record_name(self._name))
+            self.folder.sync()
+            self._record = None
+
+    def abort(self) -> None:
+        """Leave the WIM as it was; a second call, or one after `finish`, does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            if self.store is None:
+                self.folder.remove(temporary_name(self._name))
+            elif self._tail.begun:
+                self._file.truncate(self._tail.start)
+                self._file.sync()
+                self._drop_record()
+        finally:
+            self._file.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("the append is over")
+
+    def __enter__(self) -> Append:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.abort()
+
+
+def _name(compression: Compression | int | None, chunk_size: int | None) -> str:
+    return f"{Compression(compression or 0).name} in chunks of {chunk_size} bytes"
+
+
+def _check_extendable(store: Store) -> None:
+    header = store.header
+    if header.flags & HeaderFlag.READONLY:
+        raise WimReadOnly(where=store.where)
+    why = ""
+    if header.version == VERSION_SOLID or header.compression not in _CODEC_FLAG:
+        why = "it is of the solid form (ESD)"
+    elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
+        why = "it holds only a part of a WIM"
+    if why:
+        raise WimNotExtendable(where=store.where, why=why)

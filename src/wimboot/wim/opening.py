@@ -1,0 +1,50 @@
+"""Opening a WIM at a path of the host."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wimboot.storage.host import HostFile
+from wimboot.wim.errors import WimSplit
+from wimboot.wim.store import SplitStore, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["open_store"]
+
+
+@contextmanager
+def open_store(path: Path) -> Iterator[Store]:
+    """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the others."""
+    file = HostFile.open(path)
+    try:
+        try:
+            store = Store.open(file, where=str(path))
+        except WimSplit as error:
+            if error.facts["part"] != 1:
+                raise
+            total = error.facts["parts"]
+            assert isinstance(total, int)
+            store = _open_parts(path, total)
+        try:
+            yield store
+        finally:
+            store.close()
+    finally:
+        file.close()
+
+
+def _open_parts(path: Path, total: int) -> Store:
+    paths = [path, *(path.with_name(f"{path.stem}{number}{path.suffix}") for number in range(2, total + 1))]
+    files: list[tuple[HostFile, str]] = []
+    try:
+        for each in paths:
+            files.append((HostFile.open(each), str(each)))
+        return SplitStore.open_parts(files, where=str(path))
+    except BaseException:
+        for file, _ in files:
+            file.close()
+        raise

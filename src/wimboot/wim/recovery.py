@@ -1,0 +1,198 @@
+"""Finishing or undoing an append to a WIM that was interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from wimboot.errors import FormatError, HostError
+from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.wim.errors import NotTheWimItWas, UndoRecordDamaged, WimBusy
+from wimboot.wim.undo import PAGE_SIZE, UndoRecord
+
+if TYPE_CHECKING:
+    from wimboot.storage.protocol import File, Folder
+
+__all__ = ["Outcome", "Recovered", "lock", "record_name", "recover", "recover_open", "temporary_name", "write_record"]
+
+_MAX_RECORD_SIZE = 16384
+
+
+class Outcome(Enum):
+    """What recovery found to do."""
+
+    NOTHING = "nothing"
+    COMPLETED = "completed"     # the append was whole; only its record was left
+    UNDONE = "undone"           # the WIM is byte for byte what it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What recovery did."""
+
+    outcome: Outcome
+
+
+def record_name(name: str) -> str:
+    """The undo record of a WIM, beside it."""
+    return f"{name}.wimboot-undo"
+
+
+def temporary_name(name: str) -> str:
+    """What a new file is called until it is whole."""
+    return f"{name}.wimboot-new"
+
+
+def lock(file: File, *, where: str) -> None:
+    """Take the WIM for this process until the file is closed; wimlib takes the same lock. Raises WimBusy."""
+    fileno = getattr(file, "fileno", None)
+    if fileno is None:
+        return
+    try:
+        fcntl.flock(fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WimBusy(where=where) from error
+
+
+def write_record(folder: Folder, name: str, record: UndoRecord) -> None:
+    """Make the record durable, over an older one.
+
+    1. a file of another name is written and synced. A crash here leaves the older record, or none
+    2. it is renamed and the folder synced. A crash here leaves the older record or this one
+    """
+    temporary = temporary_name(record_name(name))
+    if folder.exists(temporary):
+        folder.remove(temporary)
+    file = folder.create(temporary)
+    try:
+        file.pwrite(0, record.pack())
+        file.sync()
+    finally:
+        file.close()
+    folder.replace(temporary, record_name(name))
+    folder.sync()
+
+
+def recover(folder: Folder, name: str, *, where: str) -> Recovered:
+    """Bring a WIM whose append was interrupted to its old or new state; remove what an unfinished new WIM left.
+
+    Raises NotTheWimItWas and UndoRecordDamaged where that cannot be done safely, WimBusy while another process writes.
+    """
+    _remove_temporaries(folder, name)
+    if not folder.exists(record_name(name)):
+        return Recovered(outcome=Outcome.NOTHING)
+    if not folder.exists(name):
+        raise NotTheWimItWas(where=where, record=record_name(name), problem="it is gone")
+    file = folder.open(name, write=True)
+    try:
+        lock(file, where=where)
+        return recover_open(folder, name, file, where=where)
+    finally:
+        file.close()
+
+
+def recover_open(folder: Folder, name: str, file: File, *, where: str) -> Recovered:
+    """The same for a WIM that is open for writing and locked.
+
+    The old state: the old pages and the old size are put back, synced, and then the record removed; a crash between
+    leaves the record, and the same is done again.
+    """
+    if not folder.exists(record_name(name)):
+        return Recovered(outcome=Outcome.NOTHING)
+    record = _read_record(folder, name, where)
+    outcome, problem = _judge(file, record)
+    if problem:
+        raise NotTheWimItWas(where=where, record=record_name(name), problem=problem)
+    if outcome is Outcome.UNDONE:
+        file.pwrite(0, record.first_page)
+        if record.last_page:
+            file.pwrite(record.last_page_offset, record.last_page)
+        file.truncate(record.old_size)
+        file.sync()
+    folder.remove(record_name(name))
+    folder.sync()
+    return Recovered(outcome=outcome)
+
+
+def _read_record(folder: Folder, name: str, where: str) -> UndoRecord:
+    file = folder.open(record_name(name))
+    try:
+        data = file.pread(0, _MAX_RECORD_SIZE)
+    finally:
+        file.close()
+    try:
+        return UndoRecord.parse(data)
+    except FormatError as error:
+        raise UndoRecordDamaged(where=where, record=record_name(name), problem=error.facts["problem"]) from error
+
+
+def _judge(file: File, record: UndoRecord) -> tuple[Outcome, str]:
+    """What to do, or why nothing may be done."""
+    header = file.pread(0, HEADER_SIZE)
+    size = file.size()
+    if record.new_header is not None and header == record.new_header:
+        if size < record.new_size or _table_hash(file, header) != record.new_table_hash:
+            return Outcome.NOTHING, "its new blob table is not what was written"
+        return Outcome.COMPLETED, ""
+    if header != record.old_header and not _is_torn(header, record):
+        return Outcome.NOTHING, "its header is neither the one before nor the one that was being written"
+    if size < record.old_size:
+        return Outcome.NOTHING, f"it has {size} bytes, fewer than the {record.old_size} before"
+    if record.new_header is not None and size > record.new_size:
+        return Outcome.NOTHING, f"it has {size} bytes, more than the {record.new_size} that were written"
+    if _old_table_hash(file, record) != record.old_table_hash:
+        return Outcome.NOTHING, "its old blob table is not where it was"
+    return Outcome.UNDONE, ""
+
+
+def _is_torn(header: bytes, record: UndoRecord) -> bool:
+    """Whether a header that is neither old nor new is what a write cut off by power loss leaves."""
+    in_written_page = record.new_header is not None or record.old_size < PAGE_SIZE
+    if not in_written_page or len(header) < HEADER_SIZE:
+        return False
+    new = record.new_header or record.old_header
+    if all(byte in pair for byte, pair in zip(header, zip(record.old_header, new, strict=True), strict=True)):
+        return True
+    try:
+        WimHeader.parse(header)
+    except FormatError:
+        return True     # no program wrote that
+    return False
+
+
+def _table_hash(file: File, header: bytes) -> bytes:
+    place = WimHeader.parse(header).blob_table
+    return _hash(file.pread(place.offset, place.size) if place.end <= file.size() else b"")
+
+
+def _old_table_hash(file: File, record: UndoRecord) -> bytes:
+    """The old table as it will be with the record's pages put back: it may reach into them."""
+    place = WimHeader.parse(record.old_header).blob_table
+    data = bytearray(file.pread(place.offset, place.size))
+    for start, page in ((0, record.first_page), (record.last_page_offset, record.last_page)):
+        low, high = max(start, place.offset), min(start + len(page), place.offset + len(data))
+        if low < high:
+            data[low - place.offset:high - place.offset] = page[low - start:high - start]
+    return _hash(data)
+
+
+def _hash(data: bytes | bytearray) -> bytes:
+    return hashlib.sha1(data, usedforsecurity=False).digest()
+
+
+def _remove_temporaries(folder: Folder, name: str) -> None:
+    """An unfinished new WIM or record is nobody's, unless a process still has it locked."""
+    for temporary in (temporary_name(name), temporary_name(record_name(name))):
+        if not folder.exists(temporary):
+            continue
+        with contextlib.suppress(HostError, WimBusy):
+            file = folder.open(temporary, write=True)
+            try:
+                lock(file, where=temporary)
+                folder.remove(temporary)
+            finally:
+                file.close()

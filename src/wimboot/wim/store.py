@@ -1,0 +1,229 @@
+"""A WIM as a repository: blobs by their SHA-1, images as Trees. Reading; `append.py` writes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
+from wimboot.wim._metadata import fill_sizes
+from wimboot.wim._metadata import parse as parse_metadata
+from wimboot.wim.description import ImageXml, read_images
+from wimboot.wim.check import check_blobs
+from wimboot.wim.errors import (
+    BlobDamaged,
+    BlobMissing,
+    ImageOutOfRange,
+    PartMissing,
+    TooLarge,
+    WimDamaged,
+    WimSplit,
+    locating,
+)
+from wimboot.wim.part import Blob, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from wimboot.events import Counter, Problem
+    from wimboot.formats.blobtable import BlobRow
+    from wimboot.storage.protocol import File
+    from wimboot.tree import Tree
+
+__all__ = ["MAX_METADATA_SIZE", "MAX_WHOLE_SIZE", "SplitStore", "Store"]
+
+MAX_WHOLE_SIZE = 1 << 30        # what `read` holds in memory at once
+MAX_METADATA_SIZE = 512 << 20   # an image of 130,000 files has 25 MB
+_BACKABLE_CHUNKS = {Compression.XPRESS: (4096, 8192, 16384, 32768), Compression.LZX: (32768,)}
+
+
+class Store:
+    """One WIM, or all parts of a split one, opened for reading."""
+
+    def __init__(self, parts: tuple[Part, ...], *, where: str) -> None:
+        self.parts = parts
+        self.where = where
+        first = parts[0]
+        self.header: WimHeader = first.header
+        with locating(where):
+            self.images: tuple[ImageXml, ...] = read_images(first.xml)
+        if len(self.images) != first.header.image_count:
+            raise WimDamaged(where=where, structure="XML data", offset=0,
+                             problem=f"it describes {len(self.images)} images of {first.header.image_count}")
+
+    @classmethod
+    def open(cls, file: File, *, where: str) -> Store:
+        """Open one WIM. `where` names it in messages.
+
+        Raises NotAWim, PipableWim, WimBeingWritten, WimSplit, WimTruncated, WimDamaged.
+        """
+        part = Part.open(file, where=where)
+        if part.header.total_parts > 1 or part.header.flags & HeaderFlag.SPANNED:
+            raise WimSplit(where=where, part=part.header.part_number, parts=part.header.total_parts)
+        return cls((part,), where=where)
+
+    # ---- what it is
+
+    @property
+    def guid(self) -> bytes:
+        """The 16 bytes of the header."""
+        return self.header.guid
+
+    @property
+    def chunk_size(self) -> int:
+        """Of every compressed blob that is not solid."""
+        return self.header.chunk_size
+
+    @property
+    def compression(self) -> Compression:
+        """The codec of every compressed blob that is not solid."""
+        return self.header.compression
+
+    @property
+    def table_hash(self) -> bytes:
+        """SHA-1 of the blob table's bytes, which pointers carry."""
+        return self.parts[0].table_hash
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file, or in all parts, up to the end of the last structure."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def not_backable(self) -> str | None:
+        """Why Windows' overlay driver cannot take files from this WIM; None where it can."""
+        flags = self.header.flags
+        if self.header.version == VERSION_SOLID:
+            return "it may hold solid resources (version 0xE00)"
+        if len(self.parts) > 1 or flags & (HeaderFlag.SPANNED | HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
+            return "it is one part of a set"
+        if self.compression not in _BACKABLE_CHUNKS:
+            return "it is not compressed with XPRESS or LZX"
+        if self.chunk_size not in _BACKABLE_CHUNKS[self.compression]:
+            return f"its chunks of {self.chunk_size} bytes are too large"
+        return None
+
+    def __len__(self) -> int:
+        """Number of blobs."""
+        return sum(len(part.table.index) for part in self.parts)
+
+    def __contains__(self, sha1: object) -> bool:
+        return any(sha1 in part.table.index for part in self.parts)
+
+    def close(self) -> None:
+        """Close the files."""
+        for part in self.parts:
+            part.file.close()
+
+    # ---- blobs
+
+    def _locate(self, sha1: bytes) -> tuple[Part, int, int]:
+        for number, part in enumerate(self.parts):
+            row = part.table.index.get(sha1)
+            if row is not None:
+                return part, row, number
+        raise BlobMissing(where=self.where, sha1=sha1.hex())
+
+    def blob(self, sha1: bytes) -> Blob | None:
+        """Where the blob of that hash lies; None where there is none."""
+        for number, part in enumerate(self.parts):
+            row = part.table.find(sha1)
+            if row is not None:
+                return part.blob_of(row, number)
+        return None
+
+    def backable(self, sha1: bytes) -> bool:
+        """Whether the driver can serve this blob from this WIM."""
+        blob = self.blob(sha1)
+        return blob is not None and blob.backable and self.not_backable is None
+
+    def hashes(self) -> Iterator[bytes]:
+        """The hash of every blob, metadata not among them, in no promised order."""
+        for part in self.parts:
+            yield from part.table.index
+
+    def read(self, sha1: bytes) -> bytes:
+        """A whole blob, checked against its hash. Raises BlobMissing, BlobDamaged, TooLarge."""
+        part, row, number = self._locate(sha1)
+        size = part.blob_of(part.table.row(row), number).size
+        if size > MAX_WHOLE_SIZE:
+            raise TooLarge(what="a file", where=self.where, size=size, limit=MAX_WHOLE_SIZE)
+        return b"".join(self._parts(part, row))
+
+    def read_parts(self, sha1: bytes) -> Iterator[bytes]:
+        """A blob in parts of at most 4 MiB. The last one is given only when all together have the right hash.
+
+        Raises BlobMissing, BlobDamaged.
+        """
+        part, row, _ = self._locate(sha1)
+        return self._parts(part, row)
+
+    def _parts(self, part: Part, row: int) -> Iterator[bytes]:
+        entry = part.table.row(row)
+        return _checked(entry, part.where, (bytes(window) for window in
+                                            part.resources.windows(entry, part.run_of(row))))
+
+    def check_blobs(self, hashes: Collection[bytes] | None, counter: Counter, threads: int) -> list[Problem]:
+        """Read these blobs (None: all) from disk and hash them; a Problem for each that is missing or not sound.
+
+        `counter` counts uncompressed bytes.
+        """
+        return check_blobs(self.parts, hashes, counter, threads, where=self.where)
+
+    # ---- images
+
+    def metadata(self, image: int) -> bytes:
+        """The metadata resource of an image (from 1), checked. Raises ImageOutOfRange, BlobDamaged, TooLarge."""
+        rows = self.parts[0].table.metadata
+        if not 1 <= image <= len(rows):
+            raise ImageOutOfRange(where=self.where, count=len(rows), image=image)
+        size = self.parts[0].table.row(rows[image - 1]).size
+        if size > MAX_METADATA_SIZE:
+            raise TooLarge(what=f"the list of files of image {image}", where=self.where, size=size,
+                           limit=MAX_METADATA_SIZE)
+        return b"".join(self._parts(self.parts[0], rows[image - 1]))
+
+    def load_tree(self, image: int) -> Tree:
+        """The files of an image (from 1), with their sizes. Raises as `metadata` does, and WimDamaged."""
+        with locating(f"image {image} of {self.where}"):
+            tree = parse_metadata(self.metadata(image))
+            sizes: dict[bytes, int] = {}
+            for part in self.parts:
+                sizes |= part.sizes()
+            fill_sizes(tree, sizes)
+        return tree
+
+
+class SplitStore(Store):
+    """A set of .swm parts as one."""
+
+    @classmethod
+    def open_parts(cls, files: Collection[tuple[File, str]], *, where: str) -> SplitStore:
+        """Open all parts, given in any order as (file, name). Raises PartMissing and what Store.open raises."""
+        parts = sorted((Part.open(file, where=name) for file, name in files), key=lambda part: part.header.part_number)
+        if not parts:
+            raise PartMissing(where=where, problem="there are none")
+        numbers = [part.header.part_number for part in parts]
+        total = parts[0].header.total_parts
+        if numbers != list(range(1, total + 1)):
+            given = ", ".join(map(str, numbers))
+            raise PartMissing(where=where, problem=f"of the parts 1 to {total} those given are {given}")
+        same = {(part.header.guid, part.header.total_parts, part.header.chunk_size, part.header.compression)
+                for part in parts}
+        if len(same) != 1:
+            raise PartMissing(where=where, problem="they belong to different WIMs")
+        return cls(tuple(parts), where=where)
+
+
+def _checked(row: BlobRow, where: str, windows: Iterator[bytes]) -> Iterator[bytes]:
+    digest = hashlib.sha1(usedforsecurity=False)
+    held: bytes | None = None
+    for window in windows:
+        digest.update(window)
+        if held is not None:
+            yield held
+        held = window
+    if digest.digest() != row.sha1:
+        raise BlobDamaged(where=where, offset=row.offset, sha1=row.sha1.hex(), problem="has other contents")
+    if held is not None:
+        yield held
