@@ -3,13 +3,13 @@
 NTFS, the value of $EA (attribute 0xE0): entries one after another, each padded to 4 bytes.
 
     offset  size  field
-    0       4     offset to the next entry, of the last one too (ntfs-3g ea.c: it must not be cleared; 0 is accepted)
+    0       4     offset to the next entry, in the last one to the end (ntfs-3g ea.c; a 0 is accepted)
     4       1     flags: 0x80 FILE_NEED_EA
     5       1     size of the name, bytes
     6       2     size of the value, bytes
     8             name, a NUL, value, padding to 4
 
-WIM, the tagged item 2 of a directory entry (DISM since Windows 10 1607, wimlib since 1.13; wimlib xattr.h): no padding.
+WIM, the tagged item 2 of a directory entry (DISM since Windows 10 1607; wimlib xattr.h): no padding.
 
     offset  size  field
     0       2     size of the value, bytes
@@ -42,7 +42,7 @@ def from_ntfs(value: bytes) -> list[Ea]:
             raise FormatError("$EA", at, "an entry is cut off")
         step, flags, name_size, value_size = _NTFS.unpack_from(value, at)
         size = _NTFS.size + name_size + 1 + value_size
-        name, content = _name_value("$EA", value, at, at + _NTFS.size, name_size, value_size)
+        name, content = _name_value("$EA", value, at + _NTFS.size, name_size, value_size)
         entries.append((name, flags, content))
         if step == 0:
             if len(value) - at > (size + 3) & ~3:
@@ -72,7 +72,7 @@ def from_wim(item: bytes) -> list[Ea]:
         if len(item) - at < _WIM.size:
             raise FormatError("EA item", at, "an entry is cut off")
         value_size, name_size, flags = _WIM.unpack_from(item, at)
-        name, value = _name_value("EA item", item, at, at + _WIM.size, name_size, value_size)
+        name, value = _name_value("EA item", item, at + _WIM.size, name_size, value_size)
         entries.append((name, flags, value))
         at += _WIM.size + name_size + 1 + value_size
     return entries
@@ -80,14 +80,15 @@ def from_wim(item: bytes) -> list[Ea]:
 
 def to_wim(entries: list[Ea]) -> bytes:
     """The data of a tagged item 2."""
-    return b"".join(_WIM.pack(len(value), len(name), flags) + name + b"\0" + value for name, flags, value in entries)
+    return b"".join(_WIM.pack(len(value), len(name), flags) + name + b"\0" + value
+                    for name, flags, value in entries)
 
 
-def _name_value(structure: str, data: bytes, entry: int, at: int, name_size: int, value_size: int) -> tuple[bytes, bytes]:
+def _name_value(structure: str, data: bytes, at: int, name_size: int, value_size: int) -> tuple[bytes, bytes]:
     end = at + name_size + 1 + value_size
     if end > len(data):
-        raise FormatError(structure, entry, "an entry reaches past the end")
+        raise FormatError(structure, at, "an entry reaches past the end")
     name = data[at:at + name_size]
     if not name or 0 in name or data[at + name_size] != 0:
-        raise FormatError(structure, entry, "a name is empty, holds a NUL or does not end in one")
+        raise FormatError(structure, at, "a name is empty, holds a NUL or does not end in one")
     return name, data[at + name_size + 1:end]

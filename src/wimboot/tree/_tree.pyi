@@ -1,39 +1,12 @@
-from typing import Final, NamedTuple
+from typing import Final
+
+from wimboot.tree.rows import Extra as Extra
+from wimboot.tree.rows import LinkRow as LinkRow
+from wimboot.tree.rows import NodeRow as NodeRow
+from wimboot.tree.rows import StreamRow as StreamRow
 
 HOLE: Final[int]
 MAX_DEPTH: Final[int]
-
-class Extra(NamedTuple):
-    object_id: bytes
-    eas: bytes
-    items: bytes = ...
-
-class NodeRow(NamedTuple):
-    file_id: int
-    creation: int
-    last_write: int
-    last_access: int
-    attributes: int
-    security: int
-    reparse_tag: int
-    reparse_extra: int
-    extra: int
-    link_count: int
-
-class StreamRow(NamedTuple):
-    index: int
-    kind: int
-    flags: int
-    name: bytes
-    size: int
-    allocated: int
-    hash: bytes
-
-class LinkRow(NamedTuple):
-    parent: int
-    node: int
-    name: bytes
-    short_name: bytes
 
 def fold(name: bytes) -> bytes: ...
 
@@ -57,7 +30,7 @@ class Tree:
     def stream_node(self, stream: int) -> int: ...
     def stream_bytes(self, stream: int) -> bytes: ...
     def stream_runs(self, stream: int) -> list[tuple[int, int]]: ...
-    def set_hash(self, stream: int, hash: bytes) -> None: ...
+    def set_hash(self, stream: int, hash: bytes) -> None: ...  # noqa: A002 - a SHA-1 is a hash
     def link(self, link: int) -> LinkRow: ...
     def links_of(self, node: int) -> list[int]: ...
     def children(self, folder: int) -> list[int]: ...

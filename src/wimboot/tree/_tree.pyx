@@ -10,60 +10,13 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from typing import NamedTuple
+from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
 
 cdef extern from "<stdlib.h>" nogil:
     void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
 
 HOLE = 0xFFFFFFFFFFFFFFFF
 MAX_DEPTH = 4096    # of folders: a path of NTFS has at most 32,767 units; a cycle is found much earlier
-
-
-class Extra(NamedTuple):
-    """What few files have: `object_id` (16 to 64 bytes) and `eas` (the NTFS $EA value), each empty where absent.
-
-    `items` are the other tagged items of an image's entry, as they stand there; only images have them.
-    """
-
-    object_id: bytes
-    eas: bytes
-    items: bytes = b""
-
-
-class NodeRow(NamedTuple):
-    """One file or folder; the fields of `Node` in `_tree.pxd`."""
-
-    file_id: int
-    creation: int
-    last_write: int
-    last_access: int
-    attributes: int
-    security: int
-    reparse_tag: int
-    reparse_extra: int
-    extra: int
-    link_count: int
-
-
-class StreamRow(NamedTuple):
-    """One stream of a file; `name` is UTF-16LE, empty for the unnamed data."""
-
-    index: int
-    kind: int
-    flags: int
-    name: bytes
-    size: int
-    allocated: int
-    hash: bytes
-
-
-class LinkRow(NamedTuple):
-    """One name of a file; names are UTF-16LE."""
-
-    parent: int
-    node: int
-    name: bytes
-    short_name: bytes
 
 
 cdef uint16_t *_fold = NULL
