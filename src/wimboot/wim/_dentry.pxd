@@ -16,7 +16,7 @@
     0x66          name and NUL, short name and NUL, each only where not empty; padding to 8; tagged items
 
 Stream entry, multiple of 8: 0 length (8), 8 unused (8), 16 SHA-1 (20), 36 bytes of the name (2), 38 name and NUL.
-Tagged item, multiple of 8: 0 tag (4), 4 bytes of data (4), 8 data. Tag 1 object id, 2 extended attributes.
+`tagged.py` has the tagged items.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -42,14 +42,7 @@ cdef enum:
     STREAM_HASH = 16
     STREAM_NAME_SIZE = 36
     STREAM_FIXED = 38
-    TAG_OBJECT_ID = 1
-    TAG_EAS = 2
     NAME_MAX = 510          # bytes: 255 units
-    A_DIRECTORY = 0x10
-    A_NORMAL = 0x80
-    A_SPARSE = 0x200
-    A_REPARSE = 0x400
-    A_ENCRYPTED = 0x4000
 
 
 cdef inline uint16_t get16(const uint8_t *p) noexcept nogil:
@@ -81,14 +74,6 @@ cdef inline void put64(uint8_t *p, uint64_t value) noexcept nogil:
 
 cdef inline uint64_t align8(uint64_t size) noexcept nogil:
     return (size + 7) & ~<uint64_t> 7
-
-
-cdef inline bint is_zero(const uint8_t *hash) noexcept nogil:
-    cdef int i
-    for i in range(20):
-        if hash[i]:
-            return False
-    return True
 
 
 cdef inline const char *name_problem(const uint8_t *name, uint32_t size, bint stream) noexcept nogil:

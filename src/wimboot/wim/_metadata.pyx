@@ -11,30 +11,28 @@ folders, and at most one entry per 104 bytes), names that could lead out of thei
 proportion to the input. Folders are read level by level, so that a parent's node precedes its children's.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from wimboot.tree._tree cimport (DATA, EFS, HASHED, REPARSE, ROOT, Link, Node, Stream, StreamKind, Tree,
                                  compare_names, fold_table)
-from wimboot.wim._dentry cimport (A_DIRECTORY, A_ENCRYPTED, A_REPARSE, ATTRIBUTES, CREATION, FIXED, LAST_ACCESS,
-                                  LAST_WRITE, LINK_GROUP, MAIN_HASH, NAME_SIZE, REPARSE_EXTRA, REPARSE_TAG, SECURITY,
-                                  SHORT_SIZE, STREAM_FIXED, STREAM_HASH, STREAM_NAME_SIZE, STREAMS, SUBDIR,
-                                  TAG_EAS, TAG_OBJECT_ID, align8, get16, get32, get64, is_zero, name_problem)
-
-import os
+from wimboot.tree._stored cimport A_DIRECTORY, A_ENCRYPTED, A_REPARSE, blob_key
+from wimboot.wim._dentry cimport (ATTRIBUTES, CREATION, FIXED, LAST_ACCESS, LAST_WRITE, LINK_GROUP, MAIN_HASH,
+                                  NAME_SIZE, REPARSE_EXTRA, REPARSE_TAG, SECURITY, SHORT_SIZE, STREAM_FIXED,
+                                  STREAM_HASH, STREAM_NAME_SIZE, STREAMS, SUBDIR, align8, get16, get32, get64,
+                                  name_problem)
+from wimboot.wim._linkgroups cimport LinkGroups
 
 from wimboot.errors import FormatError
-from wimboot.formats.eas import from_wim, to_ntfs
-from wimboot.tree._tree import MAX_DEPTH, Extra
-from wimboot.wim._metadata_write import NotStorable, image_counts, references, serialise
+from wimboot.tree._tree import MAX_DEPTH
+from wimboot.wim._metadata_write import NotStorable, fill_sizes, image_counts, references, serialise
+from wimboot.wim.tagged import parse_items
 
 __all__ = ["NotStorable", "fill_sizes", "image_counts", "parse", "references", "serialise"]
 
 cdef enum:
     SIZE_MAX = 0x7FFFFFFF   # bytes of metadata: some ten million files
-cdef uint8_t[20] EMPTY_SHA1 = [0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55,
-                               0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8, 0x07, 0x09]
 cdef uint8_t[20] NO_HASH
 
 cdef struct Hashes:         # of an entry's unnamed streams; NULL where it has none
@@ -55,24 +53,6 @@ def parse(const uint8_t[::1] metadata not None):
     return reader.tree
 
 
-def fill_sizes(Tree tree not None, dict sizes not None):
-    """Set the streams' sizes from {SHA-1: size}; the indices of the streams whose blob is missing, left at size 0."""
-    cdef uint32_t i
-    cdef Stream *stream
-    cdef object size
-    missing = []
-    for i in range(tree.stream_count):
-        stream = &tree.streams[i]
-        stream.size = 0
-        if stream.flags & HASHED and not is_zero(stream.hash):
-            size = sizes.get((<char *> stream.hash)[:20])
-            if size is None:
-                missing.append(i)
-            else:
-                stream.size = size
-    return missing
-
-
 _STRUCTURE = "image metadata"
 cdef uint32_t DEPTH_MAX = MAX_DEPTH
 
@@ -88,26 +68,21 @@ cdef class _Reader:
     cdef uint64_t *taken        # one bit per 8 bytes that belong to an entry
     cdef uint32_t *blocks       # by node: offset of a folder's block
     cdef uint64_t block_room
-    cdef uint32_t *groups       # hash table of node + 1, by hard-link group and data
-    cdef uint64_t group_mask, group_count, seed
-    cdef list has_security
+    cdef LinkGroups groups
     cdef dict extra_rows        # raw tagged items -> index into Tree.extras
 
     def __dealloc__(self):
         free(self.taken)
         free(self.blocks)
-        free(self.groups)
 
     cdef int open(self, const uint8_t *data, uint64_t size) except -1:
         self.tree = Tree()
         self.data = data
         self.size = size
         self.extra_rows = {}
-        self.seed = int.from_bytes(os.urandom(8), "little")
+        self.groups = LinkGroups(self.tree)
         self.taken = <uint64_t *> calloc(size // 512 + 2, 8)
-        self.group_mask = 1023
-        self.groups = <uint32_t *> calloc(1024, 4)
-        if self.taken == NULL or self.groups == NULL:
+        if self.taken == NULL:
             raise MemoryError
         fold_table()
         return 0
@@ -268,15 +243,16 @@ cdef class _Reader:
         """Add the node, or find the one of its hard-link group, and the link."""
         cdef const uint8_t *p = self.data + at
         cdef uint32_t attributes = get32(p + ATTRIBUTES), node
-        cdef uint64_t group = 0, slot = 0
+        cdef uint64_t group = 0
+        cdef int64_t known
         cdef Hashes hashes
         self.unnamed_hashes(at, length, attributes, &hashes)
         if not attributes & (A_REPARSE | A_DIRECTORY):
             group = get64(p + LINK_GROUP)
         if group:
-            slot = self.find_group(group, hashes.efs if hashes.efs else hashes.data)
-            if self.groups[slot]:
-                self.tree.add_link(folder, self.groups[slot] - 1)
+            known = self.groups.find(group, hashes.efs if hashes.efs else hashes.data)
+            if known >= 0:
+                self.tree.add_link(folder, <uint32_t> known)
                 return 0
         node = self.add_node(at, attributes, group)
         if length > names_end:
@@ -291,10 +267,7 @@ cdef class _Reader:
             self.add_named(node, at + length, get16(p + STREAMS))
         self.tree.add_link(folder, node)
         if group:
-            self.groups[slot] = node + 1
-            self.group_count += 1
-            if self.group_count * 2 > self.group_mask:
-                self.grow_groups()
+            self.groups.add(node)
         return 0
 
     cdef uint32_t add_node(self, uint64_t at, uint32_t attributes, uint64_t group) except? 0xFFFFFFFF:
@@ -335,7 +308,7 @@ cdef class _Reader:
         The hash in the entry counts only if it is not zero, or if nothing else is there (wimlib dentry.c).
         """
         cdef const uint8_t *main = self.data + at + MAIN_HASH
-        cdef const uint8_t *hash = NULL if is_zero(main) else main
+        cdef const uint8_t *hash = blob_key(main)
         cdef uint32_t i, count = get16(self.data + at + STREAMS)
         cdef bint folder = attributes & A_DIRECTORY, encrypted = attributes & A_ENCRYPTED
         out.data = out.reparse = out.efs = NULL
@@ -347,13 +320,13 @@ cdef class _Reader:
             if hash == NULL:
                 continue
             if encrypted:       # one stream in the form of the encrypting file system; the rest is not defined
-                if out.efs == NULL and not is_zero(hash):
+                if out.efs == NULL and blob_key(hash) != NULL:
                     out.efs = hash
             elif attributes & A_REPARSE and out.reparse == NULL:
                 out.reparse = hash
             elif not folder and out.data == NULL:
                 out.data = hash
-            elif not is_zero(hash):     # wimlib before 1.14.2 gives folders an empty one
+            elif blob_key(hash) != NULL:     # wimlib before 1.14.2 gives folders an empty one
                 _bad(at, "a file has more unnamed streams than there can be")
         if encrypted:
             if out.efs == NULL and not folder:
@@ -369,7 +342,7 @@ cdef class _Reader:
         cdef uint32_t stream = self.tree.add_stream(node)
         self.tree.streams[stream].kind = kind
         self.tree.streams[stream].flags = HASHED
-        if memcmp(hash, EMPTY_SHA1, 20) != 0:   # some writers hash even nothing
+        if blob_key(hash) != NULL:      # some writers hash even nothing
             memcpy(self.tree.streams[stream].hash, hash, 20)
         return stream
 
@@ -384,39 +357,6 @@ cdef class _Reader:
             at += align8(get64(self.data + at))
         return 0
 
-    # ---- hard links
-
-    cdef uint64_t find_group(self, uint64_t group, const uint8_t *hash) noexcept:
-        """Slot of the node with that group and data, or the free slot for it. Other data make it another file:
-        images of Windows 7 have such groups, and DISM separates them too (wimlib inode_fixup.c)."""
-        cdef uint64_t key = _mixed(self.seed ^ group)
-        cdef Node *node
-        if memcmp(hash, EMPTY_SHA1, 20) == 0:
-            hash = NO_HASH
-        key = _mixed(_mixed(_mixed(key ^ get64(hash)) ^ get64(hash + 8)) ^ get32(hash + 16)) & self.group_mask
-        while self.groups[key]:
-            node = &self.tree.nodes[self.groups[key] - 1]
-            if node.file_id == group and memcmp(self.tree.streams[node.first_stream].hash, hash, 20) == 0:
-                break
-            key = (key + 1) & self.group_mask
-        return key
-
-    cdef int grow_groups(self) except -1:
-        cdef uint32_t *old = self.groups
-        cdef uint64_t i, room = self.group_mask + 1
-        cdef Node *node
-        self.groups = <uint32_t *> calloc(room * 2, 4)
-        if self.groups == NULL:
-            self.groups = old
-            raise MemoryError
-        self.group_mask = room * 2 - 1
-        for i in range(room):
-            if old[i]:
-                node = &self.tree.nodes[old[i] - 1]
-                self.groups[self.find_group(node.file_id, self.tree.streams[node.first_stream].hash)] = old[i]
-        free(old)
-        return 0
-
     # ---- tagged items
 
     cdef int32_t add_items(self, const uint8_t *p, uint32_t size) except? -2:
@@ -424,44 +364,11 @@ cdef class _Reader:
         cdef bytes raw = (<const char *> p)[:size]
         row = self.extra_rows.get(raw)
         if row is None:
-            extra = _extra(raw)
-            if any(extra):
+            extra = parse_items(raw)
+            if any(extra) or extra.items:
                 row = len(self.tree.extras)
                 self.tree.extras.append(extra)
             else:
                 row = -1
             self.extra_rows[raw] = row
         return row
-
-
-cdef uint64_t _mixed(uint64_t x) noexcept nogil:
-    x *= <uint64_t> 0x9E3779B97F4A7C15
-    return x ^ x >> 29
-
-
-def _extra(raw):
-    """What is understood of an entry's tagged items, and the rest of them as it stands."""
-    object_id = eas = rest = b""
-    at = 0
-    while len(raw) - at >= 8:
-        tag, size = int.from_bytes(raw[at:at + 4], "little"), int.from_bytes(raw[at + 4:at + 8], "little")
-        end = at + 8 + (size + 7 & ~7)
-        if end > len(raw):
-            break
-        data = raw[at + 8:at + 8 + size]
-        if tag == TAG_OBJECT_ID and 16 <= size <= 64 and not object_id:
-            object_id = data
-        elif tag == TAG_EAS and not eas and (value := _eas(data)):
-            eas = value
-        else:
-            rest += raw[at:end]
-        at = end
-    rest += raw[at:]
-    return Extra(object_id, eas, rest if any(rest) else b"")
-
-
-def _eas(data):
-    try:
-        return to_ntfs(from_wim(data))
-    except FormatError:
-        return b""      # kept as it stands, like every item that is not understood

@@ -1,37 +1,32 @@
 """A `Tree` into the metadata resource of an image, and the figures about it that go beside it.
 
-A tree scanned from a volume holds what the volume holds; what an image stores of it is decided here (rules of DISM, as
-wimlib dentry.c has them): of an encrypted file only its raw form; else the reparse data of a reparse point, the unnamed
-data of a file, and all named data. A pointer or a compressed file of the overlay driver is written as the plain file
-that it stands for. The same choice makes the metadata, the counts and the references, so that they always agree.
+A tree scanned from a volume holds what the volume holds; what an image stores of it, `tree/_stored.pxd` says, for the
+metadata, the counts and the references alike. A pointer is written as the plain file that it stands for.
 
 `excluded` has one byte for each link: non-zero leaves the name out, and everything below it if it is a folder.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
-from wimboot.tree._tree cimport COMPACT, DATA, EFS, HASHED, POINTER, REPARSE, ROOT, Link, Node, Stream, Tree
-from wimboot.wim._dentry cimport (A_DIRECTORY, A_ENCRYPTED, A_NORMAL, A_REPARSE, A_SPARSE, ATTRIBUTES, CREATION,
-                                  FIXED, LAST_ACCESS, LAST_WRITE, LENGTH, LINK_GROUP, MAIN_HASH, NAME_SIZE,
-                                  REPARSE_EXTRA, REPARSE_TAG, SECURITY, SHORT_SIZE, STREAM_FIXED, STREAM_HASH,
-                                  STREAM_NAME_SIZE, STREAMS, SUBDIR, TAG_EAS, TAG_OBJECT_ID, align8, is_zero,
+from wimboot.tree._stored cimport (A_DIRECTORY, A_ENCRYPTED, A_NORMAL, A_REPARSE, A_SPARSE, blob_key, is_backed,
+                                   is_stored)
+from wimboot.tree._tree cimport HASHED, REPARSE, ROOT, Link, Node, Stream, Tree
+from wimboot.wim._dentry cimport (ATTRIBUTES, CREATION, FIXED, LAST_ACCESS, LAST_WRITE, LENGTH, LINK_GROUP,
+                                  MAIN_HASH, NAME_SIZE, REPARSE_EXTRA, REPARSE_TAG, SECURITY, SHORT_SIZE,
+                                  STREAM_FIXED, STREAM_HASH, STREAM_NAME_SIZE, STREAMS, SUBDIR, align8,
                                   name_problem, put16, put32, put64)
 
 from wimboot.errors import FormatError, Internal, Unsupported
-from wimboot.formats.eas import from_ntfs, to_wim
+from wimboot.wim.tagged import pack_items
 
-__all__ = ["NotStorable", "image_counts", "references", "serialise"]
+__all__ = ["NotStorable", "fill_sizes", "image_counts", "references", "serialise"]
 
 cdef enum:
     NOT_FIXED = 0x10000     # in reparse_extra: the link's target is as the volume had it
-    KEPT_BACKING = 34       # bytes of the name WofCompressedData
-cdef uint8_t[20] EMPTY_SHA1 = [0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55,
-                               0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8, 0x07, 0x09]
-cdef bytes BACKING = "WofCompressedData".encode("utf-16-le")
 
 
 class NotStorable(Unsupported):
@@ -60,7 +55,7 @@ def image_counts(Tree tree not None, const uint8_t[::1] excluded=None):
             continue
         size = 0
         for i in range(tree.nodes[node].first_stream, tree.nodes[node].first_stream + tree.nodes[node].stream_count):
-            if writer.stored(i):
+            if is_stored(tree, i):
                 size += tree.streams[i].size
         if tree.nodes[node].attributes & A_DIRECTORY:
             folders += 1
@@ -82,10 +77,28 @@ def references(Tree tree not None, const uint8_t[::1] excluded=None):
         if writer.names[node] == 0:
             continue
         for i in range(tree.nodes[node].first_stream, tree.nodes[node].first_stream + tree.nodes[node].stream_count):
-            if writer.stored(i) and writer.hash_of(i) != NULL:
+            if is_stored(tree, i) and writer.hash_of(i) != NULL:
                 key = (<char *> tree.streams[i].hash)[:20]
                 counts[key] = counts.get(key, 0) + writer.names[node]
     return counts
+
+
+def fill_sizes(Tree tree not None, dict sizes not None):
+    """Set the streams' sizes from {SHA-1: size}; the indices of the streams whose blob is missing, left at size 0."""
+    cdef uint32_t i
+    cdef Stream *stream
+    cdef object size
+    missing = []
+    for i in range(tree.stream_count):
+        stream = &tree.streams[i]
+        stream.size = 0
+        if stream.flags & HASHED and blob_key(stream.hash) != NULL:
+            size = sizes.get((<char *> stream.hash)[:20])
+            if size is None:
+                missing.append(i)
+            else:
+                stream.size = size
+    return missing
 
 
 cdef class _Writer:
@@ -164,35 +177,12 @@ cdef class _Writer:
 
     # ---- what is stored of a file
 
-    cdef uint32_t data_flags(self, Node *node) noexcept:
-        """Flags of the unnamed data, 0 without."""
-        cdef uint32_t i
-        for i in range(node.first_stream, node.first_stream + node.stream_count):
-            if self.tree.streams[i].kind == DATA and self.tree.streams[i].name_size == 0:
-                return self.tree.streams[i].flags
-        return 0
-
     cdef uint32_t attributes_of(self, Node *node) noexcept:
         """As the image has them. A pointer's own REPARSE and SPARSE are not the file's."""
-        cdef uint32_t attributes = node.attributes
-        if attributes & A_REPARSE and self.data_flags(node) & (POINTER | COMPACT):
+        cdef uint32_t attributes = node.attributes & ~<uint32_t> A_NORMAL
+        if attributes & A_REPARSE and is_backed(self.tree, node):
             attributes &= ~<uint32_t> (A_REPARSE | A_SPARSE)
-        attributes &= ~<uint32_t> A_NORMAL
         return attributes if attributes else A_NORMAL
-
-    cdef bint stored(self, uint32_t stream) noexcept:
-        """Whether the image stores this stream."""
-        cdef Stream *s = &self.tree.streams[stream]
-        cdef Node *node = &self.tree.nodes[s.node]
-        if node.attributes & A_ENCRYPTED:
-            return s.kind == EFS
-        if s.kind == DATA and s.name_size == 0:
-            return not node.attributes & A_DIRECTORY
-        if s.kind == DATA:
-            if s.name_size == KEPT_BACKING and self.data_flags(node) & COMPACT:
-                return memcmp(self.tree.names + s.name_offset, <const char *> BACKING, KEPT_BACKING) != 0
-            return True
-        return s.kind == REPARSE and self.attributes_of(node) & A_REPARSE
 
     cdef const uint8_t *hash_of(self, uint32_t stream) except? NULL:
         """The stream's SHA-1, NULL if it is empty."""
@@ -201,13 +191,9 @@ cdef class _Writer:
             if s.size == 0:
                 return NULL
             raise Internal(what=f"stream {stream} has no hash yet")
-        if memcmp(s.hash, EMPTY_SHA1, 20) == 0:
-            return NULL
-        if is_zero(s.hash):
-            if s.size:
-                raise Internal(what=f"stream {stream} has {s.size} bytes and the hash of none")
-            return NULL
-        return s.hash
+        if blob_key(s.hash) == NULL and s.size:
+            raise Internal(what=f"stream {stream} has {s.size} bytes and the hash of none")
+        return blob_key(s.hash)
 
     # ---- writing
 
@@ -247,14 +233,14 @@ cdef class _Writer:
             self.securities[node.security] = self.descriptors.setdefault(self.tree.securities[node.security],
                                                                          len(self.descriptors))
         if node.extra >= 0 and self.items[node.extra] is None:
-            self.items[node.extra] = _items(self.tree.extras[node.extra])
+            self.items[node.extra] = pack_items(self.tree.extras[node.extra])
         return 0
 
     cdef uint32_t entry_streams(self, Node *node, bint *only_main) except? 0xFFFFFFFF:
         """How many streams are stored; whether the hash of a single unnamed one goes into the entry itself."""
         cdef uint32_t i, count = 0, named = 0
         for i in range(node.first_stream, node.first_stream + node.stream_count):
-            if self.stored(i):
+            if is_stored(self.tree, i):
                 count += 1
                 named += self.tree.streams[i].name_size != 0
         only_main[0] = named == 0 and count <= 1
@@ -276,7 +262,7 @@ cdef class _Writer:
         if count > 0xFFFF:
             raise NotStorable(path=self.tree.path(link), why=f"it has {count} streams")
         for i in range(node.first_stream, node.first_stream + node.stream_count):
-            if self.stored(i):
+            if is_stored(self.tree, i):
                 size += self.stream_size(i)
         return size
 
@@ -358,7 +344,7 @@ cdef class _Writer:
             put16(self.out + entry + STREAMS, count)
         for step in range(3):
             for i in range(node.first_stream, node.first_stream + node.stream_count):
-                if self.stored(i) and self.step_of(i) == step:
+                if is_stored(self.tree, i) and self.step_of(i) == step:
                     reparse |= self.tree.streams[i].kind == REPARSE
                     if only_main:
                         self.put_hash(entry + MAIN_HASH, i)
@@ -394,12 +380,3 @@ cdef class _Writer:
         if hash != NULL:
             memcpy(self.out + at, hash, 20)
         return 0
-
-
-def _items(extra):
-    """The tagged items of an entry, a multiple of 8 bytes."""
-    out = b""
-    for tag, data in ((TAG_OBJECT_ID, extra.object_id), (TAG_EAS, to_wim(from_ntfs(extra.eas)))):
-        if data:
-            out += tag.to_bytes(4, "little") + len(data).to_bytes(4, "little") + data + bytes(-len(data) & 7)
-    return out + extra.items

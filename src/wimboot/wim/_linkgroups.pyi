@@ -1,0 +1,4 @@
+from wimboot.tree import Tree
+
+class LinkGroups:
+    def __init__(self, tree: Tree) -> None: ...
