@@ -1,0 +1,364 @@
+# distutils: libraries = ntfs-3g
+# distutils: include_dirs = /usr/include/ntfs-3g
+"""A file's data and facts: streams, times, attributes, security, reparse points, object ids, extended attributes."""
+
+from libc.errno cimport EACCES, EEXIST, EIO, EISDIR, ENOENT, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
+from cpython.bytes cimport PyBytes_AS_STRING
+
+from wimboot.ntfs._library cimport stream_name
+from wimboot.ntfs._links cimport Links
+from wimboot.ntfs._names cimport checked_reparse
+from wimboot.ntfs._ntfs3g cimport *
+from wimboot.ntfs._pointers cimport PLAIN_BITS
+
+from wimboot.errors import FormatError, Internal
+from wimboot.ntfs import refusals
+
+cdef enum:
+    ZERO_STEP = 64 << 10        # holes are found in steps of this: a compression unit of 4 KiB clusters
+    STANDARD_SIZE = 72          # $STANDARD_INFORMATION of NTFS 3
+    DESCRIPTOR_LIMIT = 64 << 10 # Windows' limit is lower
+    EA_LIMIT = 64 << 10
+
+
+cdef class Changes(Links):
+    """A volume that takes every change a file can need."""
+
+    def __cinit__(self):
+        self._security_ids = {}
+
+    cdef ntfs_inode *open_changed(self, uint64_t file_id) except NULL:
+        cdef ntfs_inode *inode
+        self.changing()
+        with nogil:
+            inode = self.open_target(file_id)
+        if inode == NULL:
+            self.settle(-1, file_id)
+        return inode
+
+    def is_folder(self, uint64_t file_id):
+        cdef ntfs_inode *inode
+        cdef bint answer = False
+        cdef int result = 0
+        self.ready(False)
+        with nogil:
+            result = self.release()
+            inode = NULL if result else self.open_file(file_id)
+            if inode == NULL:
+                result = -1
+            else:
+                answer = (inode.mrec.flags & MFT_RECORD_IS_DIRECTORY) != 0
+                result = self.close_file(inode, 0)
+        self.settle(result, file_id)
+        return bool(answer)
+
+    # facts -------------------------------------------------------------------------------------------------------------
+
+    def set_times(self, uint64_t file_id, int64_t creation, int64_t write, int64_t access):
+        """Set the three times that can be set; the record's change time stays. Set a folder's after its children are made."""
+        cdef ntfs_inode *inode
+        if creation < 0 or write < 0 or access < 0:
+            raise refusals.TimeNotPossible(name=f"record {MREF(file_id)}")
+        inode = self.open_changed(file_id)
+        cdef int result
+        with nogil:
+            self.times.creation, self.times.write, self.times.access = creation, write, access
+            result = self.finish(inode, 0)
+        self.settle(result, file_id)
+
+    def set_attributes(self, uint64_t file_id, uint32_t attributes):
+        """Set what can simply be set (READONLY, HIDDEN, ...; COMPRESSED of a folder); the rest follows from the data."""
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        cdef uint32_t mask = PLAIN_BITS
+        cdef int result = 0
+        with nogil:
+            if inode.mrec.flags & MFT_RECORD_IS_DIRECTORY:
+                mask |= FILE_ATTR_COMPRESSED
+                if ((inode.flags ^ attributes) & FILE_ATTR_COMPRESSED
+                        and ntfs_attr_set_flags(inode, AT_INDEX_ROOT, NTFS_INDEX_I30, 4,
+                                                ATTR_IS_COMPRESSED if attributes & FILE_ATTR_COMPRESSED else 0,
+                                                ATTR_IS_COMPRESSED)):
+                    result = self.tear(b"ntfs_attr_set_flags")
+            inode.flags = inode.flags & ~mask | attributes & mask
+            result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+    cdef int give_security(self, ntfs_inode *inode, uint32_t security) noexcept nogil:
+        cdef ntfs_attr *standard
+        cdef int result = 0
+        if not has_v3_extensions(inode):        # with its own descriptor, as NTFS 1.2 and mkntfs write it
+            standard = ntfs_attr_open(inode, AT_STANDARD_INFORMATION, AT_UNNAMED, 0)
+            if standard == NULL:
+                return self.fail(b"ntfs_attr_open", errno)
+            if ntfs_attr_truncate(standard, STANDARD_SIZE):
+                result = self.tear(b"ntfs_attr_truncate")
+            ntfs_attr_close(standard)
+            inode.owner_id = 0
+            inode.quota_charged = inode.usn = 0
+            set_v3_extensions(inode)
+            if not result and ntfs_attr_exist(inode, AT_SECURITY_DESCRIPTOR, AT_UNNAMED, 0):
+                if ntfs_attr_remove(inode, AT_SECURITY_DESCRIPTOR, AT_UNNAMED, 0):
+                    result = self.tear(b"ntfs_attr_remove")
+        inode.security_id = security
+        return result
+
+    def set_security(self, uint64_t file_id, uint32_t security):
+        """Set a file's security descriptor by its id, from `security_id`."""
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        cdef int result
+        with nogil:
+            result = self.finish(inode, self.give_security(inode, security))
+        self.settle(result, file_id)
+
+    cdef int describe(self, const char *value, size_t size, uint32_t *security) noexcept nogil:
+        """Let the library look a descriptor up in $Secure, or add it, for a record that is only there for this."""
+        cdef SECURITY_CONTEXT context
+        cdef uint8_t[STANDARD_SIZE] standard
+        cdef ntfs_inode *inode
+        cdef int result = 0
+        if self.release():
+            return -1
+        errno_set(0)
+        inode = ntfs_mft_record_alloc(self.volume, NULL)
+        if inode == NULL:
+            return self.fail(b"ntfs_mft_record_alloc", errno)
+        ntfs_inode_invalidate(self.volume, inode.mft_no)
+        memset(&context, 0, sizeof(SECURITY_CONTEXT))
+        context.vol = self.volume
+        memset(standard, 0, STANDARD_SIZE)
+        set_v3_extensions(inode)
+        inode.security_id = 0
+        if ntfs_attr_add(inode, AT_STANDARD_INFORMATION, AT_UNNAMED, 0, standard, STANDARD_SIZE):
+            result = self.tear(b"ntfs_attr_add")
+        elif ntfs_set_ntfs_acl(&context, inode, value, size, 0) or not inode.security_id:
+            result = self.fail(b"ntfs_set_ntfs_acl", errno)
+        security[0] = inode.security_id
+        NInoFileNameClearDirty(inode)
+        if ntfs_mft_record_free(self.volume, inode):
+            result = self.tear(b"ntfs_mft_record_free")
+        return result
+
+    def security_id(self, bytes descriptor not None):
+        """The id of a self-relative security descriptor in $Secure, where it is added if it is new."""
+        cdef const char *value = PyBytes_AS_STRING(descriptor)
+        cdef size_t size = len(descriptor)
+        cdef uint32_t security = 0
+        cdef int result
+        known = self._security_ids.get(descriptor)
+        if known is not None:
+            return known
+        self.changing()
+        if not 20 <= size <= DESCRIPTOR_LIMIT:
+            raise FormatError("the security descriptor", 0, f"{size} bytes is no possible size")
+        with nogil:
+            result = self.describe(value, size, &security)
+        self.settle(result, 0)
+        self._security_ids[descriptor] = security
+        return security
+
+    def set_object_id(self, uint64_t file_id, bytes value not None):
+        """Set the object id: 16 bytes, or 64 with the birth ids; b"" removes it. Raises ObjectIdTaken."""
+        cdef const char *raw = PyBytes_AS_STRING(value)
+        cdef size_t size = len(value)
+        cdef int result = 0
+        if size not in (0, 16, 64):
+            raise FormatError("the object id", 0, f"{size} bytes is no possible size")
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        with nogil:
+            errno_set(0)
+            if size:
+                if ntfs_set_ntfs_object_id(inode, raw, size, 0):
+                    result = self.fail(b"ntfs_set_ntfs_object_id", errno)
+                    self.torn |= errno != EEXIST
+            elif ntfs_attr_exist(inode, AT_OBJECT_ID, AT_UNNAMED, 0) and ntfs_remove_ntfs_object_id(inode):
+                result = self.tear(b"ntfs_remove_ntfs_object_id")
+            result = self.finish(inode, result)
+        if result and self.code == EEXIST:
+            raise refusals.ObjectIdTaken(where=self.where, object_id=value[:16].hex())
+        self.settle(result, file_id)
+
+    def set_eas(self, uint64_t file_id, bytes value not None):
+        """Set the extended attributes: an $EA value, entries each with the offset of the next; b"" removes them."""
+        cdef const char *raw = PyBytes_AS_STRING(value)
+        cdef size_t size = len(value)
+        cdef int result = 0
+        if size > EA_LIMIT:
+            raise FormatError("the extended attributes", 0, f"{size} bytes is no possible size")
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        with nogil:
+            errno_set(0)
+            if size:
+                if ntfs_set_ntfs_ea(inode, raw, size, 0):
+                    result = self.tear(b"ntfs_set_ntfs_ea")
+            elif ntfs_attr_exist(inode, AT_EA_INFORMATION, AT_UNNAMED, 0) and ntfs_remove_ntfs_ea(inode):
+                result = self.tear(b"ntfs_remove_ntfs_ea")
+            result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+    # reparse points ----------------------------------------------------------------------------------------------------
+
+    def set_reparse(self, uint64_t file_id, bytes value not None):
+        """Make a file or folder a reparse point, or give it another value (with its 8-byte header). Its data stays."""
+        cdef const uint8_t *raw = <const uint8_t *> PyBytes_AS_STRING(value)
+        cdef int64_t size = len(value)
+        cdef int result
+        checked_reparse(value)
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        with nogil:
+            if inode.flags & FILE_ATTR_REPARSE_POINT:
+                result = self.replace_value(inode, raw, size)
+            else:
+                result = self.add_reparse(inode, raw, size)
+            result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+    def replace_reparse(self, uint64_t file_id, bytes value not None):
+        """Give a reparse point another value; its data, size and times stay. Raises FileNotFound where it is none."""
+        cdef const uint8_t *raw = <const uint8_t *> PyBytes_AS_STRING(value)
+        cdef int64_t size = len(value)
+        cdef int result
+        checked_reparse(value)
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        with nogil:
+            if inode.flags & FILE_ATTR_REPARSE_POINT:
+                result = self.replace_value(inode, raw, size)
+            else:
+                result = self.fail(b"looking for a reparse point", ENOENT)
+            result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+    def remove_reparse(self, uint64_t file_id):
+        """Make a reparse point a plain file or folder. The data of one that was a pointer is zeros until it is written."""
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        cdef int result
+        with nogil:
+            result = self.finish(inode, self.drop_reparse(inode))
+        self.settle(result, file_id)
+
+    # streams -----------------------------------------------------------------------------------------------------------
+
+    def write_data(self, uint64_t file_id, bytes name not None, parts, int64_t size, *, bint sparse=False,
+                   bint compressed=False):
+        """Replace a stream whole, `parts` in a row making `size` bytes; a missing stream is made, a pointer becomes a file.
+
+        With `sparse` zeros take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB). An exception of `parts` goes
+        through; the transaction has to be dropped then.
+        """
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        cdef int result = -1
+        try:
+            self.prepare_stream(inode, name)
+            self.fill_stream(inode, name, parts, size, sparse, compressed and self.volume.cluster_size <= 4096)
+            result = 0
+        finally:
+            with nogil:
+                result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+    cdef int prepare_stream(self, ntfs_inode *inode, bytes name) except -1:
+        """Remove what the stream was."""
+        cdef ntfschar *raw = stream_name(name)
+        cdef int size = len(name) // 2
+        cdef int result = 0
+        if len(name) & 1 or size > 255:
+            raise refusals.NameNotPossible(name=name.decode("utf-16-le", "replace"), why="its length is not possible")
+        with nogil:
+            if not size and inode.mrec.flags & MFT_RECORD_IS_DIRECTORY:
+                result = self.fail(b"writing", EISDIR)
+            elif inode.flags & FILE_ATTR_ENCRYPTED:
+                result = self.fail(b"writing", EACCES)
+            elif not size:
+                result = self.drop_reparse(inode) or self.empty_data(inode)
+            elif ntfs_attr_exist(inode, AT_DATA, raw, size) and ntfs_attr_remove(inode, AT_DATA, raw, size):
+                result = self.tear(b"ntfs_attr_remove")
+        return self.settle(result, inode.mft_no)
+
+    cdef int add_stream(self, ntfs_inode *inode, bytes name, bint compressed) noexcept nogil:
+        """An empty stream, marked as it is to be written; the library takes that from the file's flags."""
+        if compressed:
+            inode.flags |= FILE_ATTR_COMPRESSED
+        else:
+            inode.flags &= ~<uint32_t> FILE_ATTR_COMPRESSED
+        with gil:
+            raw, size = stream_name(name), len(name) // 2
+        errno_set(0)
+        if ntfs_attr_add(inode, AT_DATA, raw, size, NULL, 0):
+            return self.tear(b"ntfs_attr_add")
+        return 0
+
+    cdef int fill_stream(self, ntfs_inode *inode, bytes name, object parts, int64_t size, bint sparse,
+                         bint compressed) except -1:
+        cdef uint32_t kept = inode.flags & FILE_ATTR_COMPRESSED if name else 0
+        cdef ntfs_attr *data = NULL
+        cdef const uint8_t[::1] view
+        cdef int64_t offset = 0
+        cdef int result
+        try:
+            self.settle(self.add_stream(inode, name, compressed), inode.mft_no)
+            data = ntfs_attr_open(inode, AT_DATA, stream_name(name), len(name) // 2)
+            if data == NULL:
+                self.settle(self.tear(b"ntfs_attr_open"), inode.mft_no)
+            self.torn = True        # until all of it is there
+            with nogil:
+                result = 0
+                if not compressed and size:
+                    if (ntfs_attr_truncate(data, size) if sparse else ntfs_attr_truncate_solid(data, size)):
+                        result = self.fail(b"ntfs_attr_truncate", errno)
+            self.settle(result, inode.mft_no)
+            for part in parts:
+                view = part
+                if view.shape[0] > size - offset:
+                    raise Internal(what=f"more than the {size} bytes announced were given for a stream")
+                if view.shape[0]:
+                    with nogil:
+                        result = self.put(data, &view[0], offset, view.shape[0], sparse and not compressed)
+                    self.settle(result, inode.mft_no)
+                    offset += view.shape[0]
+            if offset != size:
+                raise Internal(what=f"{offset} of {size} bytes were given for a stream")
+            with nogil:
+                if compressed and ntfs_attr_pclose(data):
+                    result = self.fail(b"ntfs_attr_pclose", errno)
+            self.settle(result, inode.mft_no)
+            if data.data_size != size:
+                self.settle(self.fail(b"comparing the size written", EIO), inode.mft_no)
+            self.torn = False
+        finally:
+            if data != NULL:
+                ntfs_attr_close(data)
+            if name:
+                inode.flags = inode.flags & ~<uint32_t> FILE_ATTR_COMPRESSED | kept
+        return 0
+
+    cdef int put(self, ntfs_attr *data, const uint8_t *buffer, int64_t offset, int64_t size, bint sparse) noexcept nogil:
+        cdef int64_t done = 0, step
+        while done < size:
+            step = min(size - done, ZERO_STEP - (offset + done) % ZERO_STEP) if sparse else size - done
+            if not sparse or any_set(buffer + done, step):
+                errno_set(0)
+                if ntfs_attr_pwrite(data, offset + done, step, buffer + done) != step:
+                    return self.fail(b"ntfs_attr_pwrite", errno)
+            done += step
+        return 0
+
+    def remove_stream(self, uint64_t file_id, bytes name not None):
+        """Remove a named stream. Raises FileNotFound where there is none."""
+        cdef ntfschar *raw = stream_name(name)
+        cdef int size = len(name) // 2
+        cdef int result = 0
+        if not name or len(name) & 1 or size > 255:
+            raise refusals.NameNotPossible(name=name.decode("utf-16-le", "replace"), why="its length is not possible")
+        cdef ntfs_inode *inode = self.open_changed(file_id)
+        with nogil:
+            if not ntfs_attr_exist(inode, AT_DATA, raw, size):
+                result = self.fail(b"looking for a stream", ENOENT)
+            elif ntfs_attr_remove(inode, AT_DATA, raw, size):
+                result = self.tear(b"ntfs_attr_remove")
+            result = self.finish(inode, result)
+        self.settle(result, file_id)
+
+
+cdef bint any_set(const uint8_t *buffer, int64_t size) noexcept nogil:
+    return size > 0 and (buffer[0] or memcmp(buffer, buffer + 1, size - 1))
