@@ -21,4 +21,6 @@ extensions = [
     for path in sorted(Path("src").rglob("*.pyx"))
 ]
 
-setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, include_path=["src"], nthreads=0))
+setup(ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES, include_path=["src"],
+                            nthreads=os.cpu_count() or 1),
+      options={"build_ext": {"parallel": os.cpu_count()}})

@@ -1,0 +1,73 @@
+# make demo     sets everything up and takes a sample system through convert, verify and restore
+# make test     sets everything up and runs the tests
+# `make help` has the rest. Set-up happens once: Debian packages, a virtual environment in .venv, the compiled modules.
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+WORKERS ?= auto
+CORPUS  ?= build/corpus
+ARGS    ?=
+
+SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-heavy lint bench wheel clean distclean
+.DELETE_ON_ERROR:
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.built  ## install what is needed, build the compiled modules
+
+$(VENV)/.packages: debian-packages.txt scripts/debian-packages
+	@echo "== Debian packages (debian-packages.txt)"
+	@scripts/debian-packages
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.created: $(VENV)/.packages
+	@echo "== Virtual environment in $(VENV)"
+	@python=$$(scripts/find-python) && "$$python" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	@echo "== Python packages (pyproject.toml)"
+	@$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.0.8' wheel
+	@echo "== Building the compiled modules"
+	@$(BIN)/pip install -q --no-build-isolation -e '.[test,lint]'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed setup.py $(SOURCES)
+	@echo "== Building the compiled modules that changed"
+	@$(BIN)/python setup.py -q build_ext --inplace >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@touch $@
+
+demo: setup  ## build a sample system and take it through convert, verify, restore
+	@$(BIN)/wimboot demo $(ARGS) build/demo
+
+test: setup  ## run the tests (WORKERS=0: one after the other; ARGS: more for pytest)
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+test-heavy: setup  ## run the tests that take minutes
+	@$(BIN)/pytest -m heavy $(ARGS) || [ $$? -eq 5 ]
+
+lint: setup  ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: setup  ## compare with wimlib-imagex on a tree of real files (CORPUS: where it is, or is built)
+	@[ -d "$(CORPUS)" ] || benchmarks/corpus.sh "$(CORPUS)"
+	@$(BIN)/python benchmarks/run.py "$(CORPUS)" $(ARGS)
+
+wheel: setup  ## build a wheel in dist/
+	@$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
+	@ls -l dist/*.whl
+
+clean:  ## remove what was built, but not the virtual environment
+	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)/.built
+	@find src \( -name '*.so' -o -name '*.c' \) -delete
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the virtual environment too
+	@rm -rf $(VENV)
