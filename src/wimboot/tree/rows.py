@@ -8,7 +8,7 @@ __all__ = ["Extra", "LinkRow", "NodeRow", "StreamRow"]
 
 
 class Extra(NamedTuple):
-    """What few files have, each empty where absent: `object_id` of 16 to 64 bytes, `eas` the NTFS $EA value."""
+    """What few files have, each empty where absent: `object_id` of 16 to 64 bytes, `eas` the value of $EA."""
 
     object_id: bytes
     eas: bytes
