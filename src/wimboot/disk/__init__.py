@@ -2,10 +2,15 @@
 
 from wimboot.disk.errors import CommitUnfinished, LogDamaged, LogWaits, TargetChanged
 from wimboot.disk.log import StoreMark
+from wimboot.disk.mounts import Lies, PlaceUnknown, where_is
 from wimboot.disk.recovery import Recovered, peek, recover
+from wimboot.disk.table import BitLocker, DiskFormat, NotNtfs, Partition, Table, TableKind, read_table
+from wimboot.disk.target import Place, Target, open_target, parse_place
 from wimboot.disk.transaction import Transaction
+from wimboot.disk.use import Mounted
 
 __all__ = [
-    "CommitUnfinished", "LogDamaged", "LogWaits", "Recovered", "StoreMark", "TargetChanged", "Transaction",
-    "peek", "recover",
+    "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted", "NotNtfs",
+    "Partition", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind", "Target",
+    "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover", "where_is",
 ]

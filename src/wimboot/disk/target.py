@@ -1,0 +1,288 @@
+"""The target of a command: `PATH` or `PATH#N`, opened and locked.
+
+A host file's transaction log lies beside it, so every command that opens the file finds it. A device's log
+lies in a folder that the caller gives, under the name that udev keeps for that device whatever letter it
+gets. The partition table is read when first asked for: an interrupted transaction may have to be finished
+before it can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from wimboot.disk.mounts import HOST, Host, mount_of
+from wimboot.disk.table import NotNtfs, TableKind, read_table
+from wimboot.disk.use import refuse_if_used
+from wimboot.errors import Busy, HostError, Refused, UsageError
+from wimboot.storage import HostFolder
+from wimboot.storage.memory import MemoryFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from wimboot.disk.table import Partition, Table
+    from wimboot.storage import File, Folder
+
+__all__ = [
+    "LOG_SUFFIX", "Locked", "LogFolderNeeded", "LogVolatile", "NoPartition", "NotATarget", "Place",
+    "ReadOnlyTarget", "Target", "TargetMissing", "open_target", "parse_place",
+]
+
+LOG_SUFFIX = ".wimboot-log"
+_SECTOR_SIZE_OF = 0x1268
+"""BLKSSZGET of linux/fs.h: the logical sector size of a block device."""
+_READ_ONLY_OF = 0x125E
+"""BLKROGET of linux/fs.h."""
+_VOLATILE = frozenset({"tmpfs", "devtmpfs", "ramfs"})
+
+
+class TargetMissing(UsageError):
+    """There is no such file."""
+
+    id = "no-target"
+    sentence = "{where} does not exist"
+    advice = "Name a disk image, a volume image or a device, PATH#N for partition N of it."
+
+
+class NotATarget(UsageError):
+    """Something that holds no disk."""
+
+    id = "not-a-target"
+    sentence = "{where} is neither a file nor a block device"
+    advice = "Name a disk image, a volume image or a device."
+
+
+class ReadOnlyTarget(Refused):
+    """It cannot be written."""
+
+    id = "read-only"
+    sentence = "{where} cannot be written: {why}"
+    advice = "Check its permissions, the write protection of the medium, and how its file system is mounted."
+
+
+class Locked(Busy):
+    """Another run holds the target."""
+
+    id = "locked"
+    sentence = "{where} is being used by another program, or another run of this one"
+    advice = "Wait until that one is done."
+
+
+class NoPartition(Refused):
+    """A number that the disk does not have."""
+
+    id = "no-partition"
+    sentence = "{where} has no partition {number}; it has {numbers}"
+    advice = "`wimboot info` lists the partitions of a disk."
+
+
+class LogFolderNeeded(UsageError):
+    """A device has no folder beside it."""
+
+    id = "log-folder"
+    sentence = "writing to the device {where} needs a folder for the log of the change"
+    advice = "Give one on another disk: --log DIR."
+
+
+class LogVolatile(Refused):
+    """A log in memory would be lost with the power."""
+
+    id = "log-volatile"
+    sentence = ("the log of the change cannot lie in {folder}: that is {kind}, which forgets everything at a "
+                "power cut")
+    advice = "Give a folder on a disk: --log DIR."
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the user named: a path, and a partition of it or none."""
+
+    path: Path
+    partition: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.partition is None else f"{self.path}#{self.partition}"
+
+
+def parse_place(text: str) -> Place:
+    """`PATH` or `PATH#N`. A path that exists as it stands is one, whatever it ends in. Raises UsageError."""
+    path, mark, number = text.rpartition("#")
+    if not mark or not path or not (number.isascii() and number.isdigit()) or os.path.lexists(text):
+        if not text or "\0" in text:
+            raise UsageError(what=f"{text!r} is not a path")
+        return Place(Path(text))
+    if not 1 <= len(number) <= 3 or not int(number):
+        raise UsageError(what=f"{text!r}: partitions are numbered from 1")
+    return Place(Path(path), int(number))
+
+
+class Target:
+    """An opened target. `file` is the whole file or device, `folder` and `log_name` say where its log lies.
+
+    `partition` is the number the user gave. A context manager; leaving it gives lock and handle back.
+    """
+
+    def __init__(self, *, place: Place, path: Path, file: File, folder: Folder, log_name: str, lock: int,
+                 sector_size: int | None) -> None:
+        self.place = place
+        self.path = path
+        self.partition = place.partition
+        self.file = file
+        self.folder = folder
+        self.log_name = log_name
+        self._lock = lock
+        self._sector_size = sector_size
+        self._table: Table | None = None
+
+    @property
+    def is_device(self) -> bool:
+        """Whether it is a block device."""
+        return self._sector_size is not None
+
+    @property
+    def table(self) -> Table:
+        """Raises NotNtfs, DiskFormat, BitLocker, FormatError, HostError."""
+        if self._table is None:
+            self._table = read_table(self.file, where=str(self.place.path), sector_size=self._sector_size)
+        return self._table
+
+    def forget_table(self) -> None:
+        """Read the table again when next asked: it was written."""
+        self._table = None
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """Empty for a bare volume. Raises as `table`."""
+        return self.table.partitions
+
+    @property
+    def disk_id(self) -> bytes | None:
+        """What Windows knows the disk by, 16 bytes; None for a bare volume. Raises as `table`."""
+        return self.table.disk_id
+
+    def slice(self, partition: int | None) -> tuple[int, int]:
+        """Start and size of a partition in bytes; of everything for None. Raises NoPartition, and as
+        `table`.
+        """
+        if partition is None:
+            if self.table.kind is not TableKind.NONE:
+                raise NotNtfs(where=str(self.place.path), why="it is a disk: name one of its partitions")
+            return 0, self.file.size()
+        for one in self.partitions:
+            if one.number == partition:
+                return one.start, one.size
+        numbers = ", ".join(str(one.number) for one in self.partitions) or "none"
+        raise NoPartition(where=str(self.place.path), number=partition, numbers=numbers)
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        self.file.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
+                opener: Callable[[Path], Folder] = HostFolder, host: Host = HOST) -> Target:
+    """Open and lock a target; shared where it is only read, alone where it is written.
+
+    `log_folder` is where a device's log lies; a file's lies beside it. `opener` gives the folder of a host
+    path; a test gives one that records or fails.
+
+    Raises:
+        TargetMissing, NotATarget, ReadOnlyTarget, Mounted, Locked, LogFolderNeeded, LogVolatile, HostError.
+    """
+    try:
+        path = place.path.resolve(strict=True)
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise TargetMissing(where=str(place.path)) from error
+    except (OSError, RuntimeError) as error:
+        raise HostError(what="opening", where=str(place.path), why=str(error)) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise NotATarget(where=str(place.path))
+    refuse_if_used(path, write=write, host=host)
+    is_device = stat.S_ISBLK(mode)
+    folder = _log_folder(place, log_folder, write, opener, host) if is_device else opener(path.parent)
+    lock = _lock(path, place, write=write, is_device=is_device)
+    try:
+        file = opener(path.parent).open(path.name, write=write)
+        name = _device_name(path, host) if is_device else path.name
+        return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX, lock=lock,
+                      sector_size=_ioctl(lock, _SECTOR_SIZE_OF) if is_device else None)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _log_folder(place: Place, folder: Path | None, write: bool, opener: Callable[[Path], Folder],
+                host: Host) -> Folder:
+    """The folder of a device's log."""
+    if folder is None:
+        if write:
+            raise LogFolderNeeded(where=str(place.path))
+        return MemoryFolder()
+    try:
+        folder = folder.resolve(strict=True)
+    except OSError as error:
+        raise HostError(what="opening", where=str(folder), why=error.strerror or str(error)) from error
+    mount = mount_of(folder, host)
+    if write and mount is not None and mount.kind in _VOLATILE:
+        raise LogVolatile(folder=str(folder), kind=mount.kind)
+    return opener(folder)
+
+
+def _device_name(path: Path, host: Host) -> str:
+    """The name that stays with a device: udev's, else the kernel's."""
+    names = []
+    with contextlib.suppress(OSError):
+        names = [link.name for link in (host.dev / "disk" / "by-id").iterdir() if link.resolve() == path]
+    return min(names, default=path.name, key=lambda name: (name.startswith(("wwn-", "dm-", "lvm-")), name))
+
+
+def _lock(path: Path, place: Place, *, write: bool, is_device: bool) -> int:
+    """A descriptor that holds the lock. For a device to be written it also keeps others from mounting it."""
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if write and is_device else 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.ETXTBSY):
+            raise Locked(where=str(place)) from error
+        if write and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ReadOnlyTarget(where=str(place.path), why=error.strerror) from error
+        raise HostError(what="opening", where=str(place.path), why=error.strerror or str(error)) from error
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        if write and is_device and _ioctl(descriptor, _READ_ONLY_OF):
+            raise ReadOnlyTarget(where=str(place.path), why="the device is write-protected")
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(where=str(place)) from error
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise HostError(what="locking", where=str(place.path), why=why) from error
+        undo.pop_all()
+    return descriptor
+
+
+def _ioctl(descriptor: int, request: int) -> int:
+    """An ioctl that fills in one integer."""
+    (value,) = struct.unpack("i", fcntl.ioctl(descriptor, request, bytes(4)))
+    return int(value)
