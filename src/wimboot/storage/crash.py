@@ -47,7 +47,7 @@ class Model(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashState:
-    """One possible content of all recorded folders. Its images are its own: change them freely."""
+    """One possible content of all recorded folders."""
 
     point: int
     model: Model
@@ -61,8 +61,8 @@ class CrashState:
         return f"{self.model.value}:{self.point}:{self.seed}:{self.block_size}"
 
     def folder(self, label: str) -> MemoryFolder:
-        """One folder, to run a recovery in."""
-        return MemoryFolder(self.folders[label])
+        """A copy of one folder, to run a recovery in."""
+        return MemoryFolder({name: image.copy() for name, image in self.folders[label].items()})
 
     def save(self, label: str, path: Path) -> None:
         """Write one folder's files into the host folder `path`, for programs that need it."""
