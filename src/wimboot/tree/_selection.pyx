@@ -22,7 +22,6 @@ cdef enum:
     REAL = 3
     FORBIDDEN = 4
     KINDS = 5
-    FOLDER = 0x10           # FILE_ATTRIBUTE_DIRECTORY
     MAX_LEVELS = 4096       # of folders; see MAX_DEPTH of _tree
     NONE = -1
     STAR = 42
@@ -219,7 +218,7 @@ cdef class _Walk:
         cdef Link *link = &self.tree.links[index]
         cdef uint32_t i, rule, size = link.name_size // 2
         cdef int kind
-        cdef bint folder = self.tree.nodes[link.node].attributes & FOLDER, ancestor = False
+        cdef bint ancestor = False
         cdef Rule *known
         cdef uint16_t *table = fold_units
         cdef const uint8_t *name = self.tree.names + link.name_offset
@@ -241,7 +240,7 @@ cdef class _Walk:
                 ancestor = ancestor or known.kind == EXCEPTION
             elif below.matched[known.kind] == NONE or <int32_t> rule < below.matched[known.kind]:
                 below.matched[known.kind] = <int32_t> rule
-        self.decide(index, link.node, below, level.excluded_by, folder and ancestor, size)
+        self.decide(index, link.node, below, level.excluded_by, ancestor, size)
         if self.tree.child_start[link.node] < self.tree.child_start[link.node + 1] and not self.seen[link.node]:
             self.seen[link.node] = 1
             below.position = self.tree.child_start[link.node]

@@ -5,7 +5,7 @@ component from the root and, once used up, holds for everything below; a relativ
 last component only.
 
     excluded      an exclusion matches and no exception does, or the folder above is excluded
-    exception     also matches a folder on the way to an absolute exception: `\a` for `\a\b\keep.txt`
+    exception     also matches what lies on the way to an absolute one: `\a` for `\a\b\keep.txt`
     kept          an exception of our own: for the named file alone, never for the folders above it
     forbidden     an exclusion that no exception overrides
     real          any name of the file matches; one name is enough for the whole file
@@ -141,28 +141,27 @@ class PathVerdict:
     real_by: Rule | None
 
 
-def explain_path(path: str, lists: Lists, *, folder: bool = False) -> PathVerdict:
-    """Decide about one path; `folder` tells whether it is one. The slow twin of `select`."""
+def explain_path(path: str, lists: Lists) -> PathVerdict:
+    """Decide about one path. The slow twin of `select`."""
     parts = [_units(fold(encode_name(part))) for part in split_path(path)]
     excluded_by: Rule | None = None
     for depth in range(1, len(parts) + 1):
-        excluded_by = _exclusion(parts[:depth], lists, folder or depth < len(parts))
+        excluded_by = _exclusion(parts[:depth], lists)
         if excluded_by is not None:
             break
     return PathVerdict(excluded_by=excluded_by, real_by=_first(parts, lists.of(ListKind.REAL)))
 
 
-def _exclusion(parts: list[str], lists: Lists, folder: bool) -> Rule | None:
+def _exclusion(parts: list[str], lists: Lists) -> Rule | None:
     """The rule that leaves out this path itself, its folders not asked."""
     forbidden = _first(parts, lists.of(ListKind.FORBIDDEN))
     if forbidden is not None:
         return forbidden
     rule = _first(parts, lists.of(ListKind.EXCLUSION))
-    if rule is None or _first(parts, lists.of(ListKind.KEPT)) or _first(parts, lists.of(ListKind.EXCEPTION)):
+    exceptions = lists.of(ListKind.EXCEPTION)
+    if rule is None or _first(parts, lists.of(ListKind.KEPT)) or _first(parts, exceptions):
         return None
-    if folder and any(_on_the_way(parts, exception.pattern) for exception in lists.of(ListKind.EXCEPTION)):
-        return None
-    return rule
+    return None if any(_on_the_way(parts, exception.pattern) for exception in exceptions) else rule
 
 
 def _first(parts: list[str], rules: Iterable[Rule]) -> Rule | None:

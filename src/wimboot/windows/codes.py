@@ -1,6 +1,6 @@
 """What an error code of Windows, its boot manager, wimlib or this program means here, and what to do.
 
-Sources: Windows' public headers for names and numbers; wof.sys' behaviour from a public disassembly; wimlib.h;
+Sources: Windows' headers for names and numbers; wof.sys' behaviour from a public disassembly; wimlib.h;
 the advice from what was tried. "Perhaps" marks what nobody could try.
 """
 
@@ -26,7 +26,7 @@ class UnknownCode(UsageError):
 
     id = "unknown-code"
     sentence = "{text!r} is not a code that is known here"
-    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50; those that have to do with WIMBoot are listed."
+    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50; those of WIMBoot are listed."
 
 
 class Family(Enum):

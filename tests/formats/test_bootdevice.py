@@ -1,0 +1,163 @@
+"""Boot environment devices: the specification's bytes, real stores' bytes, laws, and damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from regipy.registry import RegistryHive
+
+from wimboot.errors import FormatError
+from wimboot.formats.bootdevice import (
+    MAX_DEPTH,
+    BootDevice,
+    Device,
+    FileDevice,
+    OpaqueDevice,
+    PartitionDevice,
+    PartitionStyle,
+    VhdDevice,
+    parse_device,
+    same_location,
+)
+from wimboot.formats.guid import parse_guid
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+U32 = st.integers(0, 0xFFFF_FFFF)
+ID = st.binary(min_size=16, max_size=16)
+PATHS = st.text(st.characters(codec="utf-16-le", exclude_characters="\0"), max_size=30)
+PARTITIONS = st.builds(PartitionDevice, style=U32, partition_id=ID, disk_id=ID, flags=U32)
+PLAIN_FILES = st.builds(FileDevice, parent=PARTITIONS | st.just(BootDevice()), path=PATHS, flags=U32)
+VHDS = st.builds(VhdDevice, style=U32, partition_id=ID, disk_id=ID, container=PLAIN_FILES, flags=U32)
+DEVICES = PARTITIONS | PLAIN_FILES | VHDS | st.builds(FileDevice, parent=VHDS, path=PATHS)
+
+PHYSICAL = PartitionDevice.mbr(0x5CBEA03E, 0x100000)
+IN_VHD = bytes.fromhex(
+    "00000000 00000000 f2000000 00000000 05000000 01000000 de000000 05000000"
+    "06000000 00000000 bc000000 00000000 00001000 00000000 00000000 00000000"
+    "06000000 01000000 44332211 00000000 00000000 00000000"
+    "00000000 00000000 84000000 00000000 05000000 01000000 70000000 05000000"
+    "06000000 00000000 48000000 00000000 00001000 00000000 00000000 00000000"
+    "00000000 01000000 3ea0be5c" + "00" * 28) + "\\x64\\win7.vhd\0\\wim\\w.wim\0".encode("utf-16-le")
+
+
+def test_the_vhd_example_reads_as_five_things_in_each_other() -> None:
+    """A WIM on a partition in a VHD, the VHD on a physical partition: 0xF2 bytes, read and written."""
+    device = parse_device(IN_VHD)
+    virtual = PartitionDevice.mbr(0x11223344, 0x100000)
+    container = FileDevice(parent=PHYSICAL, path="\\x64\\win7.vhd")
+    assert device == FileDevice(path="\\wim\\w.wim", parent=VhdDevice(
+        style=PartitionStyle.MBR, partition_id=virtual.partition_id, disk_id=virtual.disk_id,
+        container=container))
+    assert device.pack() == IN_VHD
+
+
+def test_a_partition_of_a_real_mbr_store_reads_as_offset_and_signature() -> None:
+    """The bytes that bcdedit wrote for a partition at 0x1F500000 of disk 0x43DA9AB1."""
+    raw = bytes.fromhex("06000000 00000000 48000000 00000000 0000501f 00000000" + "00" * 8
+                        + "00000000 01000000 b19ada43" + "00" * 28)
+    device = parse_device(raw)
+    assert device == PartitionDevice.mbr(0x43DA9AB1, 0x1F500000)
+    assert isinstance(device, PartitionDevice)
+    assert (device.offset, device.signature) == (0x1F500000, 0x43DA9AB1)
+    assert device.pack() == raw
+
+
+def test_a_partition_of_a_real_gpt_store_reads_as_two_guids() -> None:
+    """The bytes of a Windows 10 store name a partition's and a disk's GUID."""
+    raw = bytes.fromhex("06000000 00000000 48000000 00000000 382c0f8e eae4ba47 b7fc9d8c 74dccf0b"
+                        "00000000 00000000 a994230b 5e097d48 8d48719e cd4d78ca" + "00" * 16)
+    assert parse_device(raw) == PartitionDevice.gpt(
+        disk=parse_guid("0b2394a9-095e-487d-8d48-719ecd4d78ca"),
+        partition=parse_guid("8e0f2c38-e4ea-47ba-b7fc-9d8c74dccf0b"))
+    assert parse_device(raw).pack() == raw
+
+
+@given(DEVICES)
+def test_a_device_survives_writing_and_reading(device: Device) -> None:
+    """parse(pack(x)) is x for every form that is read, in each other."""
+    assert parse_device(device.pack()) == device
+    assert parse_device(b"\xAA" * 6 + device.pack() + b"\xBB", 6) == device
+
+
+@given(st.binary(max_size=300), st.integers(0, 320))
+def test_any_bytes_are_a_device_or_a_format_error(data: bytes, offset: int) -> None:
+    """Nothing but FormatError, and whatever is read is written back the same."""
+    try:
+        device = parse_device(data, offset)
+    except FormatError:
+        return
+    assert data[offset:].startswith(device.pack())
+
+
+@given(at=st.integers(0, len(IN_VHD) - 1), byte=st.integers(0, 255))
+def test_a_changed_byte_is_never_lost(at: int, byte: int) -> None:
+    """One byte changed anywhere: refused, or kept, perhaps as an opaque part."""
+    data = IN_VHD[:at] + bytes([byte]) + IN_VHD[at + 1:]
+    try:
+        device = parse_device(data)
+    except FormatError:
+        return
+    assert data.startswith(device.pack())
+
+
+def test_devices_nested_without_end_stay_bytes() -> None:
+    """What lies deeper than the deepest real form is kept, not followed."""
+    device: Device = PHYSICAL
+    for _ in range(200):
+        device = FileDevice(parent=device, path="\\a.vhd")
+    found: Device = parse_device(device.pack())
+    assert found.pack() == device.pack()
+    depth = 0
+    while isinstance(found, FileDevice):
+        found, depth = found.parent, depth + 1
+    assert depth <= MAX_DEPTH
+    assert isinstance(found, OpaqueDevice)
+
+
+def test_the_same_place_is_seen_in_spite_of_case_and_flags() -> None:
+    """Windows compares paths without case and disks by id."""
+    one = FileDevice(parent=PHYSICAL, path="\\WimBoot\\Wimboot.wim")
+    other = FileDevice(parent=PHYSICAL, path="\\wimboot\\WIMBOOT.WIM", flags=8)
+    assert same_location(one, other)
+    assert same_location(parse_device(IN_VHD), parse_device(IN_VHD))
+    assert not same_location(one, FileDevice(parent=PHYSICAL, path="\\wimboot.wim"))
+    assert not same_location(one, FileDevice(parent=PartitionDevice.mbr(0x5CBEA03E, 0x200000), path=one.path))
+    assert not same_location(one, parse_device(IN_VHD))
+
+
+def _stored_devices(store: Path) -> list[bytes]:
+    found = []
+    hive = RegistryHive(str(store))  # type: ignore[no-untyped-call]  # the judge has no annotations
+    objects = hive.get_key("\\Objects")  # type: ignore[no-untyped-call]  # the same
+    for key in objects.iter_subkeys():
+        for element in key.get_subkey("Elements").iter_subkeys():
+            if element.name[:2] in ("11", "21", "31"):
+                found += [value.value for value in element.iter_values(trim_values=False)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["regipy_BCD", "ntloader_bcdvhd", "ntloader_bcdwim", "ntloader_bcdwin",
+                                  "nikize_PXEBCD"])
+def test_every_device_of_a_real_store_is_kept_byte_for_byte(name: str) -> None:
+    """All device elements of real boot stores, found by an independent parser, come back the same."""
+    store = SHARED / "samples" / "bcd" / name
+    if not store.exists():
+        pytest.skip(f"the sample {name} is not here")
+    raws = _stored_devices(store)
+    assert raws
+    for raw in raws:
+        assert parse_device(raw, 16).pack() == raw[16:]
+
+
+def test_the_partitions_of_a_real_windows_10_store_are_understood() -> None:
+    """Seven name partitions of one disk, as the known contents of the store say; the rest is firmware's."""
+    store = SHARED / "samples" / "bcd" / "regipy_BCD"
+    if not store.exists():
+        pytest.skip("the sample regipy_BCD is not here")
+    devices = [parse_device(raw, 16) for raw in _stored_devices(store)]
+    partitions = [device for device in devices if isinstance(device, PartitionDevice)]
+    disk = parse_guid("0b2394a9-095e-487d-8d48-719ecd4d78ca")
+    assert sum(device.disk_id == disk for device in partitions) == 7
