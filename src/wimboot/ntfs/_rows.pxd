@@ -102,6 +102,7 @@ cdef class Rows:
     cdef Table faults               # Fault: the first few
     cdef uint64_t fault_count
     cdef bint have_root
+    cdef uint32_t object_ids        # record of $ObjId, 0 where it was not met
     cdef int room(self, uint64_t size, uint32_t record_size) except -1
     cdef void fault(self, uint32_t record, int problem) noexcept nogil
     cdef int attributes(self, const uint8_t *record, Owner *owner) noexcept nogil

@@ -20,6 +20,7 @@ cdef enum:
     SMALLEST_ATTRIBUTE = 24
     OUTSIDE_HEADER = 64
     FAULTS_KEPT = 16
+    EXTEND = 11             # record of $Extend
 
 cdef enum:                  # namespaces of file names
     WIN32 = 1
@@ -27,6 +28,12 @@ cdef enum:                  # namespaces of file names
     WIN32_AND_DOS = 3
 
 cdef extern from *:
+    """
+    static const char WIMBOOT_OBJECT_IDS[] = "$\\0O\\0b\\0j\\0I\\0d";
+    #define WIMBOOT_OBJECT_IDS_SIZE 12
+    """
+    const char *OBJECT_IDS "WIMBOOT_OBJECT_IDS"
+    const uint16_t OBJECT_IDS_SIZE "WIMBOOT_OBJECT_IDS_SIZE"
     const uint32_t END "UINT32_MAX"
 
 
@@ -157,6 +164,8 @@ cdef class Rows:
                 parent & RECORD < FIRST_FILE and parent & RECORD != ROOT_RECORD
                 or parent & RECORD < self.record_count and self.slots[parent & RECORD] == SYSTEM):
             owner.system = True
+            if parent & RECORD == EXTEND and name_size == OBJECT_IDS_SIZE and not memcmp(value + 66, OBJECT_IDS, name_size):
+                self.object_ids = owner.record
             return 0
         if parent & RECORD >= self.record_count:
             return NO_PARENT

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from wimboot.errors import FormatError
 from wimboot.ntfs.facts import VolumeFacts, cluster_bitmap, volume_facts
 from wimboot.ntfs.metafile import BITMAP, DATA, MFT_RECORD, SECURE_RECORD, Metafiles
+from wimboot.ntfs.objectids import birth_ids
 from wimboot.ntfs.problems import PROBLEMS, DamagedVolume, VolumeTooLarge
 from wimboot.tree._tree import Extra
 
@@ -33,9 +34,9 @@ cdef enum:
     LARGEST_VALUE = 128 << 10       # both $EA and a descriptor are at most 64 KiB
 
 
-cdef _attach_values(Pass done, list descriptors):
+cdef _attach_values(Pass done, list descriptors, files):
     """Object ids and EAs to Tree.extras, $SECURITY_DESCRIPTOR attributes to `descriptors`."""
-    cdef dict known = None, extras = {}
+    cdef dict known = None, extras = {}, births = None
     cdef uint64_t i, size = 0
     cdef uint32_t first = 0
     cdef int32_t index = -1
@@ -62,6 +63,11 @@ cdef _attach_values(Pass done, list descriptors):
             continue
         data = value_bytes(done, value, LARGEST_VALUE)
         place = 0 if value.kind == OBJECT_ID else 1
+        if place == 0:
+            if births is None:
+                births = birth_ids(files, done.object_ids) if done.object_ids else {}
+            if data is not None:
+                data += births.get(data, b"")
         pair = extras.setdefault(node, [b"", b""])
         if pair[place] or not data:
             done.fault(value.record, BAD_VALUE)
@@ -124,7 +130,7 @@ def scan(Device device):
             _refuse_faults(done)
             raise FormatError("$MFT", 5, "the root folder is missing")
         finish_waiting(done)
-        _attach_values(done, securities.descriptors)
+        _attach_values(done, securities.descriptors, files)
         place_links(done)
     except MemoryError as error:
         raise VolumeTooLarge(records=files.record_count) from error

@@ -52,7 +52,8 @@ cdef bint _same(Tree tree, const Attr *x, const Attr *y) noexcept nogil:
 cdef int _wof(const uint8_t *value, uint32_t size) noexcept nogil:
     """POINTER, COMPACT, 0 where it is of a kind not known; -1 where it is cut short.
 
-    8 u32 version 1, 12 u32 provider, then of WIM (1) 16 u32 version 1 or 2, 32 the hash; of FILE (2) 16 u32 version 1.
+    8 u32 version 1, 12 u32 provider, then of WIM (1) 16 u32 version 1 or 2, 32 the hash; of FILE (2) 16 u32 version 1,
+    20 u32 algorithm.
     """
     cdef uint32_t version
     if size < 20:
@@ -63,7 +64,7 @@ cdef int _wof(const uint8_t *value, uint32_t size) noexcept nogil:
     if u32(value + 12) == 1 and (version == 1 or version == 2):
         return POINTER if size >= (52 if version == 1 else 96) else -1
     if u32(value + 12) == 2 and version == 1:
-        return COMPACT if size >= 28 else -1
+        return COMPACT if size >= 24 else -1
     return 0
 
 
