@@ -124,7 +124,8 @@ class WimXml:
 
     def pack(self) -> bytes:
         """The bytes for the WIM."""
-        return ("\ufeff" + ET.tostring(self._root, encoding="unicode", short_empty_elements=False)).encode("utf-16-le")
+        text = ET.tostring(self._root, encoding="unicode", short_empty_elements=False)
+        return f"\ufeff{text}".encode("utf-16-le")
 
     def add_image(self, image: ImageXml) -> WimXml:
         """With this image as the last one. Raises NotXmlText."""

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
+from wimboot.tree.upcase import upcase_table
 
 cdef extern from "<stdlib.h>" nogil:
     void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
@@ -23,23 +24,15 @@ cdef uint16_t *_fold = NULL
 
 
 cdef uint16_t *fold_table() except NULL:
-    """Upper case of each UTF-16 unit: simple one-to-one mappings, as NTFS' $UpCase has them."""
+    """Upper case of each UTF-16 unit, as NTFS' $UpCase has it."""
     global _fold
-    cdef uint32_t unit
-    cdef object upper
+    cdef const uint16_t[::1] units
     if _fold == NULL:
         table = <uint16_t *> malloc(65536 * sizeof(uint16_t))
         if table == NULL:
             raise MemoryError
-        for unit in range(65536):
-            table[unit] = unit
-            if unit < 128:
-                if 97 <= unit <= 122:
-                    table[unit] = unit - 32
-            elif not 0x2E80 <= unit <= 0xA63F and not 0xAC00 <= unit <= 0xFAFF:   # scripts without case
-                upper = chr(unit).upper()
-                if len(upper) == 1 and ord(upper) < 65536:
-                    table[unit] = ord(upper)
+        units = upcase_table()
+        memcpy(table, &units[0], 65536 * sizeof(uint16_t))
         _fold = table
     return _fold
 
@@ -68,6 +61,15 @@ cdef int _by_name(const void *a, const void *b, void *argument) noexcept nogil:
         return order
     order = memcmp(names + x.name_offset, names + y.name_offset, min(x.name_size, y.name_size))
     return order if order else (-1 if (<uint32_t *> a)[0] < (<uint32_t *> b)[0] else 1)
+
+
+cdef bint _is_sorted(const uint32_t *links, uint32_t count, void **argument) noexcept nogil:
+    """Whether links are in the order of their names already: an image's folders mostly are."""
+    cdef uint32_t i
+    for i in range(1, count):
+        if _by_name(&links[i - 1], &links[i], argument) > 0:
+            return False
+    return True
 
 
 def fold(bytes name):
@@ -232,7 +234,8 @@ cdef class Tree:
         argument[0] = self.links
         argument[1] = self.names
         for node in range(self.node_count):
-            if self.child_start[node + 1] - self.child_start[node] > 1:
+            if not _is_sorted(&self.child_links[self.child_start[node]],
+                              self.child_start[node + 1] - self.child_start[node], argument):
                 qsort_r(&self.child_links[self.child_start[node]], self.child_start[node + 1] - self.child_start[node],
                         sizeof(uint32_t), _by_name, argument)
         self.indexed = True
