@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from wimboot.formats.upcase import upcase_table
+
 __all__ = [
     "MAX_NAME_UNITS", "MAX_PATH_UNITS", "decode_name", "encode_name", "fold_text", "name_problem",
     "split_path",
@@ -33,20 +35,15 @@ def split_path(path: str) -> tuple[str, ...]:
     return tuple(part for part in path.replace("/", "\\").split("\\") if part)
 
 
-@lru_cache(maxsize=4096)
-def _fold_character(character: str) -> str:
-    upper = character.upper()
-    code = ord(character)
-    if code > 0xFFFF or 0x2E80 <= code <= 0xA63F or 0xAC00 <= code <= 0xFAFF:
-        return character
-    return upper if len(upper) == 1 and ord(upper) <= 0xFFFF else character
+@lru_cache(maxsize=1)
+def _upper_case() -> dict[int, int]:
+    """What `str.translate` wants: the units that have another upper case."""
+    return {unit: upper for unit, upper in enumerate(upcase_table()) if unit != upper}
 
 
 def fold_text(text: str) -> str:
-    """The case in which names compare equal, one character to one as in NTFS' $UpCase; see `tree.fold`."""
-    if text.isascii():
-        return text.upper()
-    return "".join(map(_fold_character, text))
+    """The case in which NTFS compares names, one character to one; the same as `tree.fold` on units."""
+    return text.upper() if text.isascii() else text.translate(_upper_case())
 
 
 def name_problem(name: bytes) -> str:

@@ -6,7 +6,7 @@ almost all folders carry none. `selection.py` says what a match means; its Pytho
 """
 
 from cpython cimport array
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -31,6 +31,7 @@ cdef enum:
 cdef struct Component:
     uint32_t offset         # into units
     uint32_t size           # units
+    uint64_t letters        # a bit for each unit that a matching name must have
 
 
 cdef struct Rule:
@@ -73,6 +74,11 @@ cdef bint glob(const uint16_t *pattern, uint32_t pattern_size, const uint16_t *n
     return p == pattern_size
 
 
+cdef inline uint64_t letter(uint16_t unit) noexcept nogil:
+    """A bit for a folded unit; units share bits, so that a missing one is certain and a present one is not."""
+    return <uint64_t> 1 << (unit & 63)
+
+
 cdef class RuleSet:
     """The patterns of all lists, folded and laid out for the walk. Rules keep their order; the first match counts."""
 
@@ -85,7 +91,7 @@ cdef class RuleSet:
 
     def __cinit__(self, list rules):
         """`rules`: (kind, absolute, [folded UTF-16LE component, ...]) each."""
-        cdef uint32_t i, at = 0, unit = 0
+        cdef uint32_t i, k, at = 0, unit = 0
         cdef bytes component
         cdef Py_ssize_t parts = 0, total = 0
         for _, _, components in rules:
@@ -116,6 +122,10 @@ cdef class RuleSet:
                 self.components[at].offset = unit
                 self.components[at].size = <uint32_t> (len(component) // 2)
                 memcpy(self.units + unit, <const char *> component, len(component) & ~<Py_ssize_t> 1)
+                self.components[at].letters = 0
+                for k in range(self.components[at].size):
+                    if self.units[unit + k] != STAR and self.units[unit + k] != QUESTION:
+                        self.components[at].letters |= letter(self.units[unit + k])
                 unit += <uint32_t> (len(component) // 2)
                 at += 1
         self.rule_count = len(rules)
@@ -126,8 +136,11 @@ cdef class RuleSet:
         free(self.units)
         free(self.relative)
 
-    cdef bint matches(self, uint32_t rule, uint32_t component, const uint16_t *name, uint32_t size) noexcept nogil:
+    cdef bint matches(self, uint32_t rule, uint32_t component, const uint16_t *name, uint32_t size,
+                      uint64_t letters) noexcept nogil:
         cdef Component *part = &self.components[self.rules[rule].first + component]
+        if part.letters & ~letters:
+            return False
         return glob(self.units + part.offset, part.size, name, size)
 
 
@@ -141,7 +154,8 @@ cdef class _Walk:
     cdef RuleSet rules
     cdef Level *levels
     cdef uint32_t *pool
-    cdef uint16_t *name
+    cdef uint16_t *name             # the present one, folded, and the bits of its units
+    cdef uint64_t letters
     cdef uint32_t depth, level_room
     cdef size_t pool_room
     cdef int32_t[::1] excluded_by
@@ -226,13 +240,15 @@ cdef class _Walk:
             below.matched[kind] = level.matched[kind]
         below.active = level.active + level.active_count
         below.active_count = 0
+        self.letters = 0
         if level.active_count or self.rules.relative_count:
             for i in range(size):
                 self.name[i] = table[name[2 * i] | name[2 * i + 1] << 8]
+                self.letters |= letter(self.name[i])
         for i in range(level.active_count):
             rule = self.pool[level.active + i]
             known = &self.rules.rules[rule]
-            if not self.rules.matches(rule, self.depth - 1, self.name, size):
+            if not self.rules.matches(rule, self.depth - 1, self.name, size, self.letters):
                 continue
             if known.count > self.depth:
                 self.pool[below.active + below.active_count] = rule
@@ -260,7 +276,7 @@ cdef class _Walk:
             kind = self.rules.rules[rule].kind
             if matched[kind] != NONE and matched[kind] < <int32_t> rule:
                 continue
-            if self.rules.matches(rule, 0, self.name, size):
+            if self.rules.matches(rule, 0, self.name, size, self.letters):
                 matched[kind] = <int32_t> rule
         if excluded_by == NONE:
             excluded_by = matched[FORBIDDEN]

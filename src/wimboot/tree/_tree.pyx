@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
-from wimboot.tree.upcase import upcase_table
+from wimboot.formats.upcase import upcase_table
 
 cdef extern from "<stdlib.h>" nogil:
     void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
