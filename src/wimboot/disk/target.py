@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from wimboot.disk.errors import LogWaits
 from wimboot.disk.mounts import HOST, Host, mount_of
 from wimboot.disk.table import NotNtfs, TableKind, read_table
-from wimboot.disk.use import refuse_if_used
+from wimboot.disk.use import refuse_if_used, related_devices
 from wimboot.errors import Busy, HostError, Refused, UsageError
 from wimboot.storage import HostFolder
 from wimboot.storage.memory import MemoryFolder
@@ -206,7 +207,8 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
     path; a test gives one that records or fails.
 
     Raises:
-        TargetMissing, NotATarget, ReadOnlyTarget, Mounted, Locked, LogFolderNeeded, LogVolatile, HostError.
+        TargetMissing, NotATarget, ReadOnlyTarget, Mounted, Locked, LogFolderNeeded, LogVolatile, LogWaits
+        (a run on the disk of this partition, or on a partition of this disk, was interrupted), HostError.
     """
     try:
         path = place.path.resolve(strict=True)
@@ -220,6 +222,10 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
     refuse_if_used(path, write=write, host=host)
     is_device = stat.S_ISBLK(mode)
     folder = _log_folder(place, log_folder, write, opener, host) if is_device else opener(path.parent)
+    if is_device:
+        for device in related_devices(path, host):
+            if folder.exists(_device_name(device, host) + LOG_SUFFIX):
+                raise LogWaits(where=str(device))
     lock = _lock(path, place, write=write, is_device=is_device)
     try:
         file = opener(path.parent).open(path.name, write=write)

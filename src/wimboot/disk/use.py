@@ -14,7 +14,7 @@ from wimboot.errors import Busy
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Mounted", "refuse_if_used"]
+__all__ = ["Mounted", "refuse_if_used", "related_devices"]
 
 _MOST_DEVICES = 4096
 
@@ -82,6 +82,20 @@ def _add_device(node: Path, devices: dict[str, str]) -> None:
             waiting += list((here / "holders").iterdir())
         except OSError:
             continue
+
+
+def related_devices(path: Path, host: Host = HOST) -> list[Path]:
+    """The disk that a partition is on, or the partitions of a disk, as device nodes."""
+    number = path.stat().st_rdev
+    node = host.sys / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}"
+    try:
+        node = node.resolve(strict=True)
+        if (node / "partition").exists():
+            return [host.dev / node.parent.name.replace("!", "/")]
+        return [host.dev / part.name.replace("!", "/") for part in sorted(node.iterdir())
+                if (part / "partition").exists()]
+    except OSError:
+        return []
 
 
 def _add_loops(backing: str, devices: dict[str, str], host: Host) -> None:
