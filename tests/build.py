@@ -133,8 +133,8 @@ class _Maker:
 
     def kernel(self) -> None:
         system = "Windows/System32/"
-        for name, size in (("ntoskrnl.exe", 400_000), ("hal.dll", 90_000), ("winload.exe", 120_000), ("kdcom.dll", 9000),
-                           ("ci.dll", 40_000), ("bootvid.dll", 8000), ("KernelBase.dll", 150_000),
+        for name, size in (("ntoskrnl.exe", 400_000), ("hal.dll", 90_000), ("winload.exe", 120_000),
+                           ("kdcom.dll", 9000), ("ci.dll", 40_000), ("bootvid.dll", 8000), ("KernelBase.dll", 150_000),
                            ("kernel32.dll", 200_000), ("user32.dll", 160_000), ("Boot/winload.exe", 120_000)):
             self.write(system + name, self.program(size))
         for name in ("ntfs", "fltmgr", "disk", "volmgr", "null", *(("wof",) if self.version != "6.1" else ())):

@@ -16,7 +16,7 @@ SECTION_OFFSET, SECTION_RVA = 0x400, 0x1000
 
 @cache
 def real_programs() -> tuple[bytes, ...]:
-    """The Windows launchers that pip and setuptools carry: real PE files, smallest first; one is made if there are none."""
+    """The Windows launchers that pip and setuptools carry: real PE files, smallest first, or one that is made."""
     found = {path.read_bytes() for path in Path(sysconfig.get_path("purelib")).rglob("*.exe")}
     return tuple(sorted(found, key=len)) or (program(size=20_000),)
 

@@ -123,7 +123,8 @@ def _security(place: Path, chance: Random) -> None:
 
 
 def _times(place: Path, chance: Random) -> None:
-    for name, times in (("ancient", (1, 2, 3)), ("odd ticks", (0x01D1234567890123, 0x01D1234567890125, 0x01D1234567890127)),
+    for name, times in (("ancient", (1, 2, 3)),
+                        ("odd ticks", (0x01D1234567890123, 0x01D1234567890125, 0x01D1234567890127)),
                         ("future", (0x02FF_FFFF_FFFF_FFFF, 0x02FF_FFFF_FFFF_FFFE, 0x02FF_FFFF_FFFF_FFFD)),
                         ("backwards", (0x01D2000000000007, 0x01D1000000000005, 0x01D0000000000003))):
         (place / name).write_bytes(text(chance, 2500))
@@ -150,8 +151,8 @@ def _object_ids(place: Path, chance: Random) -> None:
 
 
 def _eas(place: Path, chance: Random) -> None:
-    for name, entries in (("one.dat", {b"ABCD": b"hello"}), ("several.dat", {b"LXUID": noise(chance, 4), b"LXMOD": noise(
-            chance, 4), b"LONGER.NAME": noise(chance, 700)})):
+    several = {b"LXUID": noise(chance, 4), b"LXMOD": noise(chance, 4), b"LONGER.NAME": noise(chance, 700)}
+    for name, entries in (("one.dat", {b"ABCD": b"hello"}), ("several.dat", several)):
         (place / name).write_bytes(text(chance, 2000))
         os.setxattr(place / name, "system.ntfs_ea", _pack_eas(entries))
 
@@ -169,10 +170,11 @@ def _names_buffer(target: str, shown: str, *, terminated: bool) -> bytes:
     first, second = target.encode("utf-16-le"), shown.encode("utf-16-le")
     if terminated:
         return struct.pack("<HHHH", 0, len(first), len(first) + 2, len(second)) + first + b"\0\0" + second + b"\0\0"
-    return struct.pack("<HHHHI", 0, len(first), len(first), len(second), not target.startswith("\\??\\")) + first + second
+    relative = not target.startswith("\\??\\")
+    return struct.pack("<HHHHI", 0, len(first), len(first), len(second), relative) + first + second
 
 
-def _junctions(place: Path, chance: Random) -> None:
+def _junctions(place: Path, _chance: Random) -> None:
     for name, target in (("to Windows", "C:\\Windows"), ("to elsewhere", "D:\\Data \u6570\u636e")):
         (place / name).mkdir()
         set_reparse(place / name, JUNCTION_TAG, _names_buffer(f"\\??\\{target}", target, terminated=True))
@@ -186,7 +188,8 @@ def _symlinks(place: Path, chance: Random) -> None:
         full = f"\\??\\{target}" if target.startswith("C:") else target
         set_reparse(place / name, SYMLINK_TAG, _names_buffer(full, target, terminated=False))
     (place / "folder link").mkdir()
-    set_reparse(place / "folder link", SYMLINK_TAG, _names_buffer("..\\..\\Windows", "..\\..\\Windows", terminated=False))
+    target = "..\\..\\Windows"
+    set_reparse(place / "folder link", SYMLINK_TAG, _names_buffer(target, target, terminated=False))
 
 
 def _compressed(place: Path, chance: Random) -> None:
@@ -228,7 +231,7 @@ def _long_names(place: Path, chance: Random) -> None:
     (place / ("d" * 255)).mkdir()
 
 
-def _empty(place: Path, chance: Random) -> None:
+def _empty(place: Path, _chance: Random) -> None:
     (place / "empty.txt").touch()
     (place / "empty folder").mkdir()
 

@@ -70,7 +70,8 @@ def snapshot(image: Path, offset: int = 0, *, contents: bool = True) -> Snapshot
             found[name] = _facts(full, status, contents=contents)
             links[status.st_ino].append(name)
             if stat.S_ISDIR(status.st_mode):
-                waiting += [inner + b"/" + child if inner else child for child in os.listdir(full)]
+                with os.scandir(full) as children:
+                    waiting += [inner + b"/" + child.name if inner else child.name for child in children]
     _fill_in(found, image, offset, contents=contents)
     return {name: replace(facts, links=tuple(sorted(links[facts.record]))) for name, facts in found.items()}
 
@@ -136,19 +137,18 @@ def _value(full: bytes, name: str) -> bytes:
 
 def _digest(full: bytes, *, contents: bool) -> tuple[int, str]:
     try:
-        file = Path(os.fsdecode(full)).open("rb")
+        with Path(os.fsdecode(full)).open("rb") as file:
+            if not contents:
+                return os.fstat(file.fileno()).st_size, ""
+            digest, size = hashlib.sha1(usedforsecurity=False), 0
+            while part := file.read(1 << 20):
+                digest.update(part)
+                size += len(part)
+            return size, digest.hexdigest()
     except OSError as error:
         if error.errno != errno.ELIBACC:  # ntfs-3g does not know the tag of the file's reparse point
             raise
         return -1, ""
-    with file:
-        if not contents:
-            return os.fstat(file.fileno()).st_size, ""
-        digest, size = hashlib.sha1(usedforsecurity=False), 0
-        while part := file.read(1 << 20):
-            digest.update(part)
-            size += len(part)
-        return size, digest.hexdigest()
 
 
 def pointer(facts: Facts) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""The least of a WIM reader, for judging: the header, the blob table, one blob. Codecs are libwim's, called by ctypes."""
+"""The least of a WIM reader, for judging: header, blob table, one blob. The codecs are libwim's, by ctypes."""
 
 from __future__ import annotations
 
