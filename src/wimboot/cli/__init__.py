@@ -1,0 +1,1 @@
+"""The command line: parse, show, confirm, exit codes. No logic."""

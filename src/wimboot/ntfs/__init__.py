@@ -1,0 +1,8 @@
+"""The working tree: an offline NTFS volume. Scanned and read from its bytes, changed through libntfs-3g."""
+
+from wimboot.ntfs._reader import Reader
+from wimboot.ntfs._scan import scan
+from wimboot.ntfs.facts import VolumeFacts, cluster_bitmap, volume_facts
+from wimboot.ntfs.volume import Volume
+
+__all__ = ["Reader", "Volume", "VolumeFacts", "cluster_bitmap", "scan", "volume_facts"]

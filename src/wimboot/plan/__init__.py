@@ -1,0 +1,1 @@
+"""Trees, changes and options become a plan; nothing is read or written here."""

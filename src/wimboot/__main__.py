@@ -1,0 +1,5 @@
+"""`python -m wimboot`."""
+
+from wimboot.cli.main import run
+
+run()

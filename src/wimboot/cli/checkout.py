@@ -1,0 +1,108 @@
+"""`wimboot apply` and `wimboot restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wimboot.cli import options, show
+from wimboot.cli.progress import listener
+
+__all__ = ["apply", "restore"]
+
+_SHOWN = 20
+"""Changed paths that a dry run of restore lists; --json has all of them."""
+
+
+@click.command(short_help="Deploy an image onto an empty volume.")
+@click.argument("wim", type=click.Path(dir_okay=False, path_type=Path), metavar="WIM")
+@click.argument("image", metavar="IMAGE")
+@options.targeting
+@click.option("--full", is_flag=True, help="Write all data; no pointers, no WIM needed afterwards.")
+@click.option("--format", "rebuild", is_flag=True, help="Format the volume first: all that is on it is given up.")
+@click.option("--config", type=options.CONFIG, metavar="INI", help="The list of what stays real.")
+@options.placing
+@options.writing
+@options.reporting
+def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen: Any) -> None:
+    """Deploy IMAGE (its number or name) of WIM onto TARGET, an empty NTFS volume.
+
+    Files become pointers into the WIM, but for those that the boot loader reads, small ones, and those on the list.
+
+    \b
+    Examples:
+      wimboot apply store.wim 1 fresh.img
+      wimboot apply store.wim Win_6.1_201505101200 disk.img#2 --format --full
+    """
+    from wimboot.ops.apply import apply as run
+    from wimboot.ops.options import ApplyOptions, Form
+
+    if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
+        click.confirm(f"Format {target}? All that is on it is given up.", abort=True, err=True)
+    where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
+    with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
+        done = run(ApplyOptions(target=where, wim=wim, image=image, form=Form.FULL if chosen["full"] else Form.POINTERS,
+                                rebuild=chosen["rebuild"], config=chosen["config"], wim_place=chosen["wim_place"],
+                                driver=chosen["driver"]), listen)
+    if chosen["as_json"]:
+        show.document({"image": {"index": done.number, "name": done.name}, "files": done.files, "pointed": done.pointed,
+                       "full_bytes": done.full_size, "dry_run": chosen["dry_run"],
+                       "real": {reason.value: count for reason, count in sorted(done.real.items(), key=str)}})
+    elif not chosen["quiet"]:
+        verb = "Would deploy" if chosen["dry_run"] else "Deployed"
+        click.echo(f"{verb} image {done.number}, {done.name}: {done.files:,} files and folders, {done.pointed:,} of them "
+                   f"pointers, {show.size(done.full_size)} of data.")
+
+
+@click.command(short_help="Make a volume equal to an image, touching only what differs.")
+@options.targeting
+@click.option("--image", metavar="IMAGE", help="Number or name (default: the one that the volume stands on).")
+@options.wim_option(required=False)
+@click.option("--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are; may be given several times.")
+@click.option("--pointers/--full", "pointers", default=None, help="Form of what is written (default: that of the volume).")
+@click.option("--format", "rebuild", is_flag=True, help="Format the volume and deploy the image anew.")
+@click.option("--config", type=options.CONFIG, metavar="INI", help="The list of what is left alone and what stays real.")
+@options.placing
+@options.writing
+@options.reporting
+def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
+    """Bring TARGET back to an image: what was deleted, changed or added since is undone.
+
+    What the list excludes from images (page file, caches, System Volume Information) and encrypted files are left
+    alone, and so is what --keep names. See what would happen first with --dry-run.
+
+    \b
+    Examples:
+      wimboot restore win10.img
+      wimboot restore disk.img#2 --wim store.wim --image before-updates --keep '\\Users\\*' --dry-run
+    """
+    from wimboot.ops.options import Form, RestoreOptions
+    from wimboot.ops.restore import restore as run
+
+    form = None if chosen["pointers"] is None else Form.POINTERS if chosen["pointers"] else Form.FULL
+    if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
+        click.confirm(f"Format {target}? What the image does not hold is given up.", abort=True, err=True)
+    where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
+    with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
+        done = run(RestoreOptions(target=where, wim=chosen["wim"], image=chosen["image"], keep=tuple(chosen["keep"]),
+                                  form=form, rebuild=chosen["rebuild"], config=chosen["config"],
+                                  wim_place=chosen["wim_place"], driver=chosen["driver"]), listen)
+    if chosen["as_json"]:
+        show.document({"wim": done.wim, "image": {"index": done.number, "name": done.name}, "removed": done.removed,
+                       "added": done.added, "changed": done.changed, "metadata": done.metadata, "kept": list(done.kept),
+                       "paths": [{"change": change, "path": path} for change, path in done.examples],
+                       "dry_run": chosen["dry_run"]})
+        return
+    if chosen["quiet"]:
+        return
+    if chosen["dry_run"] or chosen["verbose"]:
+        for change, path in done.examples[:None if chosen["verbose"] else _SHOWN]:
+            click.echo(f"{change:8} {path}")
+        if len(done.examples) > _SHOWN and not chosen["verbose"]:
+            click.echo(f"... and {len(done.examples) - _SHOWN:,} more (-v shows all)")
+    verb = "Would restore" if chosen["dry_run"] else "Restored"
+    click.echo(f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "
+               f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
+               + (f", {len(done.kept):,} kept." if done.kept else "."))

@@ -1,0 +1,99 @@
+"""`wimboot explain`: a file, or an error code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wimboot.cli import options, show
+from wimboot.cli.progress import listener
+
+if TYPE_CHECKING:
+    from wimboot.ops.explain import Explained
+
+__all__ = ["explain"]
+
+
+@click.command(short_help="Why a file is real or a pointer; what an error code means.")
+@click.argument("target", metavar="TARGET|CODE")
+@click.argument("path", required=False)
+@click.option("--config", type=options.CONFIG, metavar="INI", help="The list that a conversion would use.")
+@click.option("--log", "log_folder", type=options.FOLDER, metavar="DIR", help="Folder of a device's transaction log.")
+@options.reporting
+def explain(target: str, path: str | None, config: Path | None, log_folder: Path | None, **chosen: Any) -> None:
+    """Explain the file at PATH on TARGET: whether it is real or a pointer, which rule made it so, where its bytes lie.
+    With one argument, explain an error code of Windows, of wimlib or of this program.
+
+    \b
+    Examples:
+      wimboot explain win10.img '\\Windows\\System32\\ntoskrnl.exe'
+      wimboot explain c000046e
+    """
+    if path is None:
+        _explain_code(target, as_json=chosen["as_json"])
+        return
+    from wimboot.ops.explain import explain as run
+
+    with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
+        found = run(options.target_options(target, log_folder), path, config, listen)
+    if chosen["as_json"]:
+        show.document(_fields(found))
+    else:
+        _tell(found)
+
+
+def _explain_code(text: str, *, as_json: bool) -> None:
+    from wimboot.windows.codes import explain_code
+
+    codes = explain_code(text)
+    if as_json:
+        show.document({"codes": [{"family": code.family.name.lower(), "code": code.text, "name": code.name,
+                                  "when": code.when, "advice": code.advice} for code in codes]})
+        return
+    for number, code in enumerate(codes):
+        click.echo(("\n" if number else "") + f"{code.text}  {code.name}  ({code.family.value})")
+        click.echo(f"  {code.when}\n  {code.advice}")
+
+
+def _form(found: Explained) -> str:
+    if found.pointer is not None:
+        return "pointer"
+    return "compact" if found.compact is not None else "real"
+
+
+def _fields(found: Explained) -> dict[str, Any]:
+    pointer = found.pointer
+    return {
+        "path": found.path, "names": list(found.names), "bytes": found.size, "form": _form(found),
+        "reason": None if found.reason is None else found.reason.value,
+        "rule": None if found.rule is None else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin,
+                                                 "line": found.rule.line},
+        "pointer": None if pointer is None else {
+            "data_source_id": pointer.data_source_id, "sha1": pointer.hash, "table_sha1": pointer.table_hash,
+            "offset": pointer.offset, "bytes_in_wim": pointer.size_in_wim, "place": found.place},
+        "resident": found.resident, "fragments": found.fragments,
+        "runs": [{"offset": None if offset < 0 else offset, "bytes": size} for offset, size in found.runs]}
+
+
+def _tell(found: Explained) -> None:
+    show.lines([("path", found.path), ("size", show.size(found.size)), ("form", _form(found))])
+    for name in found.names:
+        if name != found.path:
+            click.echo(f"      also {name}")
+    if found.pointer is not None:
+        pointer = found.pointer
+        click.echo(f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of the "
+                   f"WIM of data source {pointer.data_source_id}\n({found.place}).")
+        return
+    if found.reason is None:
+        click.echo("Nothing keeps it real: the next conversion or update makes it a pointer.")
+    else:
+        click.echo(found.reason.explain(found.rule))
+    if found.resident:
+        click.echo("Its data lies in its MFT record.")
+    for offset, size in found.runs[:8]:
+        click.echo(f"  {show.size(size)} " + ("sparse" if offset < 0 else f"at byte {offset} of the volume"))
+    if found.fragments > 8:
+        click.echo(f"  ... {found.fragments} fragments in all")

@@ -1,0 +1,155 @@
+"""Entry point: finds the verb, runs it, turns errors into one message and the exit codes of the contract.
+
+Verbs are imported only when they are called, so that `wimboot --version` costs no more than Python and Click.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from wimboot import __version__
+from wimboot.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["VERBS", "cli", "main", "run"]
+
+VERBS = {
+    "info": "inspect", "images": "inspect", "explain": "explain",
+    "capture": "convert", "convert": "convert",
+    "apply": "checkout", "restore": "checkout",
+    "verify": "check", "recover": "check",
+    "demo": "demo",
+}
+"""Each verb and the module of this package that has it."""
+
+INTERRUPTED = 130
+WIMPATH = "-WIMPATH:"
+"""The 2015 tool's option: `wimboot -WIMPATH:\\WIMBOOT` names the folder in which WIMs are looked for."""
+
+
+class LazyGroup(click.Group):
+    """Loads a verb's module when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = VERBS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(f"wimboot.cli.{module}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="wimboot %(version)s")
+def cli() -> None:
+    """Turn an installed Windows into a WIMBoot system, and keep it up to date, from Linux.
+
+    A WIMBoot system keeps its files compressed in one WIM; its NTFS volume holds pointers to them. TARGET is a disk
+    image, a partition in one (disk.img#2), or a block device that is not mounted. Nothing is changed unless all of
+    it can be: a run that fails, is interrupted or loses power leaves the volume and the WIM as they were.
+
+    \b
+    Examples:
+      wimboot info disk.img                                      what is in there
+      wimboot convert disk.img --wim store.wim --wim-place later in place: capture, check, point
+      wimboot verify disk.img --wim store.wim                    every pointer, every byte
+      wimboot restore disk.img --wim store.wim                   back to the state of the image
+      wimboot demo                                               all of it on a sample system
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found problems, 4 refused for safety, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code and never raises."""
+    arguments = _wimpath(list(arguments))
+    try:
+        result = cli.main(args=arguments, prog_name="wimboot", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _report_usage(error, arguments)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("\nInterrupted: everything is as it was before.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output went away: no message, and none from Python's own flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Error as error:
+        return _report(error, arguments)
+    except Exception as error:  # noqa: BLE001 - the last door: a traceback never reaches a user
+        return _report_bug(error, arguments)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _wimpath(arguments: list[str]) -> list[str]:
+    """Take the original's option out of the arguments, into the variable that does the same."""
+    for argument in arguments:
+        if argument.upper().startswith(WIMPATH):
+            os.environ["WIMBOOT_WIMPATH"] = argument[len(WIMPATH):]
+    return [argument for argument in arguments if not argument.upper().startswith(WIMPATH)]
+
+
+def _report(error: Error, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        _report_json(error.id, error.exit_code, {**error.facts, "message": str(error), "hint": error.hint})
+        return error.exit_code
+    click.echo(f"wimboot: {error}", err=True)
+    if error.hint:
+        click.echo(f"         {error.hint}", err=True)
+    if "-vv" in arguments:
+        _traceback(error)
+    return error.exit_code
+
+
+def _report_usage(error: click.ClickException, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        _report_json("usage", 2, {"message": error.format_message()})
+    else:
+        error.show()
+    return 2
+
+
+def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        _report_json("internal", 1, {"message": f"{type(error).__name__}: {error}"})
+    else:
+        click.echo(f"wimboot: a bug in wimboot stopped it ({type(error).__name__}: {error}).", err=True)
+        click.echo("         Nothing was committed. Please report it with the output of -vv.", err=True)
+    if "-vv" in arguments:
+        _traceback(error)
+    return 1
+
+
+def _report_json(identifier: str, code: int, facts: dict[str, object]) -> None:
+    import json
+
+    document = {"schema": 1, "error": {"id": identifier, **facts}, "exit": code}
+    click.echo(json.dumps(document, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _traceback(error: BaseException) -> None:
+    import traceback
+
+    traceback.print_exception(error)

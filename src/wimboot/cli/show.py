@@ -1,0 +1,66 @@
+"""What people see on standard output: figures, tables and documents. Rich is loaded only for tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["SCHEMA", "document", "iso_time", "lines", "size", "table"]
+
+SCHEMA = 1
+_UNITS = ("bytes", "KB", "MB", "GB", "TB")
+
+
+def size(count: int) -> str:
+    """A size for people: 703 MB."""
+    value, unit = float(count), 0
+    while value >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{count:,} bytes" if unit == 0 else f"{value:.3g} {_UNITS[unit]}" if value < 100 else f"{value:.0f} {_UNITS[unit]}"
+
+
+def iso_time(time_100ns: int) -> str:
+    """A time of NTFS as ISO 8601, UTC."""
+    return (datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_100ns // 10)).isoformat()
+
+
+def document(fields: dict[str, Any]) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, default=_plain, indent=2))
+
+
+def lines(rows: Iterable[tuple[str, object]]) -> None:
+    """Label and value, one a line, in two columns; rows whose value is None are left out."""
+    kept = [(label, value) for label, value in rows if value is not None]
+    width = max((len(label) for label, _ in kept), default=0)
+    for label, value in kept:
+        click.echo(f"{label:<{width}}  {value}")
+
+
+def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:
+    """A table; each column is (heading, "left" or "right")."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    out = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading, side in columns:
+        out.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console(highlight=False, markup=False, soft_wrap=False, emoji=False).print(out)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Enum):
+        return value.name.lower()
+    return str(value)

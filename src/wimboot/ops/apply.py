@@ -1,0 +1,85 @@
+"""Deploy an image onto an empty volume, as pointers or with all data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Refused
+from wimboot.events import Emit, Phase
+from wimboot.ops.deploying import carry_out, check_pointers_possible, forms_of, look_at
+from wimboot.ops.opening import open_volume
+from wimboot.ops.options import ApplyOptions, Form
+from wimboot.ops.placing import find_place
+from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.storing import choose_image, commit, opened_store
+from wimboot.plan.space import check_volume_space
+from wimboot.tree import ROOT, Tree
+from wimboot.tree._diff import diff
+
+if TYPE_CHECKING:
+    from wimboot.windows.whyreal import WhyReal
+
+__all__ = ["Applied", "NotEmpty", "apply"]
+
+_OF_NO_ACCOUNT = frozenset({"system volume information", "$recycle.bin", "recycler"})
+"""Folders that Windows makes by itself on any volume."""
+
+
+class NotEmpty(Refused):
+    """A target that holds something."""
+
+    id = "not-empty"
+    sentence = "{where} is not empty: it holds {first} and {count} more"
+    advice = "Use `wimboot restore` to change what is there into the image, or --format to give it up."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was deployed, or with `dry_run` would be."""
+
+    number: int
+    name: str
+    files: int
+    pointed: int
+    real: Counter[WhyReal]
+    full_size: int
+
+
+def apply(options: ApplyOptions, emit: Emit) -> Applied:
+    """Put an image onto the target. Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises."""
+    pointers = options.form is Form.POINTERS
+    with opened_store(options.wim) as store:
+        number = choose_image(store, options.image, where=str(options.wim))
+        emit(Phase(name="load"))
+        image, system = look_at(store, number)
+        place = None
+        if pointers:
+            check_pointers_possible(store, system, options.driver, options.wim, emit)
+            place = find_place(options.wim_place, options.wim, emit)
+        forms = forms_of(image, system, store, options.config, options.wim, pointers=pointers, emit=emit)
+        done = Applied(number=number, name=store.images[number - 1].name, files=image.node_count, pointed=forms.pointed,
+                       real=forms.real, full_size=forms.full_size)
+        dry_run = options.target.dry_run
+        with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
+            if opened.transaction is None:
+                return done
+            if options.rebuild:
+                rebuild(opened)
+            _check_empty(opened.tree, opened.where)
+            check_volume_space(opened.volume.free_clusters * opened.facts.cluster_size, image.node_count,
+                               forms.full_size, where=opened.where)
+            ignored = bytearray(b"\1") * opened.tree.link_count
+            ignored[ROOT] = 0
+            changes = diff(opened.tree, image, ignored=ignored)
+            carry_out(opened, opened.tree, image, changes, forms, store, number, place, emit)
+            emit(Phase(name="commit"))
+            commit(opened.transaction, None, options.wim)
+        return done
+
+
+def _check_empty(tree: Tree, where: str) -> None:
+    there = [name for name in (tree.path(link)[1:] for link in tree.children(ROOT)) if name.casefold() not in _OF_NO_ACCOUNT]
+    if there:
+        raise NotEmpty(where=where, first=there[0], count=len(there) - 1)

@@ -1,0 +1,109 @@
+"""The bytes behind every stream of a volume, whatever form they have there.
+
+Ordinary streams come from their clusters, NTFS-compressed ones through libntfs-3g, Compact OS files are unpacked, pointers
+are followed into their WIM. What cannot be read is an error, never zeros.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Damaged, Unsupported
+from wimboot.formats.reparse import FileBacked
+from wimboot.ntfs import Reader
+from wimboot.tree import StreamFlag, Tree
+from wimboot.wim.compact import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wimboot.ntfs import Volume
+    from wimboot.storage import Device
+    from wimboot.wim import Store
+
+__all__ = ["Contents", "MissingBlob"]
+
+WHOLE_LIMIT = 1 << 30
+"""Files read in one piece (Compact OS, hives, lists) are smaller; larger ones are refused rather than swapped."""
+
+
+class MissingBlob(Damaged):
+    """A pointer whose content is in none of the WIMs at hand."""
+
+    id = "blob-missing"
+    sentence = "{where} is a pointer to the blob {sha1}, which is in none of the WIMs at hand"
+    advice = "Name the WIM that it uses with --wim; `wimboot info TARGET` shows which one that is."
+
+
+class TooLargeWhole(Unsupported):
+    """A file that would have to be held in memory as a whole."""
+
+    id = "too-large"
+    sentence = "{where} has {size} bytes, too many to unpack at once"
+    advice = "Exclude it with a WimBootCompress.ini, or unpack it under Windows (compact /u)."
+
+
+class Contents:
+    """Reads streams of one scanned volume; a `BlobSource` for captures. `stores` are where pointers are followed to."""
+
+    def __init__(self, tree: Tree, device: Device, volume: Volume, stores: Sequence[Store] = ()) -> None:
+        self._tree = tree
+        self._device = device
+        self._volume = volume
+        self._stores = tuple(stores)
+        self._reader = Reader(device, tree, self._by_library)
+
+    def read(self, stream: int) -> bytes:
+        """The whole content of a stream. Raises MissingBlob, TooLargeWhole, Damaged."""
+        row = self._tree.stream(stream)
+        if row.flags & StreamFlag.POINTER:
+            return self._through_pointer(stream, row.hash)
+        if row.size > WHOLE_LIMIT:
+            raise TooLargeWhole(where=self._where(stream), size=row.size)
+        if row.flags & StreamFlag.COMPACT:
+            value = FileBacked.parse(self._tree.stream_bytes(stream))
+            return unpack(self._reader.raw_compact(stream), row.size, value, where=self._where(stream))
+        out = bytearray(row.size)
+        self._reader.read_into(stream, 0, memoryview(out))
+        return bytes(out)
+
+    def read_path(self, path: str) -> bytes | None:
+        """The unnamed data at a path of the volume; None where there is no such file."""
+        node = self._tree.find(path)
+        stream = self._tree.data_stream(node) if node >= 0 else -1
+        return self.read(stream) if stream >= 0 else None
+
+    def through(self, *stores: Store) -> Contents:
+        """The same volume, with pointers followed into these WIMs."""
+        return Contents(self._tree, self._device, self._volume, stores)
+
+    # ---- BlobSource: what a capture reads
+
+    def in_disk_order(self, streams: array[int]) -> array[int]:
+        return self._reader.in_disk_order(streams)
+
+    def fill(self, streams: array[int], first: int, buffer: bytearray) -> list[int]:
+        return self._reader.fill(streams, first, buffer)
+
+    def read_into(self, stream: int, offset: int, into: memoryview) -> int:
+        return self._reader.read_into(stream, offset, into)
+
+    # ---- the forms that plain clusters do not give
+
+    def _by_library(self, stream: int) -> bytes:
+        row = self._tree.stream(stream)
+        if row.size > WHOLE_LIMIT:
+            raise TooLargeWhole(where=self._where(stream), size=row.size)
+        content: bytes = self._volume.read(self._tree.file_id(self._tree.stream_node(stream)), row.name)
+        return content
+
+    def _through_pointer(self, stream: int, sha1: bytes) -> bytes:
+        for store in self._stores:
+            if store.blob(sha1) is not None:
+                return store.read(sha1)
+        raise MissingBlob(where=self._where(stream), sha1=sha1.hex())
+
+    def _where(self, stream: int) -> str:
+        links = self._tree.links_of(self._tree.stream_node(stream))
+        return self._tree.path(links[0]) if links else "a file without a name"

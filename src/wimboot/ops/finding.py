@@ -1,0 +1,107 @@
+"""Which WIM backs a volume: by the GUID in its WimOverlay.dat, wherever such a file is likely to lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.errors import FormatError, Refused
+from wimboot.formats.guid import guid_text
+from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wimboot.formats.overlaydat import DataSource
+    from wimboot.windows.sources import Sources
+
+__all__ = ["NotWimBoot", "OtherWim", "WimNotFound", "likely_folders", "require_wim", "search", "wim_guid"]
+
+
+class NotWimBoot(Refused):
+    """A volume that is not in WIMBoot form."""
+
+    id = "not-wimboot"
+    sentence = "{where} is not in WIMBoot form: it has no WimOverlay.dat, so no WIM belongs to it"
+    advice = "Name the WIM with --wim, or convert the volume first."
+
+
+class WimNotFound(Refused):
+    """The WIM of a volume is at none of the likely places."""
+
+    id = "wim-not-found"
+    sentence = "the WIM of {where} (GUID {guid}, last known at {place}) is in none of {folders}"
+    advice = "Name it with --wim."
+
+
+class OtherWim(Refused):
+    """The WIM given is not the one that the volume's pointers lead into."""
+
+    id = "other-wim"
+    sentence = "{wim} is not the WIM of {where}: its GUID is {found}, the volume stands on {expected}"
+    advice = "Give the WIM that the volume uses; `wimboot info {where}` shows which one that is."
+
+
+def wim_guid(path: Path) -> bytes | None:
+    """The GUID in a WIM's header; None where the file is no WIM or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return WimHeader.parse(file.read(HEADER_SIZE)).guid
+    except (OSError, FormatError):
+        return None
+
+
+def likely_folders(target: Path) -> list[Path]:
+    """Where the WIM of a target is looked for: beside it, here, in the folder that the user set."""
+    named = os.environ.get("WIMBOOT_WIMPATH")
+    folders = [target.absolute().parent, Path.cwd()]
+    if named:
+        folders.append(Path(named.replace("\\", "/")))
+        folders.append(target.absolute().parent / named.replace("\\", "/").lstrip("/"))
+    return folders
+
+
+def search(sources: Sources, folders: Sequence[Path]) -> dict[int, Path]:
+    """data source id -> a WIM of the right GUID in one of the folders; one of the recorded name before others."""
+    found: dict[int, Path] = {}
+    for path in _wims(folders):
+        guid = wim_guid(path)
+        for source in sources.all:
+            if source.wim_guid == guid:
+                place = sources.place(source.data_source_id)
+                same_name = place is not None and place.path.rpartition("\\")[2].casefold() == path.name.casefold()
+                if same_name or source.data_source_id not in found:
+                    found[source.data_source_id] = path
+    return found
+
+
+def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str) -> tuple[DataSource, Path]:
+    """The data source that a verb works with, and its WIM file. Raises NotWimBoot, WimNotFound, OtherWim."""
+    if not sources.all:
+        raise NotWimBoot(where=where)
+    if wim is not None:
+        guid = wim_guid(wim)
+        mine = [source for source in sources.all if source.wim_guid == guid]
+        if not mine:
+            raise OtherWim(wim=wim, where=where, found="none" if guid is None else guid_text(guid),
+                           expected=" or ".join(guid_text(source.wim_guid) for source in sources.all))
+        return mine[-1], wim
+    folders = likely_folders(target)
+    found = search(sources, folders)
+    for source in reversed(sources.all):
+        if source.data_source_id in found:
+            return source, found[source.data_source_id]
+    last = sources.all[-1]
+    raise WimNotFound(where=where, guid=guid_text(last.wim_guid), place=sources.place(last.data_source_id),
+                      folders=", ".join(map(str, folders)))
+
+
+def _wims(folders: Sequence[Path]) -> Iterator[Path]:
+    seen = set()
+    for folder in folders:
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if path.suffix.casefold() == ".wim" and path.is_file() and path.resolve() not in seen:
+                    seen.add(path.resolve())
+                    yield path

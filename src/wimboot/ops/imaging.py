@@ -1,0 +1,153 @@
+"""Writing one image of a scanned volume into a WIM: what `capture`, `convert` and `update` share."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Damaged, UsageError
+from wimboot.events import Emit, Phase
+from wimboot.formats.filetime import from_unix_ns
+from wimboot.formats.wimheader import Compression as Codec
+from wimboot.formats.wimxml import ImageXml
+from wimboot.ops.contents import MissingBlob
+from wimboot.ops.options import CaptureOptions, Compression
+from wimboot.storage import HostFolder
+from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.wim import Append, CreateOptions
+from wimboot.windows.identify import image_name
+from wimboot.windows.imagefacts import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wimboot.ops.contents import Contents
+    from wimboot.ops.snapshot import Snapshot
+    from wimboot.plan.capture import CapturePlan
+    from wimboot.wim import Store
+
+__all__ = ["Image", "NameTaken", "ReadBackFailed", "begin_append", "read_back", "write_image"]
+
+_CODECS = {
+    Compression.XPRESS4K: (Codec.XPRESS, 4096), Compression.XPRESS8K: (Codec.XPRESS, 8192),
+    Compression.XPRESS16K: (Codec.XPRESS, 16384), Compression.XPRESS32K: (Codec.XPRESS, 32768),
+    Compression.LZX: (Codec.LZX, 32768),
+}
+_LEVEL, _FAST_LEVEL = 50, 20
+
+
+class NameTaken(UsageError):
+    """Two images of a WIM cannot have one name."""
+
+    id = "name-taken"
+    sentence = "{where} already has an image named {name!r}"
+    advice = "Choose another --name; `wimboot images {where}` lists those there are."
+
+
+class ReadBackFailed(Damaged):
+    """What was just written to the WIM does not read back as what it should be."""
+
+    id = "read-back"
+    sentence = "{count} blobs just written to {where} do not read back as what was captured (the first: {first})"
+    advice = "The disk or memory is not reliable. Nothing was changed: the volume and the WIM are as they were."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that was written: its number in the WIM and by how many bytes the WIM grew."""
+
+    number: int
+    name: str
+    guid: bytes
+    growth: int
+
+
+@contextmanager
+def begin_append(options: CaptureOptions) -> Iterator[Append]:
+    """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
+    codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
+    with Append(HostFolder(options.wim.absolute().parent), options.wim.name, where=str(options.wim),
+                create=CreateOptions(compression=codec, chunk_size=chunk_size)) as append:
+        yield append
+
+
+def write_image(append: Append, snapshot: Snapshot, plan: CapturePlan, options: CaptureOptions, emit: Emit,
+                stores: Sequence[Store] = ()) -> Image:
+    """Read, hash, compress and append what the WIM lacks, then the image; everything is synced but not yet visible.
+
+    `stores` are further WIMs in which blobs behind pointers are found. Raises MissingBlob rather than store a
+    pointer file as anything but what it contains.
+    """
+    tree = snapshot.tree
+    name = _name(append, snapshot, options)
+    _bring_pointed_blobs(append, tree, plan, stores)
+    packed = [stream for stream in plan.streams if tree.stream(stream).flags & StreamFlag.COMPACT]
+    plain = plan.streams
+    if packed:
+        apart = frozenset(packed)
+        plain = plain.__class__("I", (stream for stream in plain if stream not in apart))
+    phase = Phase(name="capture", total=plan.read_size, unit="bytes")
+    emit(phase)
+    append.add_streams(tree, snapshot.contents, plain, counter=phase.counter, threads=options.threads,
+                       level=_FAST_LEVEL if options.fast else _LEVEL)
+    for stream in packed:
+        _add_packed(append, tree, snapshot.contents, stream)
+        phase.counter.add(tree.stream(stream).size)
+    emit(Phase(name="image"))
+    now = from_unix_ns(time.time_ns())
+    system = snapshot.system
+    number = append.add_image(tree, ImageXml(
+        name=name, flags="" if system is None else system.edition, creation_time=now, last_modification_time=now, wimboot=True,
+        windows=None if system is None else facts(system)), plan.excluded)
+    append.seal()
+    return Image(number=number, name=name, guid=append.guid, growth=append.growth)
+
+
+def read_back(append: Append, hashes: set[bytes], options: CaptureOptions, emit: Emit) -> None:
+    """Read every blob that pointers will need back from the disk and compare its SHA-1. Raises ReadBackFailed."""
+    store = append.pending()
+    sizes = sum(blob.size for blob in map(store.blob, hashes) if blob is not None)
+    phase = Phase(name="read-back", total=sizes, unit="bytes")
+    emit(phase)
+    problems = store.check_blobs(hashes, phase.counter, options.threads)
+    if problems:
+        raise ReadBackFailed(where=str(options.wim), count=len(problems), first=problems[0].text)
+
+
+def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
+    taken = set() if append.store is None else {image.name for image in append.store.images}
+    if options.name is not None:
+        if options.name in taken:
+            raise NameTaken(where=str(options.wim), name=options.name)
+        return options.name
+    now = datetime.now().astimezone()
+    stem = f"Volume_{now:%Y%m%d%H%M}" if snapshot.system is None else image_name(snapshot.system, now)
+    name, number = stem, 2
+    while name in taken:        # two captures within a minute
+        name, number = f"{stem}_{number}", number + 1
+    return name
+
+
+def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: Sequence[Store]) -> None:
+    missing: dict[bytes, int] = {}
+    for stream in _passes.flagged_streams(tree, StreamFlag.POINTER):
+        if plan.included[tree.stream_node(stream)]:
+            sha1 = tree.stream(stream).hash
+            if not append.has(sha1):
+                missing.setdefault(sha1, stream)
+    for store in stores:
+        here = [sha1 for sha1 in missing if sha1 in store]
+        from wimboot.wim import copy_blobs
+        copy_blobs(store, here, append)
+        for sha1 in here:
+            del missing[sha1]
+    for sha1, stream in missing.items():
+        links = tree.links_of(tree.stream_node(stream))
+        raise MissingBlob(where=tree.path(links[0]), sha1=sha1.hex())
+
+
+def _add_packed(append: Append, tree: Tree, contents: Contents, stream: int) -> None:
+    tree.set_hash(stream, append.add_blob(contents.read(stream)))

@@ -1,0 +1,147 @@
+"""What a target is: its disk, its partitions, and on a Windows volume the system and the form it is in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.disk import TableKind, open_target, parse_place
+from wimboot.errors import Error
+from wimboot.events import Emit, Note, silent
+from wimboot.ops.contents import Contents
+from wimboot.ops.finding import likely_folders, search
+from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
+from wimboot.ops.rules import find_lists
+from wimboot.ops.storing import opened_store
+from wimboot.plan.pointing import POINTER_SIZE_LIMIT
+from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.tree.selection import select
+from wimboot.windows.identify import System, identify, image_name
+from wimboot.windows.sources import Sources, read_sources
+
+if TYPE_CHECKING:
+    from wimboot.disk import Table
+    from wimboot.formats.overlaydat import DataSource
+    from wimboot.ntfs import VolumeFacts
+    from wimboot.ops.opening import Opened
+    from wimboot.ops.options import TargetOptions
+    from wimboot.windows.wimplace import WimPlace
+
+__all__ = ["DiskInfo", "Info", "SourceInfo", "VolumeInfo", "info"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskInfo:
+    """The target as a disk."""
+
+    path: Path
+    size: int
+    table: Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """One WIM that the volume knows: its record, its place, the file found for it, how its pointers stand."""
+
+    source: DataSource
+    place: WimPlace | None
+    wim: Path | None
+    pointers: int
+    in_wim: int | None
+    behind: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInfo:
+    """A volume. Sizes are bytes: `virtual` as Windows shows them, `occupied` in clusters."""
+
+    where: str
+    facts: VolumeFacts
+    system: System | None
+    next_name: str | None
+    files: int
+    folders: int
+    pointers: int
+    compact: int
+    full: int
+    resident: int
+    prepopulated: int
+    virtual: int
+    occupied: int
+    sources: tuple[SourceInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """All that is known of a target; `volume` None where there is none or not exactly one."""
+
+    disk: DiskInfo
+    volume: VolumeInfo | None
+    why_no_volume: Error | None
+
+
+def info(options: TargetOptions, emit: Emit) -> Info:
+    """Look at a target. Raises what opening the file or device raises."""
+    finish_interrupted(options, emit)
+    with open_target(parse_place(options.place), write=False, log_folder=options.log_folder) as target:
+        disk = DiskInfo(path=target.path, size=target.file.size(), table=target.table)
+    try:
+        with open_volume(options, emit, write=False, windows=False) as opened:
+            return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
+    except (NoVolume, NoWindows, SeveralWindows) as error:
+        if disk.table.kind is TableKind.NONE:
+            raise
+        return Info(disk=disk, volume=None, why_no_volume=error)
+
+
+def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
+    tree = opened.tree
+    contents = Contents(tree, opened.device, opened.volume)
+    classes = Counter(_passes.classify(tree, POINTER_SIZE_LIMIT))
+    pointers = classes[_passes.IS_POINTER]
+    folders = classes[_passes.FOLDER]
+    compact = len(_passes.flagged_streams(tree, StreamFlag.COMPACT))
+    virtual, occupied = _passes.sizes(tree)
+    sources: tuple[SourceInfo, ...] = ()
+    try:
+        known = read_sources(contents.read_path)
+        sources = tuple(_source(known, source, tree, search(known, likely_folders(opened.target.path)))
+                        for source in known.all)
+    except Error as error:
+        emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
+    system = _identify(contents, sources)
+    resident = classes[_passes.RESIDENT_DATA] + classes[_passes.EMPTY]
+    lists = find_lists(None, None, contents.read_path, system, silent)
+    ruled = select(tree, lists).real_by
+    kinds = _passes.classify(tree, POINTER_SIZE_LIMIT)
+    prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == _passes.CANDIDATE)
+    return VolumeInfo(
+        where=opened.where, facts=opened.facts, system=system,
+        next_name=None if system is None else image_name(system, datetime.now().astimezone()),
+        files=tree.node_count - folders, folders=folders, pointers=pointers, compact=compact, resident=resident,
+        prepopulated=prepopulated,
+        full=tree.node_count - folders - pointers - resident, virtual=virtual, occupied=occupied, sources=sources)
+
+
+def _identify(contents: Contents, sources: tuple[SourceInfo, ...]) -> System | None:
+    for source in sources:
+        if source.wim is not None:
+            with opened_store(source.wim) as store:
+                return identify(contents.through(store).read_path)
+    return identify(contents.read_path)
+
+
+def _source(known: Sources, source: DataSource, tree: Tree, found: dict[int, Path]) -> SourceInfo:
+    mine = _passes.pointer_rows(tree, source.data_source_id)
+    wim = found.get(source.data_source_id)
+    in_wim, behind = None, None
+    if wim is not None:
+        with opened_store(wim) as store:
+            blobs = [blob for blob in map(store.blob, {sha1 for sha1, _ in mine}) if blob is not None]
+            in_wim = sum(blob.size_in_wim for blob in blobs)
+            behind = any(table_hash != store.table_hash for _, table_hash in mine)
+    return SourceInfo(source=source, place=known.place(source.data_source_id), wim=wim, pointers=len(mine), in_wim=in_wim,
+                      behind=behind)

@@ -1,0 +1,99 @@
+"""What a user can ask for, as values. The command line and the window fill the same ones."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+__all__ = ["ApplyOptions", "CaptureOptions", "Compression", "ConvertOptions", "Form", "RestoreOptions", "TargetOptions",
+           "VerifyOptions"]
+
+
+class Compression(Enum):
+    """How a new WIM compresses: the forms that Windows' overlay driver reads."""
+
+    XPRESS4K = "xpress4k"
+    XPRESS8K = "xpress8k"
+    XPRESS16K = "xpress16k"
+    XPRESS32K = "xpress32k"
+    LZX = "lzx"
+
+
+class Form(Enum):
+    """How files stand on the volume."""
+
+    POINTERS = "pointers"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies."""
+
+    place: str
+    log_folder: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureOptions:
+    """Capturing a volume into `wim`; None leaves the choice to what is found."""
+
+    target: TargetOptions
+    wim: Path
+    config: Path | None = None
+    compression: Compression | None = None
+    fast: bool = False
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """Capture, check, point. `wim_place` is where the WIM will lie when Windows runs; None: where it lies now."""
+
+    capture: CaptureOptions
+    wim_place: str | None = None
+    driver: str | None = None
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOptions:
+    """Deploying image `image` (a number or a name) onto an empty or a freshly formatted volume."""
+
+    target: TargetOptions
+    wim: Path
+    image: str
+    form: Form = Form.POINTERS
+    rebuild: bool = False
+    config: Path | None = None
+    wim_place: str | None = None
+    driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """Making a volume equal to an image. `image` None: the one it stands on; `wim` None: the one it uses."""
+
+    target: TargetOptions
+    wim: Path | None = None
+    image: str | None = None
+    keep: tuple[str, ...] = ()
+    form: Form | None = None
+    rebuild: bool = False
+    config: Path | None = None
+    wim_place: str | None = None
+    driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """Checking a volume, a WIM, or a volume against its WIM. `quick` leaves the data unread."""
+
+    target: TargetOptions | None
+    wim: Path | None
+    quick: bool = False
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))

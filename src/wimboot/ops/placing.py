@@ -1,0 +1,78 @@
+"""Where the WIM will lie when Windows runs, and writing that onto the volume that points into it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.disk import where_is
+from wimboot.errors import Refused
+from wimboot.events import Emit, Note
+from wimboot.formats.filetime import from_unix_ns
+from wimboot.formats.names import encode_name
+from wimboot.tree import FileAttribute
+from wimboot.ntfs.volume import ROOT
+from wimboot.windows.security import SYSTEM_ONLY
+from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, FOLDER_PATH, read_sources
+from wimboot.windows.wimplace import WimPlace
+
+if TYPE_CHECKING:
+    from wimboot.disk import Lies
+    from wimboot.ntfs import Volume
+
+__all__ = ["UnreadablePlace", "find_place", "register"]
+
+_FILE_LIMIT = 2 << 20
+_READABLE = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat"})
+"""File systems of Linux' mount table that Windows can read a WIM from; fuseblk is ntfs-3g."""
+
+
+class UnreadablePlace(Refused):
+    """The WIM lies where no Windows could read it."""
+
+    id = "wim-unreadable"
+    sentence = "{wim} lies on {kind}, which Windows cannot read"
+    advice = ("Say where it will lie with --wim-place (mbr:SIGNATURE:OFFSET:\\path or gpt:DISK-GUID:PARTITION-GUID:\\path), "
+              "or --wim-place later if `wimboot relocate` will tell.")
+
+
+def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
+    """The place given, or that where the WIM lies now. Raises BadPlace, UnreadablePlace."""
+    if wim_place is not None:
+        place = WimPlace.parse(wim_place, name=wim.name)
+        if place.is_later:
+            emit(Note(id="place-later", warning=True, text=(
+                "Where the WIM will lie is not registered yet: the system does not start before `wimboot relocate` "
+                "has told it.")))
+        return place
+    lies = where_is(wim if wim.exists() else wim.absolute().parent)
+    if lies.kind not in _READABLE:
+        raise UnreadablePlace(wim=wim, kind=lies.kind)
+    return _place_of(lies, wim)
+
+
+def _place_of(lies: Lies, wim: Path) -> WimPlace:
+    path = "\\" + str(wim.resolve().relative_to(lies.mount_point)).replace("/", "\\")
+    if lies.disk_guid is not None and lies.partition_guid is not None:
+        return WimPlace.gpt(lies.disk_guid, lies.partition_guid, path)
+    return WimPlace.mbr(lies.signature, lies.start, path)
+
+
+def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -> int:
+    """Write WimOverlay.dat and its backup; returns the data source id for the pointers. Raises OverlayFull."""
+    registration = read_sources(lambda path: volume.read_path(path, _FILE_LIMIT)).register(
+        wim_guid=wim_guid, place=place, wim_index=wim_index)
+    data = registration.sources.pack()
+    now = from_unix_ns(time.time_ns())
+    times, security = (now, now, now), volume.security_id(SYSTEM_ONLY)
+    hidden = FileAttribute.HIDDEN | FileAttribute.SYSTEM
+    folder = volume.open_path(FOLDER_PATH)
+    if folder is None:
+        folder = volume.create_folder(ROOT, encode_name(FOLDER_PATH[1:]), b"", hidden | FileAttribute.DIRECTORY, times, security)
+    for path in (DAT_PATH, BACKUP_PATH):
+        file = volume.open_path(path)
+        if file is None:
+            file = volume.create_file(folder, encode_name(path.rpartition("\\")[2]), b"", hidden, times, security)
+        volume.write_data(file, b"", iter((data,)), len(data))
+    return registration.data_source_id

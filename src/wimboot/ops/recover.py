@@ -1,0 +1,47 @@
+"""Finish or undo an interrupted run, and say what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.disk import Recovered
+from wimboot.ops.opening import finish_interrupted
+from wimboot.storage import HostFolder
+from wimboot.wim import Outcome
+from wimboot.wim import recover as recover_wim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.events import Emit
+    from wimboot.ops.options import TargetOptions
+
+__all__ = ["RecoverDone", "recover"]
+
+_TARGET = {
+    Recovered.NOTHING: "No interrupted run was found on the target.",
+    Recovered.DROPPED: "A run had been interrupted before its commit: the volume is as it was before that run.",
+    Recovered.COMPLETED: "A run had been interrupted after its commit: it has been finished.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverDone:
+    """What was found: on the target, on the WIM if one was given, and both in words."""
+
+    target: Recovered
+    wim: Outcome | None
+    told: str
+
+
+def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone:
+    """Bring a target, and a WIM, to one whole state. Raises Refused where they are not what the run left."""
+    outcome = None
+    told = []
+    if wim is not None:
+        outcome = recover_wim(HostFolder(wim.absolute().parent), wim.name, where=str(wim)).outcome
+        told.append(f"The WIM: {outcome.name.lower()}.")
+    found = finish_interrupted(options, emit)
+    told.insert(0, _TARGET[found])
+    return RecoverDone(target=found, wim=outcome, told=" ".join(told))

@@ -1,0 +1,178 @@
+"""Make a volume equal to an image, touching only what differs."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.errors import UsageError
+from wimboot.events import Emit, Phase
+from wimboot.ops.contents import Contents
+from wimboot.ops.deploying import (
+    carry_out,
+    changes_between,
+    check_new_pointers,
+    check_pointers_possible,
+    forms_of,
+    look_at,
+    read_image,
+)
+from wimboot.ops.finding import require_wim
+from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.options import Form, RestoreOptions
+from wimboot.ops.placing import find_place
+from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.rules import find_lists
+from wimboot.ops.storing import choose_image, commit, opened_store
+from wimboot.plan.space import check_volume_space
+from wimboot.tree import ROOT, StreamFlag, Tree, _passes
+from wimboot.tree.selection import select
+from wimboot.windows.sources import Sources, read_sources
+
+if TYPE_CHECKING:
+    from wimboot.plan.forms import Forms
+    from wimboot.tree.changes import Changes
+    from wimboot.wim import Store
+    from wimboot.windows.identify import System
+    from wimboot.windows.wimplace import WimPlace
+
+__all__ = ["ImageNeeded", "Restored", "restore"]
+
+
+class ImageNeeded(UsageError):
+    """A volume that stands on no image, and no word which one it should get."""
+
+    id = "image-needed"
+    sentence = "{where} stands on no image of {wim}"
+    advice = "Say which one with --image; `wimboot images {wim}` lists them."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was changed, or with a dry run would be. Counts are of names and files."""
+
+    wim: Path
+    number: int
+    name: str
+    removed: int
+    added: int
+    changed: int
+    metadata: int
+    kept: tuple[str, ...]
+    examples: tuple[tuple[str, str], ...]
+
+
+def restore(options: RestoreOptions, emit: Emit) -> Restored:
+    """Change the target into the image. Raises NotWimBoot, WimNotFound, OtherWim, NoImage and what opening raises."""
+    with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
+        contents = Contents(opened.tree, opened.device, opened.volume)
+        sources = read_sources(contents.read_path)
+        wim, standing = _wim_of(options, sources, opened)
+        with opened_store(wim) as store:
+            if options.image is not None:
+                number = choose_image(store, options.image, where=str(wim))
+            elif standing is not None:
+                number = choose_image(store, str(standing), where=str(wim))
+            else:
+                raise ImageNeeded(where=opened.where, wim=wim)
+            return _restore(options, opened, sources, store, wim, number, emit)
+
+
+def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[Path, int | None]:
+    """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
+    if options.wim is not None and not sources.all:
+        return options.wim, None
+    source, wim = require_wim(sources, options.wim, opened.target.path, where=opened.where)
+    return wim, source.wim_index
+
+
+def _restore(options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int,
+             emit: Emit) -> Restored:
+    emit(Phase(name="load"))
+    image, system = look_at(store, number)
+    place = _place(options, sources, store, wim, system, emit)
+    forms = forms_of(image, system, store, options.config, wim, pointers=place is not None, emit=emit)
+    if options.rebuild and opened.transaction is not None:
+        rebuild(opened)
+    tree = opened.tree
+    contents = Contents(tree, opened.device, opened.volume, [store])
+    ignored, kept = _ignored(options, tree, image, system, store, wim, contents, emit)
+    changes = changes_between(tree, image, ignored, contents, emit)
+    done = _told(wim, number, store.images[number - 1].name, tree, image, changes, kept)
+    if opened.transaction is None:
+        return done
+    check_new_pointers(store, image, changes, forms, _threads(), wim, emit)
+    check_volume_space(opened.volume.free_clusters * opened.facts.cluster_size, len(changes.created),
+                       _full_size(image, changes, forms), where=opened.where)
+    carry_out(opened, tree, image, changes, forms, store, number, place, emit)
+    emit(Phase(name="commit"))
+    commit(opened.transaction, None, wim)
+    return done
+
+
+def _place(options: RestoreOptions, sources: Sources, store: Store, wim: Path, system: System | None,
+           emit: Emit) -> WimPlace | None:
+    """Where pointers lead; None where the volume is to hold all data. By default the volume keeps its form."""
+    known = sources.of_wim(store.guid)
+    pointers = bool(known) if options.form is None else options.form is Form.POINTERS
+    if not pointers:
+        return None
+    check_pointers_possible(store, system, options.driver or ("none" if known else None), wim, emit)
+    if known and options.wim_place is None:
+        registered = sources.place(known[-1].data_source_id)
+        if registered is not None:
+            return registered
+    return find_place(options.wim_place, wim, emit)
+
+
+def _ignored(options: RestoreOptions, tree: Tree, image: Tree, system: System | None, store: Store, wim: Path,
+             contents: Contents, emit: Emit) -> tuple[bytearray, tuple[str, ...]]:
+    """One byte a name of the volume: 1 where it is left alone, and the paths that --keep saved.
+
+    Left alone is what a list excludes, as long as the image has nothing there; encrypted files; what --keep says.
+    """
+    lists = find_lists(options.config, wim, lambda path: read_image(store, image, path), system, emit)
+    excluded = select(tree, lists).excluded
+    ignored = bytearray(tree.link_count)
+    for link in (link for link, out in enumerate(excluded) if out):
+        ignored[link] = image.find(tree.path(link)) < 0
+    for stream in _passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
+        for link in tree.links_of(tree.stream_node(stream)):
+            ignored[link] = 1
+    kept = []
+    if options.keep:
+        globs = [glob.replace("/", "\\").casefold() for glob in options.keep]
+        for link in range(1, tree.link_count):
+            path = tree.path(link)
+            if any(fnmatch.fnmatchcase(path.casefold(), glob if glob.startswith("\\") else "*\\" + glob) for glob in globs):
+                ignored[link] = 1
+                kept.append(path)
+    ignored[ROOT] = 0
+    return ignored, tuple(kept)
+
+
+def _told(wim: Path, number: int, name: str, tree: Tree, image: Tree, changes: Changes, kept: tuple[str, ...]) -> Restored:
+    examples = [("removed", tree.path(link)) for link in changes.removed_links]
+    examples += [("added", image.path(link)) for link in changes.added_links]
+    changed = {image.stream_node(stream) for stream, _ in changes.data} | {
+        node for node, _ in ((new, old) for new, old, _ in changes.metadata)}
+    content = {image.stream_node(stream) for stream, _ in changes.data}
+    examples += [("changed", image.path(image.links_of(node)[0])) for node in sorted(content)]
+    return Restored(wim=wim, number=number, name=name, removed=len(changes.removed_links),
+                    added=len(changes.added_links), changed=len(content), metadata=len(changed - content), kept=kept,
+                    examples=tuple(examples))
+
+
+def _full_size(image: Tree, changes: Changes, forms: Forms) -> int:
+    streams = {stream for stream, _ in changes.data}
+    for node in changes.created:
+        streams.update(row.index for row in image.streams_of(node))
+    return sum(image.stream(stream).size for stream in streams
+               if image.stream(stream).name or not forms.pointer[image.stream_node(stream)])
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))

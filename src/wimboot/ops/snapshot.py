@@ -1,0 +1,58 @@
+"""A volume looked at as a whole: its tree, its bytes, its Windows, the rules for it. Every verb begins with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.events import Emit, Note
+from wimboot.ops.contents import Contents
+from wimboot.ops.rules import find_lists
+from wimboot.plan.capture import CapturePlan, plan_capture
+from wimboot.tree.selection import Selection, select
+from wimboot.windows.identify import System, identify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from wimboot.ops.opening import Opened
+    from wimboot.tree import Tree
+    from wimboot.wim import Store
+
+__all__ = ["Snapshot", "capture_plan", "take_snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """An opened volume with what was read from it. `system` is None where it holds no Windows."""
+
+    opened: Opened
+    tree: Tree
+    contents: Contents
+    system: System | None
+    selection: Selection
+
+
+def take_snapshot(opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None,
+                  emit: Emit) -> Snapshot:
+    """Scan and identify. `stores` are where pointers are followed to."""
+    tree = opened.tree
+    contents = Contents(tree, opened.device, opened.volume, stores)
+    system = identify(contents.read_path)
+    lists = find_lists(config, wim, contents.read_path, system, emit)
+    return Snapshot(opened=opened, tree=tree, contents=contents, system=system, selection=select(tree, lists))
+
+
+def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
+    """What of the volume goes into an image, with the notes that the user needs."""
+    plan = plan_capture(snapshot.tree, snapshot.selection.excluded)
+    if plan.encrypted:
+        emit(Note(id="encrypted", warning=True, text=(
+            f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a running "
+            f"Windows can export them: {_some(plan.encrypted)}")))
+    return plan
+
+
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")

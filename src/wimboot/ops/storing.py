@@ -1,0 +1,78 @@
+"""Opening the WIM that a verb was given, and the order in which a WIM and a volume commit together."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.disk import StoreMark
+from wimboot.errors import Error, UsageError
+from wimboot.storage import HostFolder
+from wimboot.wim import Store, open_store, recover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wimboot.disk import Transaction
+    from wimboot.events import Counter
+    from wimboot.wim import Append
+
+__all__ = ["NoImage", "choose_image", "commit", "opened_store", "store_is"]
+
+
+class NoImage(UsageError):
+    """An image that the WIM does not have."""
+
+    id = "no-image"
+    sentence = "{where} has no image {image!r}: it holds {count}"
+    advice = "`wimboot images {where}` lists them."
+
+
+@contextmanager
+def opened_store(path: Path) -> Iterator[Store]:
+    """The WIM at a host path, open for reading, after finishing an interrupted append to it."""
+    recover(HostFolder(path.absolute().parent), path.name, where=str(path))
+    with open_store(path) as store:
+        yield store
+
+
+def choose_image(store: Store, wanted: str, *, where: str) -> int:
+    """The 1-based number of an image given by number or name. Raises NoImage."""
+    for number, image in enumerate(store.images, start=1):
+        if image.name == wanted:
+            return number
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(store.images):
+        return int(wanted)
+    raise NoImage(where=where, image=wanted, count=len(store.images))
+
+
+def store_is(mark: StoreMark) -> bool:
+    """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach."""
+    path = Path(mark.place)
+    if not path.exists():
+        return False
+    try:
+        with opened_store(path) as store:
+            return store.guid == mark.guid and store.table_hash == mark.table_hash
+    except Error:
+        return False
+
+
+def commit(transaction: Transaction, append: Append | None, wim: Path, counter: Counter | None = None) -> None:
+    """Make a WIM and the volume that points into it durable together.
+
+    1. The volume's log is complete, synced and marked prepared, naming the WIM and its new table.
+       A crash here leaves both old: recovery finds another table and drops the log.
+    2. The WIM's header is written under its undo record, and the record removed.
+       A crash here leaves both old (header torn or old: undone) or both new (header whole: the log goes forward).
+    3. The log is marked committed and copied. A crash here leaves both new.
+    """
+    if append is None:
+        transaction.prepare()
+    else:
+        transaction.prepare(StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute())))
+        append.finish()
+    transaction.commit(counter)
+
+

@@ -1,0 +1,47 @@
+"""What a capture takes: the names a list leaves out, the streams to be read, what must be said. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.tree import StreamFlag, Tree, _passes
+
+if TYPE_CHECKING:
+    from array import array
+
+__all__ = ["CapturePlan", "plan_capture"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePlan:
+    """One byte a link in `excluded`, one a node in `included`; `streams` are read, `encrypted` stay out."""
+
+    excluded: bytearray
+    included: bytearray
+    streams: array[int]
+    read_size: int
+    encrypted: list[str]
+
+
+def plan_capture(tree: Tree, excluded: bytearray) -> CapturePlan:
+    """Decide what to read.
+
+    Args:
+        tree: the scanned volume.
+        excluded: the verdict of the list, one byte a link.
+
+    Encrypted files are left out of the image, for their raw form can only be exported by a running Windows; they
+    stay on the volume as they are.
+    """
+    excluded = bytearray(excluded)
+    encrypted = []
+    for stream in _passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
+        for link in tree.links_of(tree.stream_node(stream)):
+            if not excluded[link]:
+                excluded[link] = 1
+                encrypted.append(tree.path(link))
+    included = _passes.included_nodes(tree, excluded)
+    streams = _passes.unhashed_streams(tree, included)
+    return CapturePlan(excluded=excluded, included=included, streams=streams,
+                       read_size=_passes.stream_sizes(tree, streams), encrypted=encrypted)

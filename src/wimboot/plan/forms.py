@@ -1,0 +1,65 @@
+"""Which files of an image stand as pointers on a volume that is made equal to it, and which hold their data. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.plan.pointing import POINTER_SIZE_LIMIT, class_reason
+from wimboot.tree import Tree, _passes
+from wimboot.windows.lists import WhyReal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["RESIDENT_LIMIT", "Forms", "plan_forms"]
+
+RESIDENT_LIMIT = 400
+"""Files up to this size find room in a 1 KiB MFT record beside their names and a security id, so a pointer would save
+nothing; larger ones may have to leave it, and cost a pointer no more than their data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """One byte a node of the image: 1 where a pointer stands for its unnamed data."""
+
+    pointer: bytearray
+    real: Counter[WhyReal]
+    full_size: int
+
+    @property
+    def pointed(self) -> int:
+        """Number of files that become pointers."""
+        return sum(self.pointer)
+
+
+def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], backable: Callable[[bytes], bool]) -> Forms:
+    """Decide the form of every file of an image.
+
+    Args:
+        pointers: whether the volume is to have pointers at all.
+        ruled_by: for each node the rule that keeps it real, -1 for none.
+        backable: whether the store holds a blob of this SHA-1 in a form that the driver reads.
+    """
+    classes = _passes.classify(image, POINTER_SIZE_LIMIT)
+    pointer = bytearray(image.node_count)
+    real: Counter[WhyReal] = Counter()
+    full_size = 0
+    candidates = [node for node, kind in enumerate(classes) if not kind]
+    for kind, count in Counter(filter(None, classes)).items():
+        real[class_reason(kind)] += count
+    for node, (_, sha1, size) in zip(candidates, _passes.data_rows(image, candidates), strict=True):
+        if not pointers:
+            full_size += size
+        elif ruled_by[node] >= 0:
+            real[WhyReal.RULE] += 1
+            full_size += size
+        elif size <= RESIDENT_LIMIT:
+            real[WhyReal.RESIDENT] += 1
+        elif not backable(sha1):
+            real[WhyReal.NOT_IN_WIM] += 1
+            full_size += size
+        else:
+            pointer[node] = 1
+    return Forms(pointer=pointer, real=real, full_size=full_size)

@@ -1,0 +1,185 @@
+"""Questions about every row of a Tree, answered in one C loop each: what can become a pointer, what must be read."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from array import array
+
+from wimboot.tree._tree cimport (COMPACT, DATA, ENCRYPTED, HASHED, POINTER, RESIDENT, ROOT, Link, Node, Stream, Tree)
+
+cdef enum:
+    DIRECTORY = 0x10
+    ENCRYPTED_FILE = 0x4000
+
+# What `classify` says of a node; `plan.pointing` names them.
+CANDIDATE = 0
+FOLDER = 1
+REPARSE_POINT = 2
+EMPTY = 3
+RESIDENT_DATA = 4
+ENCRYPTED_DATA = 5
+TOO_LARGE = 6
+IS_POINTER = 7
+
+
+cdef int64_t _data(Tree tree, uint32_t node) noexcept nogil:
+    cdef uint32_t i, first = tree.nodes[node].first_stream
+    for i in range(first, first + tree.nodes[node].stream_count):
+        if tree.streams[i].kind == DATA and tree.streams[i].name_size == 0:
+            return i
+    return -1
+
+
+def classify(Tree tree, uint64_t size_limit):
+    """One byte a node: CANDIDATE where a pointer can stand for its unnamed data, else the first reason why not."""
+    out = bytearray(tree.node_count)
+    if not tree.node_count:
+        return out
+    cdef uint8_t[::1] view = out
+    cdef uint32_t node
+    cdef int64_t data
+    cdef Node *n
+    cdef Stream *s
+    with nogil:
+        for node in range(tree.node_count):
+            n = &tree.nodes[node]
+            data = _data(tree, node)
+            s = &tree.streams[data] if data >= 0 else NULL
+            if n.attributes & DIRECTORY:
+                view[node] = 1
+            elif n.attributes & ENCRYPTED_FILE or (s != NULL and s.flags & ENCRYPTED):
+                view[node] = 5
+            elif n.reparse_tag:
+                view[node] = 2
+            elif s == NULL or s.size == 0:
+                view[node] = 3
+            elif s.flags & POINTER:
+                view[node] = 7
+            elif s.size > size_limit:
+                view[node] = 6
+            elif s.flags & RESIDENT:
+                view[node] = 4
+    return out
+
+
+def included_nodes(Tree tree, excluded):
+    """One byte a node: 1 where at least one of its names is not excluded (`excluded`: one byte a link, or None)."""
+    out = bytearray(tree.node_count)
+    if not tree.node_count:
+        return out
+    cdef uint8_t[::1] view = out
+    cdef const uint8_t[::1] mask
+    cdef uint32_t link
+    if excluded is None:
+        for link in range(tree.link_count):
+            view[tree.links[link].node] = 1
+        return out
+    mask = excluded
+    if mask.shape[0] != tree.link_count:
+        raise ValueError("one byte a link")
+    for link in range(tree.link_count):
+        if not mask[link]:
+            view[tree.links[link].node] = 1
+    return out
+
+
+def unhashed_streams(Tree tree, included):
+    """Streams of the included nodes whose content's hash is not known: array('I')."""
+    cdef const uint8_t[::1] mask = included
+    cdef uint32_t i
+    out = array("I")
+    if mask.shape[0] != tree.node_count:
+        raise ValueError("one byte a node")
+    for i in range(tree.stream_count):
+        if mask[tree.streams[i].node] and not tree.streams[i].flags & HASHED:
+            out.append(i)
+    return out
+
+
+def flagged_streams(Tree tree, int flags):
+    """Streams with any of these StreamFlags: array('I')."""
+    cdef uint32_t i
+    out = array("I")
+    for i in range(tree.stream_count):
+        if tree.streams[i].flags & flags:
+            out.append(i)
+    return out
+
+
+def data_rows(Tree tree, nodes):
+    """(file_id, hash, size) of the unnamed data of each of these nodes; the hash must be known."""
+    cdef uint32_t node
+    cdef int64_t data
+    cdef Stream *s
+    out = []
+    for node in nodes:
+        if node >= tree.node_count:
+            raise IndexError(node)
+        data = _data(tree, node)
+        if data < 0 or not tree.streams[data].flags & HASHED:
+            raise ValueError(f"node {node} has no hash")
+        s = &tree.streams[data]
+        out.append((tree.nodes[node].file_id, PyBytes_FromStringAndSize(<char *> s.hash, 20), s.size))
+    return out
+
+
+def sizes(Tree tree):
+    """(bytes as a reader sees them, bytes of clusters occupied) by all streams, each file counted once."""
+    cdef uint64_t seen = 0, occupied = 0
+    cdef uint32_t i
+    for i in range(tree.stream_count):
+        seen += tree.streams[i].size
+        occupied += tree.streams[i].allocated
+    return seen, occupied
+
+
+def stream_sizes(Tree tree, streams):
+    """The sum of the sizes of these streams."""
+    cdef uint64_t total = 0
+    cdef uint32_t i
+    for i in streams:
+        if i >= tree.stream_count:
+            raise IndexError(i)
+        total += tree.streams[i].size
+    return total
+
+
+def pointer_rows(Tree tree, uint64_t data_source_id):
+    """(SHA-1 of the data, SHA-1 of the blob table) of every version 2 pointer of that data source.
+
+    Offsets into the reparse value as `formats.reparse.WimPointer` has them; a version 1 pointer gives an empty
+    table hash.
+    """
+    cdef uint32_t i
+    cdef Stream *s
+    cdef const uint8_t *value
+    cdef uint64_t source
+    out = []
+    for i in range(tree.stream_count):
+        s = &tree.streams[i]
+        if s.flags & POINTER and s.run_count >= 0x38:
+            value = tree.pool + s.first_run
+            memcpy(&source, value + 0x18, 8)
+            if source == data_source_id:
+                out.append((PyBytes_FromStringAndSize(<char *> value + 0x20, 20),
+                            PyBytes_FromStringAndSize(<char *> value + 0x34, 20) if s.run_count >= 0x60 else b""))
+    return out
+
+
+def hashes(Tree tree):
+    """The known hashes of all streams that are not empty: a set of 20 bytes each."""
+    cdef uint32_t i
+    cdef int k
+    cdef bint any_set
+    out = set()
+    for i in range(tree.stream_count):
+        if tree.streams[i].flags & HASHED:
+            any_set = False
+            for k in range(20):
+                if tree.streams[i].hash[k]:
+                    any_set = True
+                    break
+            if any_set:
+                out.add(PyBytes_FromStringAndSize(<char *> tree.streams[i].hash, 20))
+    return out
