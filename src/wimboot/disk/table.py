@@ -33,7 +33,7 @@ specifications).
 class NotNtfs(Refused):
     """Neither an NTFS volume nor a disk."""
 
-    id = "not-ntfs"
+    id = "not-a-disk"
     sentence = "{where} is not an NTFS volume, and it holds no partition table ({why})"
     advice = "Name an NTFS volume, a disk image or a disk."
 

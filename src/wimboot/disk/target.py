@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wimboot.storage import File, Folder
 
 __all__ = [
-    "LOG_SUFFIX", "Locked", "LogFolderNeeded", "LogVolatile", "NoPartition", "NotATarget", "Place",
+    "LOG_SUFFIX", "Locked", "LogFolderNeeded", "LogVolatile", "NoPartition", "NotATarget", "PartitionNeeded", "Place",
     "ReadOnlyTarget", "Target", "TargetMissing", "open_target", "parse_place",
 ]
 
@@ -84,6 +84,14 @@ class NoPartition(Refused):
     id = "no-partition"
     sentence = "{where} has no partition {number}; it has {numbers}"
     advice = "`wimboot info` lists the partitions of a disk."
+
+
+class PartitionNeeded(UsageError):
+    """A disk was named where a volume is meant."""
+
+    id = "which-partition"
+    sentence = "{where} is a disk, and its partition was not named; it has {numbers}"
+    advice = "Name one: {where}#N."
 
 
 class LogFolderNeeded(UsageError):
@@ -171,18 +179,23 @@ class Target:
         return self.table.disk_id
 
     def slice(self, partition: int | None) -> tuple[int, int]:
-        """Start and size of a partition in bytes; of everything for None. Raises NoPartition, and as
-        `table`.
+        """Start and size of a partition in bytes. For None those of everything, a volume or blank, but not
+        of a disk with partitions.
+
+        Raises NoPartition, PartitionNeeded, and as `table`.
         """
         if partition is None:
-            if self.table.kind is not TableKind.NONE:
-                raise NotNtfs(where=str(self.place.path), why="it is a disk: name one of its partitions")
+            with contextlib.suppress(NotNtfs):
+                if self.table.kind is not TableKind.NONE:
+                    raise PartitionNeeded(where=str(self.place.path), numbers=self._numbers())
             return 0, self.file.size()
         for one in self.partitions:
             if one.number == partition:
                 return one.start, one.size
-        numbers = ", ".join(str(one.number) for one in self.partitions) or "none"
-        raise NoPartition(where=str(self.place.path), number=partition, numbers=numbers)
+        raise NoPartition(where=str(self.place.path), number=partition, numbers=self._numbers())
+
+    def _numbers(self) -> str:
+        return ", ".join(str(one.number) for one in self.partitions) or "none"
 
     def close(self) -> None:
         """A second call does nothing."""

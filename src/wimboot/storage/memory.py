@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage.protocol import Data, File
 
-__all__ = ["Ground", "Image", "MemoryFile", "MemoryFolder"]
+__all__ = ["BytesGround", "FileGround", "Ground", "Image", "MemoryFile", "MemoryFolder"]
 
 PAGE = 4096
 _ZEROS = bytes(PAGE)
