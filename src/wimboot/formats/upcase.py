@@ -1,7 +1,7 @@
 """The upper case by which NTFS compares names: the table that Windows 7 and later write to a $UpCase.
 
-Kept as runs, so that it depends on no version of Unicode: from the first unit to the last, in steps, the upper
-case of a unit is the unit and so much more. A test compares it with what mkntfs writes.
+Kept as runs, so that it depends on no version of Unicode: from the first unit to the last, in steps, the
+upper case of a unit is the unit and so much more. A test compares it with what mkntfs writes.
 """
 
 from __future__ import annotations
