@@ -153,7 +153,7 @@ def every_pointer_leads_home(image: Path, wim: Path, expected: Mapping[str, str]
                              only: bool = False) -> int:
     """Every pointer on the volume is well formed and leads to bytes of its hash, the expected one if its path is named.
 
-    Returns how many there are; with `only`, no others than those in `expected` are looked at, and they must be pointers.
+    Returns how many there are. With `only`, no others than those in `expected` are looked at; they must be pointers.
     """
     store = read_wim(wim)
     count, good = 0, set[bytes]()

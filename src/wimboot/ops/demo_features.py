@@ -45,6 +45,8 @@ def _names(plant: Planter, stock: Stock) -> None:
     for name in ("\u8bf4\u660e.txt", "\u7cfb\u7edf\u6587\u4ef6/\u955c\u50cf\u5907\u4efd.dat", "high \ud800 alone.bin",
                  "low \udc01 alone.bin", "pair \U0001f600.bin", "n" * 251 + ".txt", "\u540d" * 255):
         plant.file(f"Features/Names/{name}", stock.text(2500))
+    for name in ("twin.txt", "TWIN.TXT", "Twin.txt"):
+        plant.file(f"Features/Twins/{name}", name.encode() + stock.text(3000))
     deep = "Features/Deep"
     for level in range(40):
         deep += f"/level {level}"
