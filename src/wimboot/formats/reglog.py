@@ -150,7 +150,8 @@ def replay(primary: bytes, logs: Mapping[str, bytes]) -> Replayed:
     old = [log for log in found if log.block is not None or _marks_sectors(log.data)]
     if old:
         return _replay_old(primary, block, old)
-    _refuse_leftovers(new, _oldest(block), set())
+    for log in new:
+        _refuse_newer(log, _oldest(block), None)
     block.check_primary(len(primary))
     if not block.sound:
         raise FormatError("registry base block", 508, "the checksum does not fit, and no log has a copy")
@@ -175,6 +176,10 @@ class _Log:
         usable = known and block.sound and block.sequence1 == block.sequence2
         return cls(name, memoryview(data), block if usable else None)
 
+    def first(self) -> int:
+        """The sequence of the first entry; -1 where the base block is not sound."""
+        return self.block.sequence1 if self.block else -1
+
 
 def _oldest(block: BaseBlock) -> int:
     """Entries before this sequence are in the hive already; 0 where the hive cannot tell."""
@@ -183,27 +188,27 @@ def _oldest(block: BaseBlock) -> int:
 
 def _replay_new(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
     oldest = _oldest(block)
-    chain = sorted(((log.block.sequence1, log, log.block) for log in logs
-                    if log.block is not None and log.block.sequence1 >= oldest), key=lambda item: item[0])
     entries: list[LogEntry] = []
-    expected = oldest
-    ends: set[tuple[str, int]] = set()      # where the entries of a log end: a torn one there is no loss
-    source = block
-    for first, log, copy in chain:
-        if entries and first != expected:
+    expected: int | None = None
+    source, torn = block, False
+    for log in sorted(logs, key=_Log.first):
+        if log.block is None or log.first() < oldest:
+            _refuse_newer(log, oldest, None)
+            continue
+        run, end = _run(log)
+        torn = _refuse_newer(log, log.first() + len(run), end)
+        if expected is not None and (run or torn) and log.first() != expected:
             raise LogsUnusable(log=log.name, problem=f"change {expected} is missing before it")
-        source, offset, expected = copy, HEADER_SIZE, first
-        while entry := _next_entry(log, offset, expected):
-            entries.append(entry)
-            offset += entry.size
-            expected += 1
-        ends.add((log.name, offset))
-    torn = _refuse_leftovers(logs, expected, ends)
-    if not entries:
-        if torn or not block.sound:
-            raise LogsUnusable(log=logs[0].name, problem="its first change is damaged")
+        if run:
+            source = log.block
+        if run or torn:
+            expected = log.first() + len(run)
+        entries += run
+    if expected is None and block.sound:
         block.check_primary(len(primary))
         return Replayed(data=primary, applied_entries=0, was_dirty=True)
+    if expected is None or not entries:
+        raise LogsUnusable(log=logs[0].name, problem="its first change is damaged")
     start = block if block.sound else replace(source, file_type=FileType.PRIMARY)
     flags = start.flags & ~1 | entries[-1].flags & 1
     after = replace(start, bins_size=entries[-1].bins_size, flags=flags, sequence1=expected & 0xFFFFFFFF,
@@ -212,35 +217,38 @@ def _replay_new(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
     return Replayed(data=data, applied_entries=len(entries), was_dirty=True, torn=torn)
 
 
-def _next_entry(log: _Log, offset: int, expected: int) -> LogEntry | None:
-    """The entry with the sequence expected, None where the valid ones end."""
+def _run(log: _Log) -> tuple[list[LogEntry], int]:
+    """The valid entries from a log's start, and where they end."""
+    entries: list[LogEntry] = []
+    offset = HEADER_SIZE
     try:
-        _, _, sequence, _, _, _ = _entry_header(log.data, offset)
-        return LogEntry.parse(log.data, offset) if sequence == expected else None
+        while _entry_header(log.data, offset)[2] == log.first() + len(entries):
+            entries.append(LogEntry.parse(log.data, offset))
+            offset += entries[-1].size
     except FormatError:
-        return None
+        pass
+    return entries, offset
 
 
-def _refuse_leftovers(logs: list[_Log], expected: int, ends: set[tuple[str, int]]) -> bool:
-    """Refuse entries of `expected` or later that were not reached.
+def _refuse_newer(log: _Log, expected: int, end: int | None) -> bool:
+    """Refuse entries of `expected` or later in what was not applied of a log.
 
-    True: the one after the last is torn, which Windows drops as well. Only headers are hashed, so that
+    True: the very next one, at `end`, is torn, which Windows drops as well. Only headers are hashed, so that
     hostile logs cost no more than their size.
     """
     torn = False
-    for log in logs:
-        for offset in range(HEADER_SIZE, len(log.data) - _ENTRY.size + 1, _SECTOR):
-            if log.data[offset] != _H:
-                continue
-            try:
-                sequence = _entry_header(log.data, offset)[2]
-            except FormatError:
-                continue
-            if sequence == expected and (log.name, offset) in ends:
-                torn = True
-            elif sequence >= expected:
-                problem = f"change {expected} is missing or damaged, and {sequence} follows at {offset:#x}"
-                raise LogsUnusable(log=log.name, problem=problem)
+    for offset in range(end or HEADER_SIZE, len(log.data) - _ENTRY.size + 1, _SECTOR):
+        if log.data[offset] != _H:
+            continue
+        try:
+            sequence = _entry_header(log.data, offset)[2]
+        except FormatError:
+            continue
+        if sequence == expected and offset == end:
+            torn = True
+        elif sequence >= expected:
+            problem = f"change {expected} is missing or damaged, and {sequence} follows at {offset:#x}"
+            raise LogsUnusable(log=log.name, problem=problem)
     return torn
 
 

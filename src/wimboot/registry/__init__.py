@@ -8,11 +8,10 @@ from wimboot.registry.hive import (
     HiveHostError,
     Node,
     NotEditable,
-    RootKept,
 )
 from wimboot.registry.value import RegistryValue, ValueType
 
 __all__ = [
     "Hive", "HiveBeyondLimits", "HiveDamaged", "HiveHostError", "Node", "NotEditable", "RegistryValue",
-    "RootKept", "ValueType", "new_hive",
+    "ValueType", "new_hive",
 ]

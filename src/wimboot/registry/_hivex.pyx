@@ -7,7 +7,7 @@ hivex checks that a place is that of a cell, not that a cell is long enough; who
 behind it, so that what hivex reads past a cell is still the file. Not for several threads at once.
 """
 
-from libc.errno cimport errno
+cimport libc.errno as c
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport strlen
@@ -101,10 +101,10 @@ cdef class Handle:
 
     def __cinit__(self, str path, bint write):
         cdef bytes name = os.fsencode(path)
-        errno = 0
+        c.errno = 0
         self._hive = hivex_open(name, HIVEX_OPEN_WRITE if write else 0)
         if self._hive == NULL:
-            raise hive_error("hivex_open", errno)
+            raise hive_error("hivex_open", c.errno)
 
     def __dealloc__(self):
         if self._hive != NULL:
@@ -124,35 +124,35 @@ cdef class Handle:
 
     def root(self):
         """The root key."""
-        errno = 0
+        c.errno = 0
         cdef hive_node_h node = hivex_root(self._open())
         if node == 0:
-            raise hive_error("hivex_root", errno)
+            raise hive_error("hivex_root", c.errno)
         return node
 
     def name(self, size_t node):
         """A key's name."""
-        errno = 0
+        c.errno = 0
         cdef char *name = hivex_node_name(self._open(), node)
         if name == NULL:
-            raise hive_error("hivex_node_name", errno)
+            raise hive_error("hivex_node_name", c.errno)
         return _text(name)
 
     def timestamp(self, size_t node):
         """FILETIME of a key's last change."""
-        errno = 0
+        c.errno = 0
         cdef int64_t time = hivex_node_timestamp(self._open(), node)
         if time < 0:
-            raise hive_error("hivex_node_timestamp", errno)
+            raise hive_error("hivex_node_timestamp", c.errno)
         return time
 
     def children(self, size_t node):
         """The keys below a key."""
-        errno = 0
+        c.errno = 0
         cdef hive_node_h *found = hivex_node_children(self._open(), node)
         cdef size_t i = 0
         if found == NULL:
-            raise hive_error("hivex_node_children", errno)
+            raise hive_error("hivex_node_children", c.errno)
         try:
             result = []
             while found[i] != 0:
@@ -164,13 +164,13 @@ cdef class Handle:
 
     def child(self, size_t node, bytes name):
         """The key of that name (UTF-8, ASCII letters in any case) below a key; 0 if none."""
-        errno = 0
+        c.errno = 0
         cdef hive_node_h *found = hivex_node_children(self._open(), node)
         cdef hive_node_h result = 0
         cdef size_t i = 0
         cdef char *other
         if found == NULL:
-            raise hive_error("hivex_node_children", errno)
+            raise hive_error("hivex_node_children", c.errno)
         while found[i] != 0 and result == 0:
             other = hivex_node_name(self._hive, found[i])
             if other != NULL:      # a name that is not UTF-16 is not the one sought
@@ -183,11 +183,11 @@ cdef class Handle:
 
     def values(self, size_t node):
         """The values of a key."""
-        errno = 0
+        c.errno = 0
         cdef hive_value_h *found = hivex_node_values(self._open(), node)
         cdef size_t i = 0
         if found == NULL:
-            raise hive_error("hivex_node_values", errno)
+            raise hive_error("hivex_node_values", c.errno)
         try:
             result = []
             while found[i] != 0:
@@ -199,13 +199,13 @@ cdef class Handle:
 
     def value(self, size_t node, bytes name):
         """The value of that name (UTF-8, ASCII letters in any case) of a key; 0 if none."""
-        errno = 0
+        c.errno = 0
         cdef hive_value_h *found = hivex_node_values(self._open(), node)
         cdef hive_value_h result = 0
         cdef size_t i = 0
         cdef char *other
         if found == NULL:
-            raise hive_error("hivex_node_values", errno)
+            raise hive_error("hivex_node_values", c.errno)
         while found[i] != 0 and result == 0:
             other = hivex_value_key(self._hive, found[i])
             if other != NULL:
@@ -218,10 +218,10 @@ cdef class Handle:
 
     def value_name(self, size_t value):
         """A value's name, "" for the default value. NUL inside is refused: the library would cut there."""
-        errno = 0
+        c.errno = 0
         cdef char *name = hivex_value_key(self._open(), value)
         if name == NULL:
-            raise hive_error("hivex_value_key", errno)
+            raise hive_error("hivex_value_key", c.errno)
         if strlen(name) != hivex_value_key_len(self._hive, value):
             free(name)
             raise HiveDamaged(problem="a value's name contains NUL")
@@ -232,14 +232,14 @@ cdef class Handle:
         cdef hive_type kind = 0
         cdef size_t size = 0
         cdef char *data
-        errno = 0
+        c.errno = 0
         if hivex_value_type(self._open(), value, &kind, &size) != 0:
-            raise hive_error("hivex_value_type", errno)
+            raise hive_error("hivex_value_type", c.errno)
         if size == 0:              # some have no cell for no bytes
             return <unsigned int> kind, b""
         data = hivex_value_value(self._hive, value, &kind, &size)
         if data == NULL:
-            raise hive_error("hivex_value_value", errno)
+            raise hive_error("hivex_value_value", c.errno)
         try:
             return <unsigned int> kind, data[:size]
         finally:
@@ -248,46 +248,46 @@ cdef class Handle:
     def value_cell(self, size_t value):
         """The place of the cell with a value's data, 0 where the value itself holds it. Raises where it has neither."""
         cdef size_t size = 1
-        errno = 0
+        c.errno = 0
         cdef hive_value_h cell = hivex_value_data_cell_offset(self._open(), value, &size)
         if cell == 0 and size != 0:
-            raise hive_error("hivex_value_data_cell_offset", errno)
+            raise hive_error("hivex_value_data_cell_offset", c.errno)
         return cell
 
-    def set_value(self, size_t node, bytes name, int kind, bytes data):
+    def set_value(self, size_t node, bytes name, unsigned int kind, bytes data):
         """Add a value or replace it; the key's others are written anew as they were."""
         cdef hive_set_value value
         value.key = name
-        value.t = kind
+        value.t = <int> kind
         value.len = len(data)
         value.value = data
-        errno = 0
+        c.errno = 0
         if hivex_node_set_value(self._open(), node, &value, 0) != 0:
-            raise hive_error("hivex_node_set_value", errno)
+            raise hive_error("hivex_node_set_value", c.errno)
 
     def clear_values(self, size_t node):
         """Remove all values of a key."""
-        errno = 0
+        c.errno = 0
         if hivex_node_set_values(self._open(), node, 0, NULL, 0) != 0:
-            raise hive_error("hivex_node_set_values", errno)
+            raise hive_error("hivex_node_set_values", c.errno)
 
     def add_child(self, size_t node, bytes name):
         """A new key below a key, with the security of that one."""
-        errno = 0
+        c.errno = 0
         cdef hive_node_h child = hivex_node_add_child(self._open(), node, name)
         if child == 0:
-            raise hive_error("hivex_node_add_child", errno)
+            raise hive_error("hivex_node_add_child", c.errno)
         return child
 
     def delete(self, size_t node):
         """Remove a key and all below it, which must have been checked: the library trusts their cells."""
-        errno = 0
+        c.errno = 0
         if hivex_node_delete_child(self._open(), node) != 0:
-            raise hive_error("hivex_node_delete_child", errno)
+            raise hive_error("hivex_node_delete_child", c.errno)
 
     def commit(self, str path):
         """Write the hive to `path`."""
         cdef bytes name = os.fsencode(path)
-        errno = 0
+        c.errno = 0
         if hivex_commit(self._open(), name, 0) != 0:
-            raise hive_error("hivex_commit", errno)
+            raise hive_error("hivex_commit", c.errno)

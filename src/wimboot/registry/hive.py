@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from wimboot.errors import Refused, Unsupported
+from wimboot.errors import Unsupported
 from wimboot.formats.regf import BASE_BLOCK_SIZE, HEADER_SIZE, BaseBlock
 from wimboot.registry._hivex import ROOM, Handle, HiveBeyondLimits, HiveDamaged, HiveHostError
 from wimboot.registry.cells import check_bins, check_subtree, value_list
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_VALUE_SIZE", "Hive", "HiveBeyondLimits", "HiveDamaged", "HiveHostError", "Node", "NotEditable",
-    "RootKept",
 ]
 
 MAX_VALUE_SIZE = 16_344
@@ -38,13 +37,6 @@ class NotEditable(Unsupported):
 
     id = "registry-not-editable"
     sentence = "the registry key {key} cannot be edited: {problem}"
-
-
-class RootKept(Refused):
-    """The root of a hive cannot be deleted."""
-
-    id = "registry-root"
-    sentence = "the root key of a registry hive cannot be deleted"
 
 
 class Hive:
@@ -130,7 +122,7 @@ class Hive:
     def delete(self, place: int) -> None:
         """Remove a key with all below it."""
         if place == self.handle.root():
-            raise RootKept
+            raise NotEditable(key="of the root", problem="a hive has one always")
         written = self._written() if self._edited else self._data
         check_subtree(written, BaseBlock.parse(written).bins_size, place)
         self.begin_edit().delete(place)
@@ -243,7 +235,7 @@ class Node:
 
     def add_child(self, name: str) -> Node:
         """A new key below, with this one's security descriptor. Raises NotEditable where there is one."""
-        if not name or not name.isascii() or "\\" in name or len(name) > 255:
+        if not name or not name.isascii() or not {"\\", "\0"}.isdisjoint(name) or len(name) > 255:
             raise NotEditable(key=self.name, problem=f"'{name}' is not a name that can be added")
         if any(_same(other.name, name) for other in self.children()):     # and all of them can be read
             raise NotEditable(key=self.name, problem=f"it has a key '{name}' already")
@@ -257,7 +249,7 @@ class Node:
         return node
 
     def delete(self) -> None:
-        """Remove this key and all below it. Raises RootKept."""
+        """Remove this key and all below it. Raises NotEditable for the root."""
         self.hive.delete(self.place)
 
 
