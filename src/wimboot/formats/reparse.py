@@ -39,7 +39,7 @@ _HEADER = Struct("<IHH")
 _EXTERNAL = Struct("<II")
 _POINTER_1 = Struct("<IIQ20s4s")
 _POINTER_2 = Struct("<IIQ20s20sQQQ")
-_FILE = Struct("<III")
+_FILE = Struct("<II")
 _PLACE = Struct("<QQQ")
 _NO_HASH: Final = bytes(HASH_SIZE)
 _WHAT: Final = "the reparse data of the overlay filter"
@@ -94,6 +94,14 @@ class Reparse:
             raise FormatError("a reparse point", 4, problem)
         value = bytes(value)
         return cls(tag=tag, data=value[start:], reserved=reserved, guid=value[HEADER_SIZE:start])
+
+    @classmethod
+    def of_image(cls, tag: int, data: bytes, *, reserved: int = 0) -> Reparse:
+        """The value that a WIM keeps as a tag and what follows the 8-byte header. Raises FormatError."""
+        guid_size = 0 if tag & 0x8000_0000 else 16
+        if len(data) < guid_size:
+            raise FormatError("a reparse point", 8, "its GUID is cut short")
+        return cls(tag=tag, data=data[guid_size:], reserved=reserved, guid=data[:guid_size])
 
     def pack(self) -> bytes:
         """The whole value."""
@@ -172,13 +180,11 @@ class FileBacked:
     0x0C   4     provider              2
     0x10   4     version               1
     0x14   4     algorithm             see Algorithm; unknown ones are kept as numbers
-    0x18   4     flags                 0
-    0x1C   -     tail                  some writers pad (unverified); kept
+    0x18   -     tail                  u32 flags, 0; many writers leave it out (wimlib does, and ntfs-3g reads it without); kept
     """
 
     algorithm: int
-    flags: int = 0
-    tail: bytes = b""
+    tail: bytes = bytes(4)
 
     @classmethod
     def parse(cls, value: bytes) -> FileBacked:
@@ -195,7 +201,7 @@ class FileBacked:
 
     def pack(self) -> bytes:
         """The whole reparse value."""
-        body = _EXTERNAL.pack(1, Provider.FILE) + _FILE.pack(1, self.algorithm, self.flags) + self.tail
+        body = _EXTERNAL.pack(1, Provider.FILE) + _FILE.pack(1, self.algorithm) + self.tail
         return _HEADER.pack(REPARSE_TAG_WOF, len(body), 0) + body
 
 
@@ -244,10 +250,10 @@ def _parse_wim(body: bytes) -> WimPointer:
 def _parse_file(body: bytes) -> FileBacked:
     if len(body) < _FILE.size:
         raise FormatError(_WHAT, 4, "it is too short for a Compact OS file")
-    version, algorithm, flags = _FILE.unpack_from(body)
+    version, algorithm = _FILE.unpack_from(body)
     if version != 1:
         raise FormatError(_WHAT, 16, f"a Compact OS file's version is 1, not {version}")
-    return FileBacked(algorithm=algorithm, flags=flags, tail=body[_FILE.size:])
+    return FileBacked(algorithm=algorithm, tail=body[_FILE.size:])
 
 
 class PointerMaker:
