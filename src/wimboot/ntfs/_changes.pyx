@@ -9,9 +9,9 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from wimboot.ntfs._library cimport stream_name
 from wimboot.ntfs._links cimport Links
-from wimboot.ntfs._names cimport checked_reparse
 from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._pointers cimport PLAIN_BITS
+from wimboot.ntfs._reparse cimport checked_reparse
 
 from wimboot.errors import FormatError, Internal
 from wimboot.ntfs import refusals
@@ -54,7 +54,7 @@ cdef class Changes(Links):
         self.settle(result, file_id)
         return bool(answer)
 
-    # facts -------------------------------------------------------------------------------------------------------------
+    # facts --------------------------------------------------------------------------------------------------------
 
     def set_times(self, uint64_t file_id, int64_t creation, int64_t write, int64_t access):
         """Set the three times that can be set; the record's change time stays. Set a folder's after its children are made."""
@@ -197,7 +197,7 @@ cdef class Changes(Links):
             result = self.finish(inode, result)
         self.settle(result, file_id)
 
-    # reparse points ----------------------------------------------------------------------------------------------------
+    # reparse points -----------------------------------------------------------------------------------------------
 
     def set_reparse(self, uint64_t file_id, bytes value not None):
         """Make a file or folder a reparse point, or give it another value (with its 8-byte header). Its data stays."""
@@ -237,7 +237,7 @@ cdef class Changes(Links):
             result = self.finish(inode, self.drop_reparse(inode))
         self.settle(result, file_id)
 
-    # streams -----------------------------------------------------------------------------------------------------------
+    # streams ------------------------------------------------------------------------------------------------------
 
     def write_data(self, uint64_t file_id, bytes name not None, parts, int64_t size, *, bint sparse=False,
                    bint compressed=False):
@@ -275,29 +275,31 @@ cdef class Changes(Links):
                 result = self.tear(b"ntfs_attr_remove")
         return self.settle(result, inode.mft_no)
 
-    cdef int add_stream(self, ntfs_inode *inode, bytes name, bint compressed) noexcept nogil:
+    cdef int add_stream(self, ntfs_inode *inode, ntfschar *name, int size, bint compressed) noexcept nogil:
         """An empty stream, marked as it is to be written; the library takes that from the file's flags."""
         if compressed:
             inode.flags |= FILE_ATTR_COMPRESSED
         else:
             inode.flags &= ~<uint32_t> FILE_ATTR_COMPRESSED
-        with gil:
-            raw, size = stream_name(name), len(name) // 2
         errno_set(0)
-        if ntfs_attr_add(inode, AT_DATA, raw, size, NULL, 0):
+        if ntfs_attr_add(inode, AT_DATA, name, size, NULL, 0):
             return self.tear(b"ntfs_attr_add")
         return 0
 
     cdef int fill_stream(self, ntfs_inode *inode, bytes name, object parts, int64_t size, bint sparse,
                          bint compressed) except -1:
         cdef uint32_t kept = inode.flags & FILE_ATTR_COMPRESSED if name else 0
+        cdef ntfschar *raw = stream_name(name)
+        cdef int raw_size = len(name) // 2
         cdef ntfs_attr *data = NULL
         cdef const uint8_t[::1] view
         cdef int64_t offset = 0
         cdef int result
         try:
-            self.settle(self.add_stream(inode, name, compressed), inode.mft_no)
-            data = ntfs_attr_open(inode, AT_DATA, stream_name(name), len(name) // 2)
+            with nogil:
+                result = self.add_stream(inode, raw, raw_size, compressed)
+            self.settle(result, inode.mft_no)
+            data = ntfs_attr_open(inode, AT_DATA, raw, raw_size)
             if data == NULL:
                 self.settle(self.tear(b"ntfs_attr_open"), inode.mft_no)
             self.torn = True        # until all of it is there

@@ -2,23 +2,9 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from wimboot.ntfs._bridge cimport Bridge
 from wimboot.ntfs._ntfs3g cimport ntfs_attr, ntfs_inode, ntfs_volume, ntfschar
 from wimboot.storage._device cimport Device
-
-
-ctypedef int (*Reader)(void *, void *, int64_t, int64_t) noexcept nogil
-ctypedef int (*Writer)(void *, const void *, int64_t, int64_t) noexcept nogil
-ctypedef int (*Flusher)(void *) noexcept nogil
-
-
-cdef struct Bridge:         # what libntfs-3g's device calls see of our Device
-    void *device
-    int64_t size
-    int code                # the first errno the device gave, kept: the library drops some
-    bint writable
-    Reader read
-    Writer write
-    Flusher flush
 
 
 cdef class Mount:

@@ -16,114 +16,10 @@ from libc.string cimport memcmp, strerror
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from wimboot.ntfs._ntfs3g cimport *
+from wimboot.ntfs._bridge cimport bridge_device, bridge_free, bridge_open
 from wimboot.storage._device cimport Device
 
 from wimboot.ntfs import refusals
-
-
-# The device calls. They run without the GIL, where Cython gives no way from a pointer to an object; so a Device is handed
-# through as what it is in C, a pointer, by functions whose address the Bridge keeps.
-
-cdef int device_read(Device device, void *buffer, int64_t size, int64_t offset) noexcept nogil:
-    return device.read(buffer, size, offset)
-
-
-cdef int device_write(Device device, const void *buffer, int64_t size, int64_t offset) noexcept nogil:
-    return device.write(buffer, size, offset)
-
-
-cdef int device_flush(Device device) noexcept nogil:
-    return device.flush()
-
-
-cdef int told(Bridge *bridge, int code) noexcept nogil:
-    if code and not bridge.code:
-        bridge.code = code
-    errno_set(code)
-    return -1 if code else 0
-
-
-cdef int op_open(ntfs_device *device, int flags) noexcept nogil:
-    NDevSetOpen(device)
-    if not (<Bridge *> device.d_private).writable:
-        NDevSetReadOnly(device)
-    return 0
-
-
-cdef int op_close(ntfs_device *device) noexcept nogil:
-    NDevClearOpen(device)
-    NDevClearDirty(device)
-    return 0
-
-
-cdef int64_t op_seek(ntfs_device *device, int64_t offset, int whence) noexcept nogil:
-    return (<Bridge *> device.d_private).size + offset if whence == SEEK_END else offset
-
-
-cdef int64_t op_pread(ntfs_device *device, void *buffer, int64_t size, int64_t offset) noexcept nogil:
-    cdef Bridge *bridge = <Bridge *> device.d_private
-    if offset < 0 or size < 0:
-        errno_set(EINVAL)
-        return -1
-    size = max(min(size, bridge.size - offset), 0)
-    if size and told(bridge, bridge.read(bridge.device, buffer, size, offset)):
-        return -1
-    return size
-
-
-cdef int64_t op_pwrite(ntfs_device *device, const void *buffer, int64_t size, int64_t offset) noexcept nogil:
-    cdef Bridge *bridge = <Bridge *> device.d_private
-    if not bridge.writable:
-        errno_set(EROFS)
-        return -1
-    if offset < 0 or size < 0 or size > bridge.size - offset:
-        told(bridge, EIO)
-        return -1
-    NDevSetDirty(device)
-    if size and told(bridge, bridge.write(bridge.device, buffer, size, offset)):
-        return -1
-    return size
-
-
-cdef int op_sync(ntfs_device *device) noexcept nogil:
-    cdef Bridge *bridge = <Bridge *> device.d_private
-    if not bridge.writable:
-        return 0
-    NDevClearDirty(device)
-    return told(bridge, bridge.flush(bridge.device))
-
-
-cdef int64_t op_read(ntfs_device *device, void *buffer, int64_t size) noexcept nogil:
-    errno_set(EOPNOTSUPP)   # the library reads and writes by position only
-    return -1
-
-
-cdef int64_t op_write(ntfs_device *device, const void *buffer, int64_t size) noexcept nogil:
-    errno_set(EOPNOTSUPP)
-    return -1
-
-
-cdef int op_stat(ntfs_device *device, stat_t *buffer) noexcept nogil:
-    errno_set(EOPNOTSUPP)
-    return -1
-
-
-cdef int op_ioctl(ntfs_device *device, unsigned long request, void *argument) noexcept nogil:
-    errno_set(EOPNOTSUPP)   # asked once, to set a block size: nothing to do here
-    return -1
-
-
-cdef ntfs_device_operations OPERATIONS
-OPERATIONS.open = op_open
-OPERATIONS.close = op_close
-OPERATIONS.seek = op_seek
-OPERATIONS.read = op_read
-OPERATIONS.write = op_write
-OPERATIONS.pread = op_pread
-OPERATIONS.pwrite = op_pwrite
-OPERATIONS.sync = op_sync
-OPERATIONS.stat = op_stat
-OPERATIONS.ioctl = op_ioctl
 
 silence_log()
 
@@ -139,15 +35,15 @@ cdef class Mount:
         self.device = device
         self.where = where
         self.writable = write
-        self.bridge = Bridge(device=<void *> device, size=device.length, code=0, writable=write, read=<Reader> device_read,
-                             write=<Writer> device_write, flush=<Flusher> device_flush)
+        bridge_open(&self.bridge, device, write)
 
     def __dealloc__(self):
         if self.volume != NULL:         # never closed: nothing can be told any more, only freed
             self.bridge.writable = False
             ntfs_umount(self.volume, 0)
+        bridge_free(&self.bridge)
 
-    # errors ------------------------------------------------------------------------------------------------------------
+    # errors -------------------------------------------------------------------------------------------------------
 
     cdef int fail(self, const char *call, int code) noexcept nogil:
         self.call = call
@@ -180,11 +76,11 @@ cdef class Mount:
             self.device.check(self.bridge.code, "using")
         return 0
 
-    # mounting ----------------------------------------------------------------------------------------------------------
+    # mounting -----------------------------------------------------------------------------------------------------
 
     def mount(self):
         """Open the volume. Raises Hibernated, LogNotClean, VersionUnsupported, VolumeDirty or VolumeDamaged."""
-        cdef ntfs_device *raw = ntfs_device_alloc(b"volume", 0, &OPERATIONS, &self.bridge)
+        cdef ntfs_device *raw = bridge_device(&self.bridge)
         cdef unsigned long flags = 0 if self.writable else NTFS_MNT_RDONLY
         cdef int code = EIO
         if raw == NULL:
@@ -258,7 +154,7 @@ cdef class Mount:
         if not discard:
             self.settle(result, FILE_root)
 
-    # facts -------------------------------------------------------------------------------------------------------------
+    # facts --------------------------------------------------------------------------------------------------------
 
     @property
     def version(self):
@@ -301,7 +197,7 @@ cdef class Mount:
         finally:
             ntfs_attr_put_search_ctx(context)
 
-    # files -------------------------------------------------------------------------------------------------------------
+    # files --------------------------------------------------------------------------------------------------------
 
     cdef ntfs_inode *open_file(self, uint64_t file_id) noexcept nogil:
         """An inode by its reference; NULL and `fail` where it is not there (its sequence number says so)."""

@@ -24,7 +24,7 @@ cdef enum:
 cdef class Links(Pointers):
     """A volume whose files can get, change and lose names."""
 
-    # finding -----------------------------------------------------------------------------------------------------------
+    # finding ------------------------------------------------------------------------------------------------------
 
     cdef int seek_name(self, ntfs_attr_search_ctx *context, uint64_t parent, Name name) noexcept nogil:
         """Move to the long name `name` in `parent`."""
@@ -64,7 +64,7 @@ cdef class Links(Pointers):
             count += attribute_name(context).file_name_type != FILE_NAME_DOS
         return count
 
-    # one name ----------------------------------------------------------------------------------------------------------
+    # one name -----------------------------------------------------------------------------------------------------
 
     cdef int add_name(self, ntfs_inode *inode, uint64_t parent, Name name, int kind) noexcept nogil:
         cdef uint8_t room[NAME_ROOM]
@@ -121,7 +121,7 @@ cdef class Links(Pointers):
         ntfs_index_ctx_put(index)
         return result
 
-    # short names -------------------------------------------------------------------------------------------------------
+    # short names --------------------------------------------------------------------------------------------------
 
     cdef int drop_short(self, ntfs_inode *inode, ntfs_attr_search_ctx *context) noexcept nogil:
         """Take the DOS name away; the name it belonged to becomes a POSIX one."""
@@ -156,7 +156,7 @@ cdef class Links(Pointers):
         ntfs_attr_put_search_ctx(context)
         return self.finish(inode, result)
 
-    # links -------------------------------------------------------------------------------------------------------------
+    # links --------------------------------------------------------------------------------------------------------
 
     cdef int add_link(self, uint64_t file_id, uint64_t parent, Name name) noexcept nogil:
         cdef ntfs_inode *inode = self.open_target(file_id)
@@ -228,7 +228,7 @@ cdef class Links(Pointers):
         self.times = times
         return self.finish(folder, 0)
 
-    # moves -------------------------------------------------------------------------------------------------------------
+    # moves --------------------------------------------------------------------------------------------------------
 
     cdef int is_free(self, uint64_t parent, Name name) noexcept nogil:
         """0 if the folder has no such name; EEXIST."""
@@ -303,7 +303,7 @@ cdef class Links(Pointers):
             return -1
         return 0
 
-    # for Python --------------------------------------------------------------------------------------------------------
+    # for Python ---------------------------------------------------------------------------------------------------
 
     cdef int settle_name(self, int result, uint64_t file_id, uint64_t parent, bytes name) except -1:
         if result and self.code == EEXIST and not self.bridge.code:

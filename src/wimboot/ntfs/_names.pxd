@@ -1,4 +1,4 @@
-"""Files of a mounted volume, changed in C: names, index entries, reparse points."""
+"""Files of a mounted volume, changed in C: names, index entries."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -21,11 +21,10 @@ cdef struct Name:
 
 cdef class Names(Mount):
     cdef ntfs_inode *folder                 # the folder worked in last, kept open
-    cdef ntfs_inode *reparse_inode          # $Extend\$Reparse and its index, from the first use on
-    cdef ntfs_index_context *reparse_index
     cdef Times times                        # of the file being changed, as found
     cdef readonly bint torn                 # a change failed half-way: nothing more is written
 
+    cdef int release_all(self) noexcept nogil
     cdef int tear(self, const char *call) noexcept nogil
     cdef int changing(self) except -1
     cdef ntfs_inode *folder_of(self, uint64_t reference) noexcept nogil
@@ -38,18 +37,10 @@ cdef class Names(Mount):
     cdef int enter(self, ntfs_inode *folder, FILE_NAME_ATTR *name, uint64_t reference) noexcept nogil
     cdef int leave(self, ntfs_inode *folder, FILE_NAME_ATTR *name) noexcept nogil
 
-    cdef int open_reparse_index(self) noexcept nogil
-    cdef int close_reparse_index(self) noexcept nogil
-    cdef int index_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil
-    cdef int unindex_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil
-    cdef int add_reparse(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil
-    cdef int drop_reparse(self, ntfs_inode *inode) noexcept nogil
-    cdef int replace_value(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil
-
 
 cdef void fill_name(FILE_NAME_ATTR *entry, ntfs_inode *folder, ntfs_inode *inode, Name name, int kind,
                     uint32_t tag) noexcept nogil
 cdef int own_short_name(Names volume, Name name, Name short) noexcept nogil
 cdef Name checked_name(bytes name, bint short) except *
-cdef int checked_reparse(bytes value) except -1
 cdef FILE_NAME_ATTR *attribute_name(ntfs_attr_search_ctx *context) noexcept nogil
+cdef int removal(ntfs_index_context *index) noexcept nogil

@@ -1,6 +1,6 @@
 # distutils: libraries = ntfs-3g
 # distutils: include_dirs = /usr/include/ntfs-3g
-"""Changing files with few calls a file: names and their index entries, reparse points.
+"""Changing files with few calls a file: names and their index entries.
 
 The library's own ways are not taken where they cost or lose something:
 
@@ -9,7 +9,6 @@ The library's own ways are not taken where they cost or lose something:
 - the tag it writes to index entries is wrong for a reparse value that is not resident, and it wipes the size of extended
   attributes that stands in the tag's place for other files.
 - setting a DOS name makes four names of one; a file that has links in other folders cannot have one at all.
-- $Extend\\$Reparse is opened, searched and closed for every reparse point.
 
 What is kept: after each method, sizes, attributes, tag and times of every index entry agree with the file, and no time changes
 that was not asked for. An inode never reaches the library's close with its names marked dirty, for that would open a folder
@@ -24,36 +23,10 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from wimboot.ntfs._library cimport Mount
 from wimboot.ntfs._ntfs3g cimport *
 
-from wimboot.errors import FormatError
 from wimboot.ntfs import refusals
 
 cdef enum:
     DIRECTORY_BITS = 0x30000000 # in index entries: has an $I30 index, has a view index
-    REPARSE_LIMIT = 16 << 10    # MAXIMUM_REPARSE_DATA_BUFFER_SIZE
-    REPARSE_KEY_SIZE = 12
-
-cdef ntfschar *REPARSE_NAME = [0x24, 0x52, 0x65, 0x70, 0x61, 0x72, 0x73, 0x65]     # $Reparse
-
-
-cdef packed struct ReparseEntry:    # of $Extend\$Reparse:$R
-    uint16_t data_offset, data_size
-    uint32_t reserved_view
-    uint16_t size, key_size, flags, reserved
-    uint32_t tag
-    uint64_t file_id
-    uint32_t filling
-
-
-cdef ReparseEntry reparse_entry(ntfs_inode *inode, uint32_t tag) noexcept nogil:
-    cdef ReparseEntry entry
-    memset(&entry, 0, sizeof(ReparseEntry))
-    entry.data_offset = 16 + REPARSE_KEY_SIZE
-    entry.size = sizeof(ReparseEntry)
-    entry.key_size = REPARSE_KEY_SIZE
-    entry.tag = tag
-    entry.file_id = MK_MREF(inode.mft_no, inode.mrec.sequence_number)
-    return entry
-
 
 cdef Name checked_name(bytes name, bint short) except *:
     """A name that Windows can hold. Raises NameNotPossible."""
@@ -80,19 +53,6 @@ cdef bint[128] FORBIDDEN
 memset(FORBIDDEN, 0, sizeof(FORBIDDEN))
 for character in '"*/:<>?\\|':
     FORBIDDEN[ord(character)] = True
-
-
-cdef int checked_reparse(bytes value) except -1:
-    """A reparse value with its header: u32 tag, u16 size of what follows, u16 reserved. Raises FormatError."""
-    if not 8 <= len(value) <= REPARSE_LIMIT:
-        raise FormatError("the reparse value", 0, f"{len(value)} bytes is no possible size")
-    tag = int.from_bytes(value[:4], "little")
-    if not tag:
-        raise FormatError("the reparse value", 0, "it has no tag")
-    header = 8 if tag & 0x80000000 else 24      # a tag not Microsoft's is followed by a GUID
-    if int.from_bytes(value[4:6], "little") + header != len(value):
-        raise FormatError("the reparse value", 4, "its size field does not agree with its size")
-    return 0
 
 
 cdef void fill_name(FILE_NAME_ATTR *entry, ntfs_inode *folder, ntfs_inode *inode, Name name, int kind,
@@ -129,9 +89,9 @@ cdef int own_short_name(Names volume, Name name, Name short) noexcept nogil:
 
 
 cdef class Names(Mount):
-    """A volume whose files' names and reparse points can be changed."""
+    """A volume whose files can be changed, with their names kept in step."""
 
-    # state -------------------------------------------------------------------------------------------------------------
+    # state --------------------------------------------------------------------------------------------------------
 
     cdef int tear(self, const char *call) noexcept nogil:
         """`fail` after something was changed: the volume is not what was asked for any more."""
@@ -149,6 +109,10 @@ cdef class Names(Mount):
         self.folder = NULL
         return self.close_file(folder, 0) if folder != NULL else 0
 
+    cdef int release_all(self) noexcept nogil:
+        """Close what else is kept open until the end."""
+        return 0
+
     def unmount(self, *, bint discard=False):
         """Write what is left and close; see Mount. Raises VolumeTorn where a change failed half-way."""
         cdef int result = 0
@@ -158,7 +122,7 @@ cdef class Names(Mount):
             self.bridge.writable = False
         with nogil:
             result = self.release()
-            result |= self.close_reparse_index()
+            result |= self.release_all()
         if self.torn and not discard:
             Mount.unmount(self, discard=True)
             raise refusals.VolumeTorn(where=self.where)
@@ -232,7 +196,7 @@ cdef class Names(Mount):
         ntfs_attr_put_search_ctx(context)
         return 0
 
-    # names -------------------------------------------------------------------------------------------------------------
+    # names --------------------------------------------------------------------------------------------------------
 
     cdef int find_tag(self, ntfs_inode *inode, uint32_t *tag) noexcept nogil:
         """What an index entry keeps beside the flags: the reparse tag, else the packed size of extended attributes."""
@@ -320,103 +284,6 @@ cdef class Names(Mount):
             ntfs_inode_mark_dirty(index.actx.ntfs_ino)
         ntfs_index_ctx_put(index)
         return self.tear(b"removing an index entry") if state else 0
-
-    # reparse points ----------------------------------------------------------------------------------------------------
-
-    cdef int open_reparse_index(self) noexcept nogil:
-        cdef ntfs_inode *extend
-        cdef uint64_t found
-        if self.reparse_index != NULL:
-            return 0
-        extend = self.open_file(FILE_Extend)
-        if extend == NULL:
-            return -1
-        errno_set(0)
-        found = ntfs_inode_lookup_by_name(extend, REPARSE_NAME, 8)
-        if found == <uint64_t> -1:
-            return self.close_file(extend, self.fail(b"looking up $Extend\\$Reparse", errno))
-        if self.close_file(extend, 0):
-            return -1
-        self.reparse_inode = self.open_file(found)
-        if self.reparse_inode == NULL:
-            return -1
-        self.reparse_index = ntfs_index_ctx_get(self.reparse_inode, NTFS_INDEX_R, 2)
-        if self.reparse_index == NULL:
-            self.fail(b"ntfs_index_ctx_get", errno)
-            self.close_reparse_index()
-            return -1
-        return 0
-
-    cdef int close_reparse_index(self) noexcept nogil:
-        cdef ntfs_inode *inode = self.reparse_inode
-        if self.reparse_index != NULL:
-            ntfs_index_ctx_put(self.reparse_index)
-        self.reparse_index = NULL
-        self.reparse_inode = NULL
-        return self.close_file(inode, 0) if inode != NULL else 0
-
-    cdef int index_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil:
-        cdef ReparseEntry entry = reparse_entry(inode, tag)
-        ntfs_index_ctx_reinit(self.reparse_index)
-        errno_set(0)
-        if ntfs_ie_add(self.reparse_index, <INDEX_ENTRY *> &entry):
-            return self.tear(b"adding to $Extend\\$Reparse")
-        return 0
-
-    cdef int unindex_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil:
-        """Take a file's entry out of the index; that it has none is no error."""
-        cdef ReparseEntry entry = reparse_entry(inode, tag)
-        cdef int state = 1
-        while state > 0:
-            ntfs_index_ctx_reinit(self.reparse_index)
-            errno_set(0)
-            if ntfs_index_lookup(&entry.tag, REPARSE_KEY_SIZE, self.reparse_index):
-                return 0 if errno == ENOENT else self.tear(b"ntfs_index_lookup")
-            state = removal(self.reparse_index)
-        return self.tear(b"ntfs_index_rm") if state else 0
-
-    cdef int add_reparse(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil:
-        """Make a file that is none a reparse point. One call adds the value, so that it is resident where it can be."""
-        if self.open_reparse_index():
-            self.torn = True
-            return -1
-        errno_set(0)
-        if ntfs_attr_add(inode, AT_REPARSE_POINT, AT_UNNAMED, 0, value, size):
-            return self.tear(b"ntfs_attr_add")
-        inode.flags |= FILE_ATTR_REPARSE_POINT
-        return self.index_reparse(inode, (<const uint32_t *> value)[0])
-
-    cdef int drop_reparse(self, ntfs_inode *inode) noexcept nogil:
-        """Make a reparse point a plain file or folder again; nothing where it is none."""
-        cdef uint32_t tag
-        if not inode.flags & FILE_ATTR_REPARSE_POINT:
-            return 0
-        if self.open_reparse_index() or self.find_tag(inode, &tag) or self.unindex_reparse(inode, tag):
-            return -1
-        errno_set(0)
-        if ntfs_attr_remove(inode, AT_REPARSE_POINT, AT_UNNAMED, 0):
-            return self.tear(b"ntfs_attr_remove")
-        inode.flags &= ~<uint32_t> FILE_ATTR_REPARSE_POINT
-        return 0
-
-    cdef int replace_value(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil:
-        """A value of the same tag and size in place, where it lies in a record; else out and in again."""
-        cdef ntfs_attr_search_ctx *context = ntfs_attr_get_search_ctx(inode, NULL)
-        cdef uint8_t *old
-        cdef bint done = False
-        if context == NULL:
-            return self.fail(b"ntfs_attr_get_search_ctx", errno)
-        if (not ntfs_attr_lookup(AT_REPARSE_POINT, AT_UNNAMED, 0, CASE_SENSITIVE, 0, NULL, 0, context)
-                and not context.attr.non_resident and context.attr.value_length == size):
-            old = <uint8_t *> context.attr + context.attr.value_offset
-            if (<const uint32_t *> old)[0] == (<const uint32_t *> value)[0]:
-                memcpy(old, value, size)
-                ntfs_inode_mark_dirty(context.ntfs_ino)
-                done = True
-        ntfs_attr_put_search_ctx(context)
-        if done:
-            return 0
-        return self.drop_reparse(inode) or self.add_reparse(inode, value, size)
 
 
 cdef FILE_NAME_ATTR *attribute_name(ntfs_attr_search_ctx *context) noexcept nogil:

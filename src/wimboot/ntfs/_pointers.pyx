@@ -12,8 +12,8 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from wimboot.ntfs._ntfs3g cimport *
-from wimboot.ntfs._names cimport (NAME_ROOM, Name, Names, Times, checked_name, checked_reparse, fill_name,
-                                  own_short_name)
+from wimboot.ntfs._names cimport NAME_ROOM, Name, checked_name, fill_name, own_short_name
+from wimboot.ntfs._reparse cimport Reparse, checked_reparse
 
 from wimboot.ntfs import refusals
 
@@ -38,10 +38,10 @@ cdef packed struct IndexRoot:       # of an empty folder: header of $INDEX_ROOT,
     uint32_t end_flags
 
 
-cdef class Pointers(Names):
+cdef class Pointers(Reparse):
     """A volume whose files can become pointers and which can get new ones."""
 
-    # the hole ----------------------------------------------------------------------------------------------------------
+    # the hole -----------------------------------------------------------------------------------------------------
 
     cdef int hole(self, ntfs_inode *inode, int64_t size) noexcept nogil:
         """Give a file that has no unnamed data a hole of `size` bytes. The attribute is written as a whole."""
@@ -144,7 +144,7 @@ cdef class Pointers(Names):
             result = self.point_at(file_id, value, value_size, size)
         self.settle(result, file_id)
 
-    # new files ---------------------------------------------------------------------------------------------------------
+    # new files ----------------------------------------------------------------------------------------------------
 
     cdef int enter_both(self, ntfs_inode *folder, FILE_NAME_ATTR *name, FILE_NAME_ATTR *short,
                         uint64_t reference) noexcept nogil:

@@ -7,10 +7,10 @@ from typing import Final
 from wimboot.errors import Damaged, HostError, Internal, Refused, Unsupported
 
 __all__ = [
-    "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LogNotClean", "NameNotPossible",
-    "NameTaken", "NotAFile", "NotAFolder", "NotNtfs", "ObjectIdTaken", "PointerUnread", "ReadOnlyVolume", "RecordReserved",
-    "ReparseTaken", "SizeNotPossible", "TimeNotPossible", "VersionUnsupported", "VolumeClosed", "VolumeDamaged", "VolumeDirty", "VolumeFull",
-    "VolumeTorn",
+    "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LogNotClean",
+    "NameNotPossible", "NameTaken", "NotAFile", "NotAFolder", "NotNtfs", "ObjectIdTaken", "PointerUnread",
+    "ReadOnlyVolume", "RecordReserved", "ReparseTaken", "SizeNotPossible", "TimeNotPossible",
+    "VersionUnsupported", "VolumeClosed", "VolumeDamaged", "VolumeDirty", "VolumeFull", "VolumeTorn",
 ]
 
 SHUT_DOWN: Final = "Start that Windows, shut it down fully (shutdown /s /f /t 0) and try again."

@@ -24,8 +24,9 @@ _BOOT_SIZE: Final = 512
 class Volume(Changes):
     """An NTFS volume. One thread owns it.
 
-    Opening raises NotNtfs, Hibernated, LogNotClean, VersionUnsupported, VolumeDamaged, and, to write, VolumeDirty. A volume that
-    is only looked at (`inspect`) is opened whatever state Windows left it in; `state` tells it.
+    Opening raises NotNtfs, Hibernated, LogNotClean, VersionUnsupported, VolumeDamaged, and, to write, VolumeDirty.
+    A volume that is only looked at (`inspect`) is opened whatever state Windows left it in; `state` tells it.
+    Changes are handed to the device by `close`; until then nobody else may use it.
     """
 
     def __init__(self, device: Device, *, write: bool, where: str, inspect: bool = False) -> None:
@@ -33,17 +34,14 @@ class Volume(Changes):
         self._check_boot(device)
         self.mount()
         try:
-            clean, kept = self.log_state()
-            self.state: str | None = None
-            if kept or self._sleeps():
-                self.state = Hibernated.id
-            elif not clean:
-                self.state = LogNotClean.id
-            if self.state is not None and not inspect:
-                raise (Hibernated if self.state == Hibernated.id else LogNotClean)(where=self.where)
+            problem = self._left_by_windows()
         except BaseException:
             self.unmount(discard=True)
             raise
+        self.state = problem.id if problem is not None else None
+        if problem is not None and not inspect:
+            self.unmount(discard=True)
+            raise problem
 
     def _check_boot(self, device: Device) -> None:
         boot = device.pread(0, _BOOT_SIZE)
@@ -56,8 +54,15 @@ class Volume(Changes):
         if sector_size not in (256, 512, 1024, 2048, 4096) or sectors == 0:
             raise NotNtfs(where=self.where, why="its boot sector names impossible sizes")
         if sectors * sector_size > device.size():
-            raise NotNtfs(where=self.where, why=f"it says {sectors * sector_size} bytes where only {device.size()} are")
+            why = f"it says {sectors * sector_size} bytes where only {device.size()} are"
+            raise NotNtfs(where=self.where, why=why)
         self.serial = int.from_bytes(boot[72:80], "little")
+
+    def _left_by_windows(self) -> Hibernated | LogNotClean | None:
+        clean, kept = self.log_state()
+        if kept or self._sleeps():
+            return Hibernated(where=self.where)
+        return None if clean else LogNotClean(where=self.where)
 
     def _sleeps(self) -> bool:
         """Whether hiberfil.sys holds a sleeping Windows; the mount for writing looks, the one for reading does not."""
@@ -65,21 +70,25 @@ class Volume(Changes):
         return header is not None and header[:4] in _HIBERNATED
 
     def close(self) -> None:
-        """Write what is left and unmount; a second call does nothing. Raises when that fails: nothing may be committed."""
+        """Write what is left and unmount; a second call does nothing. When it raises, nothing may be committed."""
         self.unmount()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:
         self.unmount(discard=error is not None)
 
     def open_path(self, path: str) -> int | None:
-        r"""The file at a path of this volume, whatever its case; parts are separated by \ or /. None where there is none."""
+        r"""The file at a path of this volume, whatever its case, None where there is none. Parts are set off by \ or /."""
         file_id = ROOT
         for part in path.replace("/", "\\").split("\\"):
             if part:
-                found = self.lookup(file_id, part.encode("utf-16-le", "surrogatepass")) if self.is_folder(file_id) else None
+                if not self.is_folder(file_id):
+                    return None
+                found = self.lookup(file_id, part.encode("utf-16-le", "surrogatepass"))
                 if found is None:
                     return None
                 file_id = found

@@ -1,0 +1,4 @@
+from wimboot.ntfs._library import Mount
+
+class Names(Mount):
+    torn: bool

@@ -1,0 +1,14 @@
+from wimboot.ntfs._reparse import Reparse
+
+class Pointers(Reparse):
+    def point(self, file_id: int, reparse: bytes, size: int) -> None: ...
+    def create_pointer(
+        self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,
+        size: int, reparse: bytes,
+    ) -> int: ...
+    def create_file(
+        self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,
+    ) -> int: ...
+    def create_folder(
+        self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,
+    ) -> int: ...

@@ -1,0 +1,21 @@
+"""Reparse points and their index, in C."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from wimboot.ntfs._names cimport Names
+from wimboot.ntfs._ntfs3g cimport ntfs_index_context, ntfs_inode
+
+
+cdef class Reparse(Names):
+    cdef ntfs_inode *reparse_inode          # $Extend\$Reparse and its index, from the first use on
+    cdef ntfs_index_context *reparse_index
+
+    cdef int open_reparse_index(self) noexcept nogil
+    cdef int index_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil
+    cdef int unindex_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil
+    cdef int add_reparse(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil
+    cdef int drop_reparse(self, ntfs_inode *inode) noexcept nogil
+    cdef int replace_value(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil
+
+
+cdef int checked_reparse(bytes value) except -1
