@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,35 @@ def test_the_partitions_of_a_real_windows_10_store_are_understood() -> None:
     partitions = [device for device in devices if isinstance(device, PartitionDevice)]
     disk = parse_guid("0b2394a9-095e-487d-8d48-719ecd4d78ca")
     assert sum(device.disk_id == disk for device in partitions) == 7
+
+
+@pytest.mark.parametrize("device", [
+    PartitionDevice(style=1, partition_id=b"", disk_id=bytes(16)), FileDevice(parent=PHYSICAL, path="\\a\0b"),
+    FileDevice(parent=PHYSICAL, path="x" * 40_000),
+])
+def test_what_cannot_be_read_again_is_never_written(device: Device) -> None:
+    """A caller's mistake is told before bytes exist."""
+    with pytest.raises(ValueError, match=r"16 bytes|NUL"):
+        device.pack()
+
+
+def test_places_in_different_vhds_are_different() -> None:
+    """The container counts, and the virtual disk's id does."""
+    device = parse_device(IN_VHD)
+    assert isinstance(device, FileDevice)
+    assert isinstance(device.parent, VhdDevice)
+    vhd = device.parent
+    for other in (replace(vhd, container=FileDevice(parent=PHYSICAL, path="\\other.vhd")),
+                  replace(vhd, disk_id=bytes(16))):
+        assert not same_location(device, replace(device, parent=other))
+    assert same_location(BootDevice(), BootDevice())
+
+
+def test_a_file_whose_path_is_not_ended_stays_bytes() -> None:
+    """A NUL in the middle, half a unit or no end: kept, not understood."""
+    good = FileDevice(parent=PHYSICAL, path="\\abc").pack()
+    for tail in (b"\\\0\0\0c\0\0\0", b"\\\0a\0b\0c\0", b"\\\0\0"):
+        raw = good[:0x68] + tail
+        size, path_size = (number.to_bytes(4, "little") for number in (len(raw), len(raw) - 0x14))
+        raw = raw[:8] + size + raw[12:0x18] + path_size + raw[0x1C:]
+        assert parse_device(raw) == OpaqueDevice(raw=raw)

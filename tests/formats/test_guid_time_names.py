@@ -109,3 +109,11 @@ def test_both_slashes_part_a_path() -> None:
     """Empty components do not count."""
     assert split_path("\\Windows//System32\\") == ("Windows", "System32")
     assert split_path("\\") == ()
+
+
+def test_mistakes_of_callers_are_told() -> None:
+    """A GUID of another length, a time of more than 64 bits."""
+    with pytest.raises(ValueError, match="16 bytes"):
+        guid_text(b"")
+    with pytest.raises(ValueError, match="64-bit"):
+        iso_utc(MAX_FILETIME + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,3 +168,13 @@ def test_longer_entries_and_unknown_places_are_kept() -> None:
     data = overlay.pack()
     assert int.from_bytes(data[8:12], "little") == 0x30
     assert Overlay.parse(data) == overlay
+
+
+def test_a_table_made_by_hand_with_too_much_is_never_written() -> None:
+    """Neither 257 sources nor a GUID of another length."""
+    source = Overlay.parse(EXAMPLE).sources[0]
+    many = tuple(replace(source, data_source_id=i) for i in range(MAX_SOURCES + 1))
+    with pytest.raises(OverlayFull):
+        Overlay(sources=many, next_id=len(many)).pack()
+    with pytest.raises(ValueError, match="16 bytes"):
+        Overlay(sources=(replace(source, wim_guid=b""),), next_id=1).pack()

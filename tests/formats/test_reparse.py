@@ -170,3 +170,49 @@ def test_dissect_reads_tag_and_length_of_ours() -> None:
     seen = ReparsePoint(BytesIO(value))
     assert int(seen.tag) == REPARSE_TAG_WOF
     assert seen.buffer == value[8:]
+
+
+def test_the_value_of_an_image_gets_its_header_back() -> None:
+    """What a WIM keeps of a reparse point is the tag and the rest; others' tags begin with their GUID."""
+    assert Reparse.of_image(REPARSE_TAG_WOF, EXAMPLE[8:]).pack() == EXAMPLE
+    foreign = Reparse(tag=0x2000_0001, data=b"data", guid=bytes(range(16)))
+    assert Reparse.of_image(foreign.tag, foreign.pack()[8:]) == foreign
+    with pytest.raises(FormatError, match="GUID"):
+        Reparse.of_image(foreign.tag, bytes(15))
+
+
+def _with(value: bytes, offset: int, number: int) -> bytes:
+    return value[:offset] + number.to_bytes(4, "little") + value[offset + 4:]
+
+
+@pytest.mark.parametrize(("value", "problem"), [
+    (_with(EXAMPLE, 0, 0xA000_000C), "tag"), (_with(EXAMPLE, 8, 2), "version is 2"),
+    (_with(EXAMPLE, 16, 3), "1 or 2, not 3"), (_with(EXAMPLE, 16, 1), "version 1 does not have 96"),
+    (EXAMPLE + b"x", "announces"), (bytes(16 << 10) + b"x", "16385 bytes"),
+    (WimPointer(data_source_id=0, hash=bytes(20), version=1).pack()[:-1] + b"x", "padding"),
+    (Reparse(tag=REPARSE_TAG_WOF, data=EXAMPLE[8:16]).pack(), "short"),
+    (Reparse(tag=REPARSE_TAG_WOF, data=EXAMPLE[8:12] + b"\2\0\0\0\1\0\0\0").pack(), "short"),
+    (_with(FileBacked(algorithm=0).pack(), 16, 2), "version is 1, not 2"),
+])
+def test_each_rule_of_the_value_is_checked(value: bytes, problem: str) -> None:
+    """A value that breaks a rule is refused, with the rule."""
+    with pytest.raises(FormatError, match=problem):
+        parse_wof(value)
+
+
+@pytest.mark.parametrize(("data", "problem"), [
+    (b"", "0 bytes"), (_with(SEED, 4, 2), "provider 2"), (_with(SEED, 8, 2), "version 2"),
+    (SEED[:-1] + b"x", "padding"),
+])
+def test_each_rule_of_the_fsctl_input_is_checked(data: bytes, problem: str) -> None:
+    """A buffer of another FSCTL is told apart."""
+    with pytest.raises(FormatError, match=problem):
+        BackingInput.parse(data)
+
+
+def test_what_no_reader_knows_is_never_written() -> None:
+    """A pointer of another version, and a hash of another length in the FSCTL's input."""
+    with pytest.raises(ValueError, match="1 or 2"):
+        WimPointer(data_source_id=0, hash=bytes(20), version=3).pack()
+    with pytest.raises(ValueError, match="20 bytes"):
+        BackingInput(data_source_id=0, hash=b"").pack()

@@ -199,47 +199,36 @@ def device_size(data: bytes, offset: int = 0) -> int:
     return size
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What was read around a nested device, waiting for it."""
-
-    kind: type[FileDevice | VhdDevice]
-    raw: bytes
+_Outer: TypeAlias = type[FileDevice | VhdDevice]
 
 
 def parse_device(data: bytes, offset: int = 0) -> Device:
     """Read the device at `offset`; see `device_size` for where it ends. Raises FormatError."""
     rest = bytes(data[offset:offset + device_size(data, offset)])
-    layers: list[_Layer] = []
+    layers: list[tuple[_Outer, bytes]] = []
     while len(layers) < MAX_DEPTH:
-        kind, nested = _nesting(rest)
-        if kind is None:
+        form, nested = _nesting(rest)
+        if form is None:
             break
-        layers.append(_Layer(kind, rest))
+        layers.append((form, rest))
         rest = nested
     device = _leaf(rest)
-    for layer in reversed(layers):
-        device = _around(layer, device)
+    for form, raw in reversed(layers):
+        device = _around(form, raw, device)
     return device
 
 
-def _nesting(raw: bytes) -> tuple[type[FileDevice | VhdDevice] | None, bytes]:
+def _nesting(raw: bytes) -> tuple[_Outer | None, bytes]:
     """Which form with a device inside `raw` has, and the bytes of that device."""
+    form: _Outer
     if len(raw) < _FILE_SIZE:
         return None, b""
-    kind = int.from_bytes(raw[:4], "little")
-    if kind == _Type.BLOCK_IO and raw[0x10:0x14] == b"\5\0\0\0":
+    if raw[:4] == b"\0\0\0\0" and raw[0x10:0x14] == b"\5\0\0\0":
         form, start = FileDevice, _FILE_SIZE
-    elif kind == _Type.PARTITION and raw[0x20:0x24] == b"\6\0\0\0":
-        return _nested(VhdDevice, raw, _VHD_SIZE)
+    elif raw[:4] == b"\6\0\0\0" and raw[0x20:0x24] == b"\6\0\0\0":
+        form, start = VhdDevice, _VHD_SIZE
     else:
         return None, b""
-    return _nested(form, raw, start)
-
-
-def _nested(
-    form: type[FileDevice | VhdDevice], raw: bytes, start: int,
-) -> tuple[type[FileDevice | VhdDevice] | None, bytes]:
     try:
         return form, raw[start:start + device_size(raw, start)]
     except FormatError:
@@ -258,12 +247,11 @@ def _leaf(raw: bytes) -> Device:
     return device if device.pack() == raw else OpaqueDevice(raw=raw)
 
 
-def _around(layer: _Layer, nested: Device) -> Device:
+def _around(form: _Outer, raw: bytes, nested: Device) -> Device:
     """The file or VHD device around `nested`; opaque unless writing it again gives the same bytes."""
-    raw = layer.raw
     flags = int.from_bytes(raw[4:8], "little")
     device: Device
-    if layer.kind is VhdDevice:
+    if form is VhdDevice:
         partition, _, style, disk = _PARTITION.unpack_from(raw, 0x10)
         device = VhdDevice(style=style, partition_id=partition, disk_id=disk, container=nested, flags=flags)
     else:
