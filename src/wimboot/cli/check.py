@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 from wimboot.errors import ChecksFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["recover", "verify"]
 
@@ -36,22 +38,38 @@ def verify(target: str | None, log_folder: Path | None, wim: Path | None, **chos
 
     threads = {} if chosen["threads"] is None else {"threads": chosen["threads"]}
     where = None if target is None else options.target_options(target, log_folder)
-    listen = listener("none" if chosen["as_json"] and chosen["progress"] == "auto" else chosen["progress"],
-                      quiet=chosen["quiet"] or chosen["as_json"])
+    listen = listener(
+        "none" if chosen["as_json"] and chosen["progress"] == "auto" else chosen["progress"],
+        quiet=chosen["quiet"] or chosen["as_json"],
+    )
     with listen:
         done = run(VerifyOptions(target=where, wim=wim, quick=chosen["quick"], **threads), listen)
     if chosen["as_json"]:
-        show.document({
-            "sound": not done.problems, "pointers": done.pointers, "blobs": done.blobs, "data_bytes": done.data_size,
-            "wim": done.wim, "behind": done.behind, "problem_count": done.problems,
-            "problems": [{"id": problem.id, "where": problem.where, "text": problem.text} for problem in listen.problems]})
+        show.document(
+            {
+                "sound": not done.problems,
+                "pointers": done.pointers,
+                "blobs": done.blobs,
+                "data_bytes": done.data_size,
+                "wim": done.wim,
+                "behind": done.behind,
+                "problem_count": done.problems,
+                "problems": [
+                    {"id": problem.id, "where": problem.where, "text": problem.text} for problem in listen.problems
+                ],
+            }
+        )
         if done.problems:
             raise click.exceptions.Exit(ChecksFailed.exit_code)
         return
     if done.problems:
         raise ChecksFailed(count=f"{done.problems:,}", where=target or wim)
     if not chosen["quiet"]:
-        data = "" if chosen["quick"] else f", {done.blobs:,} blobs with {show.size(done.data_size)} of data read and hashed"
+        data = (
+            ""
+            if chosen["quick"]
+            else f", {done.blobs:,} blobs with {show.size(done.data_size)} of data read and hashed"
+        )
         click.echo(f"Sound: {done.pointers:,} pointers{data}." if target else f"Sound{data.replace(', ', ': ', 1)}.")
 
 

@@ -43,27 +43,52 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
         click.confirm(f"Format {target}? All that is on it is given up.", abort=True, err=True)
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
-        done = run(ApplyOptions(target=where, wim=wim, image=image, form=Form.FULL if chosen["full"] else Form.POINTERS,
-                                rebuild=chosen["rebuild"], config=chosen["config"], wim_place=chosen["wim_place"],
-                                driver=chosen["driver"]), listen)
+        done = run(
+            ApplyOptions(
+                target=where,
+                wim=wim,
+                image=image,
+                form=Form.FULL if chosen["full"] else Form.POINTERS,
+                rebuild=chosen["rebuild"],
+                config=chosen["config"],
+                wim_place=chosen["wim_place"],
+                driver=chosen["driver"],
+            ),
+            listen,
+        )
     if chosen["as_json"]:
-        show.document({"image": {"index": done.number, "name": done.name}, "files": done.files, "pointed": done.pointed,
-                       "full_bytes": done.full_size, "dry_run": chosen["dry_run"],
-                       "real": {reason.value: count for reason, count in sorted(done.real.items(), key=str)}})
+        show.document(
+            {
+                "image": {"index": done.number, "name": done.name},
+                "files": done.files,
+                "pointed": done.pointed,
+                "full_bytes": done.full_size,
+                "dry_run": chosen["dry_run"],
+                "real": {reason.value: count for reason, count in sorted(done.real.items(), key=str)},
+            }
+        )
     elif not chosen["quiet"]:
         verb = "Would deploy" if chosen["dry_run"] else "Deployed"
-        click.echo(f"{verb} image {done.number}, {done.name}: {done.files:,} files and folders, {done.pointed:,} of them "
-                   f"pointers, {show.size(done.full_size)} of data.")
+        click.echo(
+            f"{verb} image {done.number}, {done.name}: {done.files:,} files and folders, {done.pointed:,} of them "
+            f"pointers, {show.size(done.full_size)} of data."
+        )
 
 
 @click.command(short_help="Make a volume equal to an image, touching only what differs.")
 @options.targeting
 @click.option("--image", metavar="IMAGE", help="Number or name (default: the one that the volume stands on).")
 @options.wim_option(required=False)
-@click.option("--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are; may be given several times.")
-@click.option("--pointers/--full", "pointers", default=None, help="Form of what is written (default: that of the volume).")
+@click.option(
+    "--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are; may be given several times."
+)
+@click.option(
+    "--pointers/--full", "pointers", default=None, help="Form of what is written (default: that of the volume)."
+)
 @click.option("--format", "rebuild", is_flag=True, help="Format the volume and deploy the image anew.")
-@click.option("--config", type=options.CONFIG, metavar="INI", help="The list of what is left alone and what stays real.")
+@click.option(
+    "--config", type=options.CONFIG, metavar="INI", help="The list of what is left alone and what stays real."
+)
 @options.placing
 @options.writing
 @options.reporting
@@ -86,23 +111,45 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
         click.confirm(f"Format {target}? What the image does not hold is given up.", abort=True, err=True)
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
-        done = run(RestoreOptions(target=where, wim=chosen["wim"], image=chosen["image"], keep=tuple(chosen["keep"]),
-                                  form=form, rebuild=chosen["rebuild"], config=chosen["config"],
-                                  wim_place=chosen["wim_place"], driver=chosen["driver"]), listen)
+        done = run(
+            RestoreOptions(
+                target=where,
+                wim=chosen["wim"],
+                image=chosen["image"],
+                keep=tuple(chosen["keep"]),
+                form=form,
+                rebuild=chosen["rebuild"],
+                config=chosen["config"],
+                wim_place=chosen["wim_place"],
+                driver=chosen["driver"],
+            ),
+            listen,
+        )
     if chosen["as_json"]:
-        show.document({"wim": done.wim, "image": {"index": done.number, "name": done.name}, "removed": done.removed,
-                       "added": done.added, "changed": done.changed, "metadata": done.metadata, "kept": list(done.kept),
-                       "paths": [{"change": change, "path": path} for change, path in done.examples],
-                       "dry_run": chosen["dry_run"]})
+        show.document(
+            {
+                "wim": done.wim,
+                "image": {"index": done.number, "name": done.name},
+                "removed": done.removed,
+                "added": done.added,
+                "changed": done.changed,
+                "metadata": done.metadata,
+                "kept": list(done.kept),
+                "paths": [{"change": change, "path": path} for change, path in done.examples],
+                "dry_run": chosen["dry_run"],
+            }
+        )
         return
     if chosen["quiet"]:
         return
     if chosen["dry_run"] or chosen["verbose"]:
-        for change, path in done.examples[:None if chosen["verbose"] else _SHOWN]:
+        for change, path in done.examples[: None if chosen["verbose"] else _SHOWN]:
             click.echo(f"{change:8} {path}")
         if len(done.examples) > _SHOWN and not chosen["verbose"]:
             click.echo(f"... and {len(done.examples) - _SHOWN:,} more (-v shows all)")
     verb = "Would restore" if chosen["dry_run"] else "Restored"
-    click.echo(f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "
-               f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
-               + (f", {len(done.kept):,} kept." if done.kept else "."))
+    click.echo(
+        f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "
+        f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
+        + (f", {len(done.kept):,} kept." if done.kept else ".")
+    )

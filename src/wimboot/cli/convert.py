@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["capture", "convert"]
 
@@ -37,17 +39,27 @@ def capture(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
         done = run(options.capture_options(where, wim, chosen), listen)
     image = done.image
     if chosen["as_json"]:
-        show.document({
-            "files": done.files, "excluded": done.excluded, "read_bytes": done.read_size,
-            "encrypted_left_out": list(done.encrypted), "dry_run": chosen["dry_run"],
-            "image": None if image is None else _image(image)})
+        show.document(
+            {
+                "files": done.files,
+                "excluded": done.excluded,
+                "read_bytes": done.read_size,
+                "encrypted_left_out": list(done.encrypted),
+                "dry_run": chosen["dry_run"],
+                "image": None if image is None else _image(image),
+            }
+        )
     elif not chosen["quiet"]:
         if image is None:
-            click.echo(f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}; "
-                       f"{done.excluded:,} names are left out by the list. Nothing was written.")
+            click.echo(
+                f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}; "
+                f"{done.excluded:,} names are left out by the list. Nothing was written."
+            )
         else:
-            click.echo(f"Captured {done.files:,} files and folders as image {image.number}, {image.name}: the WIM grew by "
-                       f" {show.size(image.growth)}.")
+            click.echo(
+                f"Captured {done.files:,} files and folders as image {image.number}, {image.name}: the WIM grew by "
+                f" {show.size(image.growth)}."
+            )
 
 
 @click.command(short_help="Turn an installed Windows into a WIMBoot system, in place.")
@@ -55,8 +67,13 @@ def capture(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
 @options.wim_option(required=True)
 @options.capturing
 @options.placing
-@click.option("--format", "rebuild", is_flag=True, help="Rebuild the volume from the captured image instead of pointing "
-              "its files in place: what the list excludes is gone then.")
+@click.option(
+    "--format",
+    "rebuild",
+    is_flag=True,
+    help="Rebuild the volume from the captured image instead of pointing "
+    "its files in place: what the list excludes is gone then.",
+)
 @options.writing
 @options.reporting
 def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> None:
@@ -79,22 +96,40 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
     if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"] or chosen["as_json"]):
         click.confirm(f"Rebuild the volume of {target}? Files that the list excludes will be gone.", abort=True)
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
-        done = run(ConvertOptions(capture=options.capture_options(where, wim, chosen), wim_place=chosen["wim_place"],
-                                  driver=chosen["driver"], rebuild=chosen["rebuild"]), listen)
+        done = run(
+            ConvertOptions(
+                capture=options.capture_options(where, wim, chosen),
+                wim_place=chosen["wim_place"],
+                driver=chosen["driver"],
+                rebuild=chosen["rebuild"],
+            ),
+            listen,
+        )
     image = done.image
     if chosen["as_json"]:
-        show.document({
-            "files": done.files, "pointed": done.pointed, "freed_bytes": done.freed, "read_bytes": done.read_size,
-            "real": {reason.name.lower(): count for reason, count in sorted(done.real.items())},
-            "data_source_id": done.data_source_id, "dry_run": chosen["dry_run"],
-            "image": None if image is None else _image(image)})
+        show.document(
+            {
+                "files": done.files,
+                "pointed": done.pointed,
+                "freed_bytes": done.freed,
+                "read_bytes": done.read_size,
+                "real": {reason.name.lower(): count for reason, count in sorted(done.real.items())},
+                "data_source_id": done.data_source_id,
+                "dry_run": chosen["dry_run"],
+                "image": None if image is None else _image(image),
+            }
+        )
     elif not chosen["quiet"]:
         if image is None:
-            click.echo(f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}, and point "
-                       f"about {done.pointed:,} of them. Nothing was written.")
+            click.echo(
+                f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}, and point "
+                f"about {done.pointed:,} of them. Nothing was written."
+            )
         else:
-            click.echo(f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
-                       f"{done.pointed:,} of {done.files:,} files are pointers now; {show.size(done.freed)} are free again.")
+            click.echo(
+                f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
+                f"{done.pointed:,} of {done.files:,} files are pointers now; {show.size(done.freed)} are free again."
+            )
 
 
 def _image(image: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wimboot.ops.explain import Explained
 
 __all__ = ["explain"]
@@ -49,8 +49,20 @@ def _explain_code(text: str, *, as_json: bool) -> None:
 
     codes = explain_code(text)
     if as_json:
-        show.document({"codes": [{"family": code.family.name.lower(), "code": code.text, "name": code.name,
-                                  "when": code.when, "advice": code.advice} for code in codes]})
+        show.document(
+            {
+                "codes": [
+                    {
+                        "family": code.family.name.lower(),
+                        "code": code.text,
+                        "name": code.name,
+                        "when": code.when,
+                        "advice": code.advice,
+                    }
+                    for code in codes
+                ]
+            }
+        )
         return
     for number, code in enumerate(codes):
         click.echo(("\n" if number else "") + f"{code.text}  {code.name}  ({code.family.value})")
@@ -66,15 +78,28 @@ def _form(found: Explained) -> str:
 def _fields(found: Explained) -> dict[str, Any]:
     pointer = found.pointer
     return {
-        "path": found.path, "names": list(found.names), "bytes": found.size, "form": _form(found),
+        "path": found.path,
+        "names": list(found.names),
+        "bytes": found.size,
+        "form": _form(found),
         "reason": None if found.reason is None else found.reason.value,
-        "rule": None if found.rule is None else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin,
-                                                 "line": found.rule.line},
-        "pointer": None if pointer is None else {
-            "data_source_id": pointer.data_source_id, "sha1": pointer.hash, "table_sha1": pointer.table_hash,
-            "offset": pointer.offset, "bytes_in_wim": pointer.size_in_wim, "place": found.place},
-        "resident": found.resident, "fragments": found.fragments,
-        "runs": [{"offset": None if offset < 0 else offset, "bytes": size} for offset, size in found.runs]}
+        "rule": None
+        if found.rule is None
+        else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin, "line": found.rule.line},
+        "pointer": None
+        if pointer is None
+        else {
+            "data_source_id": pointer.data_source_id,
+            "sha1": pointer.hash,
+            "table_sha1": pointer.table_hash,
+            "offset": pointer.offset,
+            "bytes_in_wim": pointer.size_in_wim,
+            "place": found.place,
+        },
+        "resident": found.resident,
+        "fragments": found.fragments,
+        "runs": [{"offset": None if offset < 0 else offset, "bytes": size} for offset, size in found.runs],
+    }
 
 
 def _tell(found: Explained) -> None:
@@ -84,8 +109,10 @@ def _tell(found: Explained) -> None:
             click.echo(f"      also {name}")
     if found.pointer is not None:
         pointer = found.pointer
-        click.echo(f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of the "
-                   f"WIM of data source {pointer.data_source_id}\n({found.place}).")
+        click.echo(
+            f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of the "
+            f"WIM of data source {pointer.data_source_id}\n({found.place})."
+        )
         return
     if found.reason is None:
         click.echo("Nothing keeps it real: the next conversion or update makes it a pointer.")

@@ -46,7 +46,9 @@ def info(target: str, log_folder: Path | None, **chosen: Any) -> None:
 
 @click.command(short_help="The images of a WIM.")
 @click.argument("wim", type=click.Path(dir_okay=False, path_type=Path), metavar="WIM")
-@click.option("--hash", "checksums", is_flag=True, help="Size, MD5 and SHA-1 of the whole file, as such WIMs are published.")
+@click.option(
+    "--hash", "checksums", is_flag=True, help="Size, MD5 and SHA-1 of the whole file, as such WIMs are published."
+)
 @options.reporting
 def images(wim: Path, *, checksums: bool, **chosen: Any) -> None:
     """List the images of WIM: number, name, time, Windows, files, bytes, and the bytes that only it holds.
@@ -68,13 +70,28 @@ def images(wim: Path, *, checksums: bool, **chosen: Any) -> None:
 def _info(found: Info) -> dict[str, Any]:
     disk = found.disk
     return {
-        "disk": {"path": disk.path, "bytes": disk.size, "table": disk.table.kind.value, "identity": _identity(disk.table),
-                 "partitions": [{
-                     "number": part.number, "offset": part.start, "bytes": part.size, "type": part.type, "ntfs": part.ntfs,
-                     "guid": None if part.guid is None else guid_text(part.guid), "name": part.name, "active": part.active}
-                     for part in disk.table.partitions]},
+        "disk": {
+            "path": disk.path,
+            "bytes": disk.size,
+            "table": disk.table.kind.value,
+            "identity": _identity(disk.table),
+            "partitions": [
+                {
+                    "number": part.number,
+                    "offset": part.start,
+                    "bytes": part.size,
+                    "type": part.type,
+                    "ntfs": part.ntfs,
+                    "guid": None if part.guid is None else guid_text(part.guid),
+                    "name": part.name,
+                    "active": part.active,
+                }
+                for part in disk.table.partitions
+            ],
+        },
         "volume": None if found.volume is None else _volume(found.volume),
-        "no_volume": None if found.why_no_volume is None else str(found.why_no_volume)}
+        "no_volume": None if found.why_no_volume is None else str(found.why_no_volume),
+    }
 
 
 def _identity(table: Table) -> str | None:
@@ -87,23 +104,49 @@ def _identity(table: Table) -> str | None:
 def _volume(volume: VolumeInfo) -> dict[str, Any]:
     system = volume.system
     return {
-        "where": volume.where, "label": volume.facts.label, "serial": f"{volume.facts.serial:016x}",
-        "cluster_bytes": volume.facts.cluster_size, "dirty": volume.facts.dirty,
+        "where": volume.where,
+        "label": volume.facts.label,
+        "serial": f"{volume.facts.serial:016x}",
+        "cluster_bytes": volume.facts.cluster_size,
+        "dirty": volume.facts.dirty,
         "free_bytes": volume.facts.free_clusters * volume.facts.cluster_size,
-        "windows": None if system is None else {
-            "product": system.product, "version": system.version, "build": system.build, "edition": system.edition,
+        "windows": None
+        if system is None
+        else {
+            "product": system.product,
+            "version": system.version,
+            "build": system.build,
+            "edition": system.edition,
             "architecture": None if system.architecture is None else system.architecture.value,
-            "languages": list(system.languages), "overlay_driver": system.overlay.value},
-        "next_image_name": volume.next_name, "wimboot": bool(volume.sources), "files": volume.files,
-        "folders": volume.folders, "pointers": volume.pointers, "full": volume.full, "compact": volume.compact,
-        "resident": volume.resident, "prepopulated": volume.prepopulated, "virtual_bytes": volume.virtual,
-        "occupied_bytes": volume.occupied, "sources": [_source(source) for source in volume.sources]}
+            "languages": list(system.languages),
+            "overlay_driver": system.overlay.value,
+        },
+        "next_image_name": volume.next_name,
+        "wimboot": bool(volume.sources),
+        "files": volume.files,
+        "folders": volume.folders,
+        "pointers": volume.pointers,
+        "full": volume.full,
+        "compact": volume.compact,
+        "resident": volume.resident,
+        "prepopulated": volume.prepopulated,
+        "virtual_bytes": volume.virtual,
+        "occupied_bytes": volume.occupied,
+        "sources": [_source(source) for source in volume.sources],
+    }
 
 
 def _source(found: SourceInfo) -> dict[str, Any]:
-    return {"id": found.source.data_source_id, "guid": guid_text(found.source.wim_guid), "image": found.source.wim_index,
-            "place": None if found.place is None else str(found.place), "wim": found.wim, "pointers": found.pointers,
-            "bytes_in_wim": found.in_wim, "behind": found.behind}
+    return {
+        "id": found.source.data_source_id,
+        "guid": guid_text(found.source.wim_guid),
+        "image": found.source.wim_index,
+        "place": None if found.place is None else str(found.place),
+        "wim": found.wim,
+        "pointers": found.pointers,
+        "bytes_in_wim": found.in_wim,
+        "behind": found.behind,
+    }
 
 
 def _tell_info(found: Info) -> None:
@@ -112,9 +155,13 @@ def _tell_info(found: Info) -> None:
     identity = _identity(disk.table)
     click.echo(f"{disk.path}: {show.size(disk.size)}, {kind}" + (f", {identity}" if identity else ""))
     if disk.table.partitions:
-        show.table([("#", "right"), ("offset", "right"), ("size", "right"), ("type", "left"), ("NTFS", "left")],
-                   [(part.number, part.start, show.size(part.size), part.name or part.type, "yes" if part.ntfs else "")
-                    for part in disk.table.partitions])
+        show.table(
+            [("#", "right"), ("offset", "right"), ("size", "right"), ("type", "left"), ("NTFS", "left")],
+            [
+                (part.number, part.start, show.size(part.size), part.name or part.type, "yes" if part.ntfs else "")
+                for part in disk.table.partitions
+            ],
+        )
     if found.volume is None:
         click.echo(str(found.why_no_volume))
         if found.why_no_volume is not None and found.why_no_volume.hint:
@@ -126,20 +173,38 @@ def _tell_info(found: Info) -> None:
 def _tell_volume(volume: VolumeInfo) -> None:
     system = volume.system
     free = volume.facts.free_clusters * volume.facts.cluster_size
-    rows: list[tuple[str, object]] = [("volume", f"{volume.where}, {volume.facts.label or 'no label'}, "
-                                                 f"serial {volume.facts.serial:016x}, {show.size(free)} free")]
+    rows: list[tuple[str, object]] = [
+        (
+            "volume",
+            (f"{volume.where}, {volume.facts.label or 'no label'}, "
+            f"serial {volume.facts.serial:016x}, {show.size(free)} free"),
+        )
+    ]
     if system is None:
         rows.append(("Windows", "none found"))
     else:
-        rows += [("Windows", f"{system.product or 'unknown'} ({system.version}.{system.build}"
-                             + (f", {system.architecture.value}" if system.architecture else "") + ")"),
-                 ("edition", system.edition or None), ("languages", ", ".join(system.languages) or None),
-                 ("overlay driver", system.overlay.value), ("next image", volume.next_name)]
-    rows += [("form", "WIMBoot" if volume.sources else "ordinary files"),
-             ("files", f"{volume.files:,} in {volume.folders:,} folders: {volume.pointers:,} pointers, {volume.full:,} full, "
-                       f"{volume.resident:,} small or empty" + (f", {volume.compact:,} Compact OS" if volume.compact else "")),
-             ("kept real", f"{volume.prepopulated:,} by the lists"),
-             ("size", f"{show.size(volume.virtual)} as Windows sees it, {show.size(volume.occupied)} of clusters here")]
+        rows += [
+            (
+                "Windows",
+                f"{system.product or 'unknown'} ({system.version}.{system.build}"
+                + (f", {system.architecture.value}" if system.architecture else "")
+                + ")",
+            ),
+            ("edition", system.edition or None),
+            ("languages", ", ".join(system.languages) or None),
+            ("overlay driver", system.overlay.value),
+            ("next image", volume.next_name),
+        ]
+    rows += [
+        ("form", "WIMBoot" if volume.sources else "ordinary files"),
+        (
+            "files",
+            f"{volume.files:,} in {volume.folders:,} folders: {volume.pointers:,} pointers, {volume.full:,} full, "
+            f"{volume.resident:,} small or empty" + (f", {volume.compact:,} Compact OS" if volume.compact else ""),
+        ),
+        ("kept real", f"{volume.prepopulated:,} by the lists"),
+        ("size", f"{show.size(volume.virtual)} as Windows sees it, {show.size(volume.occupied)} of clusters here"),
+    ]
     show.lines(rows)
     for found in volume.sources:
         fields = _source(found)
@@ -152,13 +217,29 @@ def _tell_volume(volume: VolumeInfo) -> None:
 
 def _images(found: Images) -> dict[str, Any]:
     return {
-        "guid": guid_text(found.guid), "bytes": found.size, "compression": found.compression, "chunk_bytes": found.chunk_size,
-        "not_backable": found.not_backable, "md5": found.md5, "sha1": found.sha1,
-        "images": [{
-            "index": image.number, "name": image.xml.name, "created": show.iso_time(image.xml.creation_time),
-            "version": _version(image.xml), "architecture": _architecture(image.xml), "folders": image.xml.directory_count,
-            "files": image.xml.file_count, "bytes": image.xml.total_bytes, "only_here_bytes": image.only_here,
-            "only_here_bytes_in_wim": image.only_here_in_wim} for image in found.images]}
+        "guid": guid_text(found.guid),
+        "bytes": found.size,
+        "compression": found.compression,
+        "chunk_bytes": found.chunk_size,
+        "not_backable": found.not_backable,
+        "md5": found.md5,
+        "sha1": found.sha1,
+        "images": [
+            {
+                "index": image.number,
+                "name": image.xml.name,
+                "created": show.iso_time(image.xml.creation_time),
+                "version": _version(image.xml),
+                "architecture": _architecture(image.xml),
+                "folders": image.xml.directory_count,
+                "files": image.xml.file_count,
+                "bytes": image.xml.total_bytes,
+                "only_here_bytes": image.only_here,
+                "only_here_bytes_in_wim": image.only_here_in_wim,
+            }
+            for image in found.images
+        ],
+    }
 
 
 def _version(image: ImageXml) -> str | None:
@@ -173,13 +254,34 @@ def _architecture(image: ImageXml) -> str | None:
 
 def _tell_images(found: Images) -> None:
     fields = _images(found)
-    click.echo(f"{{{fields['guid']}}}: {show.size(found.size)}, {found.compression} in chunks of {found.chunk_size:,} bytes"
-               + ("" if found.not_backable is None else f"; not for pointers: {found.not_backable}"))
-    show.table([("#", "right"), ("name", "left"), ("created (UTC)", "left"), ("Windows", "left"), ("files", "right"),
-                ("size", "right"), ("only here", "right"), ("in the WIM", "right")],
-               [(image["index"], image["name"], image["created"][:16].replace("T", " "),
-                 f"{image['version'] or ''} {image['architecture'] or ''}".strip(), f"{image['files']:,}",
-                 show.size(image["bytes"]), show.size(image["only_here_bytes"]), show.size(image["only_here_bytes_in_wim"]))
-                for image in fields["images"]])
+    click.echo(
+        f"{{{fields['guid']}}}: {show.size(found.size)}, {found.compression} in chunks of {found.chunk_size:,} bytes"
+        + ("" if found.not_backable is None else f"; not for pointers: {found.not_backable}")
+    )
+    show.table(
+        [
+            ("#", "right"),
+            ("name", "left"),
+            ("created (UTC)", "left"),
+            ("Windows", "left"),
+            ("files", "right"),
+            ("size", "right"),
+            ("only here", "right"),
+            ("in the WIM", "right"),
+        ],
+        [
+            (
+                image["index"],
+                image["name"],
+                image["created"][:16].replace("T", " "),
+                f"{image['version'] or ''} {image['architecture'] or ''}".strip(),
+                f"{image['files']:,}",
+                show.size(image["bytes"]),
+                show.size(image["only_here_bytes"]),
+                show.size(image["only_here_bytes_in_wim"]),
+            )
+            for image in fields["images"]
+        ],
+    )
     if found.sha1 is not None:
         show.lines([("size", f"{found.size:,} bytes"), ("MD5", found.md5), ("SHA-1", found.sha1)])

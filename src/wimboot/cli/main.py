@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "cli", "main", "run"]
 
 VERBS = {
-    "info": "inspect", "images": "inspect", "explain": "explain",
-    "capture": "convert", "convert": "convert",
-    "apply": "checkout", "restore": "checkout",
-    "verify": "check", "recover": "check",
+    "info": "inspect",
+    "images": "inspect",
+    "explain": "explain",
+    "capture": "convert",
+    "convert": "convert",
+    "apply": "checkout",
+    "restore": "checkout",
+    "verify": "check",
+    "recover": "check",
     "demo": "demo",
 }
 """Each verb and the module of this package that has it."""
@@ -103,7 +108,7 @@ def _wimpath(arguments: list[str]) -> list[str]:
     """Take the original's option out of the arguments, into the variable that does the same."""
     for argument in arguments:
         if argument.upper().startswith(WIMPATH):
-            os.environ["WIMBOOT_WIMPATH"] = argument[len(WIMPATH):]
+            os.environ["WIMBOOT_WIMPATH"] = argument[len(WIMPATH) :]
     return [argument for argument in arguments if not argument.upper().startswith(WIMPATH)]
 
 

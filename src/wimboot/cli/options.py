@@ -12,8 +12,16 @@ from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["capture_options", "capturing", "placing", "reporting", "target_options", "targeting", "wim_option",
-           "writing"]
+__all__ = [
+    "capture_options",
+    "capturing",
+    "placing",
+    "reporting",
+    "target_options",
+    "targeting",
+    "wim_option",
+    "writing",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -27,6 +35,7 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
         for option in reversed(options):
             function = option(function)
         return function
+
     return decorate
 
 
@@ -34,8 +43,13 @@ def reporting(function: F) -> F:
     """--json, --progress, -q, -v: what every verb has."""
     return _all(
         click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output, nothing else."),
-        click.option("--progress", type=click.Choice(["auto", "json", "none"]), default="auto", show_default=True,
-                     help="Progress on standard error: bars on a terminal, one JSON event a line, or none."),
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "json", "none"]),
+            default="auto",
+            show_default=True,
+            help="Progress on standard error: bars on a terminal, one JSON event a line, or none.",
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
         click.option("-v", "--verbose", count=True, help="Say more; -vv adds tracebacks to errors."),
     )(function)
@@ -45,8 +59,13 @@ def targeting(function: F) -> F:
     """TARGET and where its transaction log lies."""
     return _all(
         click.argument("target", metavar="TARGET"),
-        click.option("--log", "log_folder", type=FOLDER, metavar="DIR",
-                     help="Folder for the transaction log of a block device (an image has it beside itself)."),
+        click.option(
+            "--log",
+            "log_folder",
+            type=FOLDER,
+            metavar="DIR",
+            help="Folder for the transaction log of a block device (an image has it beside itself).",
+        ),
     )(function)
 
 
@@ -60,20 +79,40 @@ def writing(function: F) -> F:
 
 def wim_option(*, required: bool) -> Callable[[F], F]:
     """--wim WIM."""
-    return click.option("--wim", type=WIM, required=required, metavar="WIM",
-                        help="The WIM file that is the repository." + ("" if required else " Default: found by the "
-                             "volume's own record, beside the target, here, or in the folder of WIMBOOT_WIMPATH."))
+    return click.option(
+        "--wim",
+        type=WIM,
+        required=required,
+        metavar="WIM",
+        help="The WIM file that is the repository."
+        + (
+            ""
+            if required
+            else " Default: found by the "
+            "volume's own record, beside the target, here, or in the folder of WIMBOOT_WIMPATH."
+        ),
+    )
 
 
 def capturing(function: F) -> F:
     """How to capture."""
     return _all(
-        click.option("--config", type=CONFIG, metavar="INI", help="The list of what is captured and what stays real. "
-                     "Default: WimBootCompress.ini beside the WIM, here, or inside the system; else the built-in one."),
-        click.option("--compress", type=click.Choice([kind.value for kind in Compression]),
-                     help="Compression of a new WIM (default xpress4k, which Windows reads fastest)."),
+        click.option(
+            "--config",
+            type=CONFIG,
+            metavar="INI",
+            help="The list of what is captured and what stays real. "
+            "Default: WimBootCompress.ini beside the WIM, here, or inside the system; else the built-in one.",
+        ),
+        click.option(
+            "--compress",
+            type=click.Choice([kind.value for kind in Compression]),
+            help="Compression of a new WIM (default xpress4k, which Windows reads fastest).",
+        ),
         click.option("--fast", is_flag=True, help="Compress about 15 % faster, into about 1 % more."),
-        click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores)."),
+        click.option(
+            "--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores)."
+        ),
         click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200)."),
     )(function)
 
@@ -81,11 +120,19 @@ def capturing(function: F) -> F:
 def placing(function: F) -> F:
     """Where the WIM will lie, and which driver reads it."""
     return _all(
-        click.option("--wim-place", metavar="PLACE", help="Where the WIM will lie when Windows runs: "
-                     "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, or later. "
-                     "Default: found from where it lies now."),
-        click.option("--driver", metavar="SYS", help="wofadk.sys for a Windows without an overlay driver of its own "
-                     "(7, 8.0); none: you see to it yourself."),
+        click.option(
+            "--wim-place",
+            metavar="PLACE",
+            help="Where the WIM will lie when Windows runs: "
+            "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, or later. "
+            "Default: found from where it lies now.",
+        ),
+        click.option(
+            "--driver",
+            metavar="SYS",
+            help="wofadk.sys for a Windows without an overlay driver of its own "
+            "(7, 8.0); none: you see to it yourself.",
+        ),
     )(function)
 
 
@@ -98,5 +145,12 @@ def capture_options(target: TargetOptions, wim: Path, options: dict[str, Any]) -
     """The values behind `capturing`."""
     compress = options["compress"]
     chosen: dict[str, Any] = {} if options["threads"] is None else {"threads": options["threads"]}
-    return CaptureOptions(target=target, wim=wim, config=options["config"], fast=options["fast"], name=options["name"],
-                          compression=None if compress is None else Compression(compress), **chosen)
+    return CaptureOptions(
+        target=target,
+        wim=wim,
+        config=options["config"],
+        fast=options["fast"],
+        name=options["name"],
+        compression=None if compress is None else Compression(compress),
+        **chosen,
+    )

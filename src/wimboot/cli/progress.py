@@ -48,7 +48,9 @@ class Listener:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.end()
 
     def begin(self, phase: Phase) -> None:
@@ -95,15 +97,21 @@ class JsonListener(Listener):
     def _finish_phase(self) -> None:
         phase, self._phase = self._phase, None
         if phase is not None:
-            self._line(event="phase-end", name=phase.name, done=phase.counter.done, unit=phase.unit,
-                       seconds=round(time.monotonic() - self._began, 4))
+            self._line(
+                event="phase-end",
+                name=phase.name,
+                done=phase.counter.done,
+                unit=phase.unit,
+                seconds=round(time.monotonic() - self._began, 4),
+            )
 
     def _tick(self) -> None:
         while not self._wake.wait(INTERVAL_S):
             phase = self._phase
             if phase is not None:
-                self._line(event="progress", name=phase.name, done=phase.counter.done, total=phase.total,
-                           unit=phase.unit)
+                self._line(
+                    event="progress", name=phase.name, done=phase.counter.done, total=phase.total, unit=phase.unit
+                )
 
     def _line(self, **fields: object) -> None:
         sys.stderr.write(json.dumps(fields, ensure_ascii=False) + "\n")
@@ -137,8 +145,14 @@ class BarListener(Listener):
         )
 
         columns = [DownloadColumn(), TransferSpeedColumn()] if phase.unit == "bytes" else [MofNCompleteColumn()]
-        self._progress = Progress(TextColumn("{task.description:<10}"), BarColumn(), *columns, TimeRemainingColumn(),
-                                  console=self._console, auto_refresh=False)
+        self._progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            *columns,
+            TimeRemainingColumn(),
+            console=self._console,
+            auto_refresh=False,
+        )
         self._progress.start()
         self._task = self._progress.add_task(phase.name, total=phase.total or None)
         self._phase = phase
@@ -151,8 +165,13 @@ class BarListener(Listener):
 
     def show_note(self, note: Note) -> None:
         if not self.quiet:
-            self._console.print(("[yellow]warning:[/yellow] " if note.warning else ""), note.text, sep="",
-                                highlight=False, soft_wrap=True)
+            self._console.print(
+                ("[yellow]warning:[/yellow] " if note.warning else ""),
+                note.text,
+                sep="",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _follow(self) -> None:
         while not self._stop.wait(0.1):

@@ -23,7 +23,13 @@ def size(count: int) -> str:
     value, unit = float(count), 0
     while value >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
-    return f"{count:,} bytes" if unit == 0 else f"{value:.3g} {_UNITS[unit]}" if value < 100 else f"{value:.0f} {_UNITS[unit]}"
+    return (
+        f"{count:,} bytes"
+        if unit == 0
+        else f"{value:.3g} {_UNITS[unit]}"
+        if value < 100
+        else f"{value:.0f} {_UNITS[unit]}"
+    )
 
 
 def iso_time(time_100ns: int) -> str:

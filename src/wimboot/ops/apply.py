@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from wimboot.tree import ROOT, Tree
 from wimboot.tree._diff import diff
 
 if TYPE_CHECKING:
+    from collections import Counter
     from wimboot.windows.whyreal import WhyReal
 
 __all__ = ["Applied", "NotEmpty", "apply"]
@@ -59,8 +59,14 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             check_pointers_possible(store, system, options.driver, options.wim, emit)
             place = find_place(options.wim_place, options.wim, emit)
         forms = forms_of(image, system, store, options.config, options.wim, pointers=pointers, emit=emit)
-        done = Applied(number=number, name=store.images[number - 1].name, files=image.node_count, pointed=forms.pointed,
-                       real=forms.real, full_size=forms.full_size)
+        done = Applied(
+            number=number,
+            name=store.images[number - 1].name,
+            files=image.node_count,
+            pointed=forms.pointed,
+            real=forms.real,
+            full_size=forms.full_size,
+        )
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
             if opened.transaction is None:
@@ -68,8 +74,12 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             if options.rebuild:
                 rebuild(opened)
             _check_empty(opened.tree, opened.where)
-            check_volume_space(opened.volume.free_clusters * opened.facts.cluster_size, image.node_count,
-                               forms.full_size, where=opened.where)
+            check_volume_space(
+                opened.volume.free_clusters * opened.facts.cluster_size,
+                image.node_count,
+                forms.full_size,
+                where=opened.where,
+            )
             ignored = bytearray(b"\1") * opened.tree.link_count
             ignored[ROOT] = 0
             changes = diff(opened.tree, image, ignored=ignored)
@@ -80,6 +90,8 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
 
 
 def _check_empty(tree: Tree, where: str) -> None:
-    there = [name for name in (tree.path(link)[1:] for link in tree.children(ROOT)) if name.casefold() not in _OF_NO_ACCOUNT]
+    there = [
+        name for name in (tree.path(link)[1:] for link in tree.children(ROOT)) if name.casefold() not in _OF_NO_ACCOUNT
+    ]
     if there:
         raise NotEmpty(where=where, first=there[0], count=len(there) - 1)

@@ -44,7 +44,10 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         if not options.target.dry_run:
             image = write_image(append, snapshot, plan, options, emit)
             append.finish()
-        return Captured(image=image, files=sum(plan.included), excluded=sum(map(bool, plan.excluded)),
-                        read_size=plan.read_size, encrypted=tuple(plan.encrypted))
-
-
+        return Captured(
+            image=image,
+            files=sum(plan.included),
+            excluded=sum(map(bool, plan.excluded)),
+            read_size=plan.read_size,
+            encrypted=tuple(plan.encrypted),
+        )

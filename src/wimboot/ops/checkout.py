@@ -35,8 +35,17 @@ _COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
 class Checkout:
     """One run. `old` is the volume's tree, `new` the image's; `data_source_id` None where nothing becomes a pointer."""
 
-    def __init__(self, volume: Volume, old: Tree, new: Tree, changes: Changes, forms: Forms, store: Store,
-                 data_source_id: int | None, counter: Counter) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        old: Tree,
+        new: Tree,
+        changes: Changes,
+        forms: Forms,
+        store: Store,
+        data_source_id: int | None,
+        counter: Counter,
+    ) -> None:
         self._volume = volume
         self._old = old
         self._new = new
@@ -47,8 +56,8 @@ class Checkout:
         self._counter = counter
         self._ids = [0] * new.node_count
         self._security: dict[int, int] = {}
-        self._writes: list[tuple[tuple[int, int], int, int]] = []   # (part and offset in the WIM, node, stream)
-        self._touched: set[int] = set()     # nodes whose times must be set at the end
+        self._writes: list[tuple[tuple[int, int], int, int]] = []  # (part and offset in the WIM, node, stream)
+        self._touched: set[int] = set()  # nodes whose times must be set at the end
         self._made: set[int] = set()
         for node, old_node in enumerate(changes.pairs):
             if old_node >= 0:
@@ -113,8 +122,13 @@ class Checkout:
         row = self._new.link(link)
         facts = self._new.node(row.node)
         self._ids[row.node] = self._volume.create_folder(
-            self._ids[row.parent], row.name, row.short_name, facts.attributes,
-            (facts.creation, facts.last_write, facts.last_access), self._security_of(facts))
+            self._ids[row.parent],
+            row.name,
+            row.short_name,
+            facts.attributes,
+            (facts.creation, facts.last_write, facts.last_access),
+            self._security_of(facts),
+        )
         self._finish_made(row.node, facts)
         self._counter.add(1)
 
@@ -127,10 +141,19 @@ class Checkout:
         if self._forms.pointer[node]:
             stream = new.stream(new.data_stream(node))
             self._ids[node] = self._volume.create_pointer(
-                parent, row.name, row.short_name, facts.attributes, times, security, stream.size,
-                self._reparse_value(stream.hash, stream.size))
+                parent,
+                row.name,
+                row.short_name,
+                facts.attributes,
+                times,
+                security,
+                stream.size,
+                self._reparse_value(stream.hash, stream.size),
+            )
         else:
-            self._ids[node] = self._volume.create_file(parent, row.name, row.short_name, facts.attributes, times, security)
+            self._ids[node] = self._volume.create_file(
+                parent, row.name, row.short_name, facts.attributes, times, security
+            )
         self._finish_made(node, facts)
 
     def _finish_made(self, node: int, facts: NodeRow) -> None:
@@ -155,7 +178,7 @@ class Checkout:
             stream = self._new.stream(new_stream)
             self._touched.add(node)
             if stream.kind != StreamKind.DATA:
-                continue    # reparse data goes with the metadata
+                continue  # reparse data goes with the metadata
             if old_stream >= 0 and self._old.stream(old_stream).flags & _OVERLAID:
                 self._drop_overlay(node, old_stream)
             if not stream.name and self._forms.pointer[node]:
@@ -180,9 +203,14 @@ class Checkout:
             row = self._new.stream(stream)
             attributes = self._new.attributes(node)
             parts = self._store.read_parts(row.hash) if row.size else iter(())
-            self._volume.write_data(self._ids[node], row.name, parts, row.size,
-                                    sparse=bool(attributes & FileAttribute.SPARSE_FILE) and not row.name,
-                                    compressed=bool(attributes & FileAttribute.COMPRESSED) and not row.name)
+            self._volume.write_data(
+                self._ids[node],
+                row.name,
+                parts,
+                row.size,
+                sparse=bool(attributes & FileAttribute.SPARSE_FILE) and not row.name,
+                compressed=bool(attributes & FileAttribute.COMPRESSED) and not row.name,
+            )
             self._touched.add(node)
             self._counter.add(1)
 
@@ -255,5 +283,3 @@ class Checkout:
             raise ValueError("a pointer without a data source")
         offset, size_in_wim = self._store.place(sha1)
         return self._pack(sha1, size, size_in_wim, offset)
-
-

@@ -6,7 +6,6 @@ are followed into their WIM. What cannot be read is an error, never zeros.
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
@@ -16,6 +15,7 @@ from wimboot.tree import StreamFlag, Tree
 from wimboot.wim.compact import unpack
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
     from wimboot.ntfs import Volume

@@ -65,8 +65,9 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
             return _preview(snapshot.tree.node_count, plan.read_size, plan.included)
         image = write_image(append, snapshot, plan, capturing, emit)
         pending = append.pending()
-        pointing = plan_pointing(snapshot.tree, included=plan.included, ruled_by=snapshot.selection.real_by,
-                                 backable=pending.backable)
+        pointing = plan_pointing(
+            snapshot.tree, included=plan.included, ruled_by=snapshot.selection.real_by, backable=pending.backable
+        )
         read_back(append, {sha1 for _, sha1, _ in pointing.rows}, capturing, emit)
         free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
@@ -76,12 +77,24 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()
         commit(opened.transaction, append, capturing.wim)
-        return Converted(image=image, files=sum(plan.included), pointed=len(pointing.rows), real=pointing.real,
-                         freed=freed, read_size=plan.read_size, data_source_id=source)
+        return Converted(
+            image=image,
+            files=sum(plan.included),
+            pointed=len(pointing.rows),
+            real=pointing.real,
+            freed=freed,
+            read_size=plan.read_size,
+            data_source_id=source,
+        )
 
 
 def _preview(files: int, read_size: int, included: bytearray) -> Converted:
-    return Converted(image=None, files=sum(included), pointed=files, real=Counter(), freed=0, read_size=read_size,
-                     data_source_id=None)
-
-
+    return Converted(
+        image=None,
+        files=sum(included),
+        pointed=files,
+        real=Counter(),
+        freed=0,
+        read_size=read_size,
+        data_source_id=None,
+    )

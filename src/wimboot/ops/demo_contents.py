@@ -29,8 +29,9 @@ class Stock:
 
     def text(self, size: int) -> bytes:
         """As compressible as a configuration file."""
-        words = [bytes(self.chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=self.chance.randint(3, 9)))
-                 for _ in range(64)]
+        words = [
+            bytes(self.chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=self.chance.randint(3, 9))) for _ in range(64)
+        ]
         parts: list[bytes] = []
         made = 0
         while made < size:
@@ -64,12 +65,24 @@ def _hive(name: str, keys: Mapping[str, Mapping[str, RegistryValue]], *, minor: 
 def software_hive() -> bytes:
     """SOFTWARE of a Windows 10 Pro."""
     text = RegistryValue.sz
-    return _hive("SOFTWARE", {r"Microsoft\Windows NT\CurrentVersion": {
-        "ProductName": text("Windows 10 Pro"), "EditionID": text("Professional"), "InstallationType": text("Client"),
-        "CurrentVersion": text("6.3"), "CurrentBuild": text(str(BUILD)), "CurrentBuildNumber": text(str(BUILD)),
-        "CurrentMajorVersionNumber": RegistryValue.dword(10), "CurrentMinorVersionNumber": RegistryValue.dword(0),
-        "UBR": RegistryValue.dword(REVISION), "SystemRoot": text("C:\\Windows"),
-        "BuildLabEx": text(f"{BUILD}.{REVISION}.amd64fre.release.191206-1406")}})
+    return _hive(
+        "SOFTWARE",
+        {
+            r"Microsoft\Windows NT\CurrentVersion": {
+                "ProductName": text("Windows 10 Pro"),
+                "EditionID": text("Professional"),
+                "InstallationType": text("Client"),
+                "CurrentVersion": text("6.3"),
+                "CurrentBuild": text(str(BUILD)),
+                "CurrentBuildNumber": text(str(BUILD)),
+                "CurrentMajorVersionNumber": RegistryValue.dword(10),
+                "CurrentMinorVersionNumber": RegistryValue.dword(0),
+                "UBR": RegistryValue.dword(REVISION),
+                "SystemRoot": text("C:\\Windows"),
+                "BuildLabEx": text(f"{BUILD}.{REVISION}.amd64fre.release.191206-1406"),
+            }
+        },
+    )
 
 
 def system_hive(disk_signature: int, partition_offset: int) -> bytes:
@@ -78,22 +91,28 @@ def system_hive(disk_signature: int, partition_offset: int) -> bytes:
     services, control = r"ControlSet001\Services", r"ControlSet001\Control"
     place = disk_signature.to_bytes(4, "little") + partition_offset.to_bytes(8, "little")
     driver = {"Type": number(2), "Start": number(0), "ErrorControl": number(1)}
-    return _hive("SYSTEM", {
-        "Select": {"Current": number(1), "Default": number(1), "Failed": number(0), "LastKnownGood": number(1)},
-        "Setup": {"SetupType": number(0), "SystemSetupInProgress": number(0), "OsLoaderPath": text("\\")},
-        rf"{control}\ProductOptions": {"ProductType": text("WinNT"),
-                                       "ProductSuite": RegistryValue.multi_sz("Terminal Server")},
-        rf"{control}\Windows": {"CSDVersion": number(0), "CSDBuildNumber": number(0x2D0)},
-        rf"{control}\Session Manager\Environment": {"PROCESSOR_ARCHITECTURE": text("AMD64")},
-        rf"{control}\Nls\Language": {"InstallLanguage": text("0804"), "Default": text("0804")},
-        rf"{control}\Nls\CodePage": {"OEMHAL": text("vgaoem.fon")},
-        rf"{control}\MUI\UILanguages\zh-CN": {"Type": number(0x111)},
-        rf"{services}\Ntfs": driver, rf"{services}\vhdmp": {**driver, "Type": number(1), "Start": number(3)},
-        rf"{services}\Wof": {**driver, "Group": text("FSFilter Compression"), "SupportedFeatures": number(7)},
-        rf"{services}\Wof\Instances": {"DefaultInstance": text("Wof Instance")},
-        rf"{services}\Wof\Instances\Wof Instance": {"Altitude": text("40700"), "Flags": number(0)},
-        "MountedDevices": {"\\DosDevices\\C:": RegistryValue.binary(place)},
-    })
+    return _hive(
+        "SYSTEM",
+        {
+            "Select": {"Current": number(1), "Default": number(1), "Failed": number(0), "LastKnownGood": number(1)},
+            "Setup": {"SetupType": number(0), "SystemSetupInProgress": number(0), "OsLoaderPath": text("\\")},
+            rf"{control}\ProductOptions": {
+                "ProductType": text("WinNT"),
+                "ProductSuite": RegistryValue.multi_sz("Terminal Server"),
+            },
+            rf"{control}\Windows": {"CSDVersion": number(0), "CSDBuildNumber": number(0x2D0)},
+            rf"{control}\Session Manager\Environment": {"PROCESSOR_ARCHITECTURE": text("AMD64")},
+            rf"{control}\Nls\Language": {"InstallLanguage": text("0804"), "Default": text("0804")},
+            rf"{control}\Nls\CodePage": {"OEMHAL": text("vgaoem.fon")},
+            rf"{control}\MUI\UILanguages\zh-CN": {"Type": number(0x111)},
+            rf"{services}\Ntfs": driver,
+            rf"{services}\vhdmp": {**driver, "Type": number(1), "Start": number(3)},
+            rf"{services}\Wof": {**driver, "Group": text("FSFilter Compression"), "SupportedFeatures": number(7)},
+            rf"{services}\Wof\Instances": {"DefaultInstance": text("Wof Instance")},
+            rf"{services}\Wof\Instances\Wof Instance": {"Altitude": text("40700"), "Flags": number(0)},
+            "MountedDevices": {"\\DosDevices\\C:": RegistryValue.binary(place)},
+        },
+    )
 
 
 def boot_store() -> bytes:

@@ -16,8 +16,15 @@ __all__ = ["plant_features"]
 JUNCTION, SYMBOLIC_LINK = 0xA0000003, 0xA000000C
 RELATIVE = 1
 PLAIN = FileAttribute.ARCHIVE
-ALL_SIMPLE = (FileAttribute.READONLY | FileAttribute.HIDDEN | FileAttribute.SYSTEM | FileAttribute.ARCHIVE
-              | FileAttribute.TEMPORARY | FileAttribute.OFFLINE | FileAttribute.NOT_CONTENT_INDEXED)
+ALL_SIMPLE = (
+    FileAttribute.READONLY
+    | FileAttribute.HIDDEN
+    | FileAttribute.SYSTEM
+    | FileAttribute.ARCHIVE
+    | FileAttribute.TEMPORARY
+    | FileAttribute.OFFLINE
+    | FileAttribute.NOT_CONTENT_INDEXED
+)
 
 
 def plant_features(plant: Planter, stock: Stock) -> None:
@@ -30,8 +37,15 @@ def plant_features(plant: Planter, stock: Stock) -> None:
 
 
 def _streams_and_links(plant: Planter, stock: Stock) -> None:
-    plant.file("Features/Streams/report.txt", stock.text(9000), streams={
-        "Zone.Identifier": b"[ZoneTransfer]\r\nZoneId=3\r\n", "large": stock.noise(70_000), "\u6d41": stock.text(300)})
+    plant.file(
+        "Features/Streams/report.txt",
+        stock.text(9000),
+        streams={
+            "Zone.Identifier": b"[ZoneTransfer]\r\nZoneId=3\r\n",
+            "large": stock.noise(70_000),
+            "\u6d41": stock.text(300),
+        },
+    )
     plant.write(plant.folder("Features/Streams/Folder"), "on a folder", stock.text(6000))
     shared = plant.file("Features/Links/a/shared.dll", stock.program(60_000))
     for path in ("Features/Links/b/shared.dll", "Features/Links/b/other name.dll", "Features/Links/too.dll"):
@@ -42,8 +56,15 @@ def _streams_and_links(plant: Planter, stock: Stock) -> None:
 
 
 def _names(plant: Planter, stock: Stock) -> None:
-    for name in ("\u8bf4\u660e.txt", "\u7cfb\u7edf\u6587\u4ef6/\u955c\u50cf\u5907\u4efd.dat", "high \ud800 alone.bin",
-                 "low \udc01 alone.bin", "pair \U0001f600.bin", "n" * 251 + ".txt", "\u540d" * 255):
+    for name in (
+        "\u8bf4\u660e.txt",
+        "\u7cfb\u7edf\u6587\u4ef6/\u955c\u50cf\u5907\u4efd.dat",
+        "high \ud800 alone.bin",
+        "low \udc01 alone.bin",
+        "pair \U0001f600.bin",
+        "n" * 251 + ".txt",
+        "\u540d" * 255,
+    ):
         plant.file(f"Features/Names/{name}", stock.text(2500))
     for name in ("twin.txt", "TWIN.TXT", "Twin.txt"):
         plant.file(f"Features/Twins/{name}", name.encode() + stock.text(3000))
@@ -54,8 +75,13 @@ def _names(plant: Planter, stock: Stock) -> None:
 
 
 def _facts(plant: Planter, stock: Stock) -> None:
-    for name, attributes in (("read only", FileAttribute.READONLY), ("hidden", FileAttribute.HIDDEN),
-                             ("system", FileAttribute.SYSTEM), ("none", 0), ("all", ALL_SIMPLE)):
+    for name, attributes in (
+        ("read only", FileAttribute.READONLY),
+        ("hidden", FileAttribute.HIDDEN),
+        ("system", FileAttribute.SYSTEM),
+        ("none", 0),
+        ("all", ALL_SIMPLE),
+    ):
         plant.file(f"Features/Attributes/{name}.txt", stock.text(2000), attributes=attributes)
     backwards = (0x01D2000000000007, 0x01D1000000000005, 0x01D0000000000003)
     for name, times in (("ancient", (1, 2, 3)), ("backwards", backwards)):
@@ -67,11 +93,14 @@ def _facts(plant: Planter, stock: Stock) -> None:
 
 def _reparse_points(plant: Planter, stock: Stock) -> None:
     plant.file("Features/Links of paths/target.txt", stock.text(2000))
-    plant.volume.set_reparse(plant.folder("Features/Links of paths/junction"),
-                             _link_value(JUNCTION, "\\??\\C:\\Windows", "C:\\Windows"))
+    plant.volume.set_reparse(
+        plant.folder("Features/Links of paths/junction"), _link_value(JUNCTION, "\\??\\C:\\Windows", "C:\\Windows")
+    )
     for name, target in (("relative.txt", "target.txt"), ("nowhere.txt", "missing\\file")):
-        plant.volume.set_reparse(plant.file(f"Features/Links of paths/{name}", b""),
-                                 _link_value(SYMBOLIC_LINK, target, target, struct.pack("<I", RELATIVE)))
+        plant.volume.set_reparse(
+            plant.file(f"Features/Links of paths/{name}", b""),
+            _link_value(SYMBOLIC_LINK, target, target, struct.pack("<I", RELATIVE)),
+        )
 
 
 def _link_value(tag: int, target: str, shown: str, flags: bytes = b"") -> bytes:
@@ -91,5 +120,5 @@ def _forms_of_data(plant: Planter, stock: Stock) -> None:
     plant.file("Features/Compressed/noise.bin", stock.noise(100_000), compressed=True)
     holes = bytearray(3_000_000)
     for offset in (0, 1_000_000, 2_990_000):
-        holes[offset:offset + 6000] = stock.noise(6000)
+        holes[offset : offset + 6000] = stock.noise(6000)
     plant.file("Features/Sparse/holes.bin", bytes(holes), sparse=True)

@@ -42,17 +42,27 @@ class Planter:
         if path not in self._folders:
             above, _, name = path.rpartition("/")
             parent = self.folder(above)
-            self._folders[path] = self.volume.create_folder(parent, _utf16(name), self._short(parent, name), attributes,
-                                                            self._times(), self._security_of(path))
+            self._folders[path] = self.volume.create_folder(
+                parent, _utf16(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
+            )
         return self._folders[path]
 
-    def file(self, path: str, data: bytes, *, attributes: int = FileAttribute.ARCHIVE, compressed: bool = False,
-             sparse: bool = False, streams: Mapping[str, bytes] | None = None) -> int:
+    def file(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        attributes: int = FileAttribute.ARCHIVE,
+        compressed: bool = False,
+        sparse: bool = False,
+        streams: Mapping[str, bytes] | None = None,
+    ) -> int:
         """A file with its streams."""
         above, _, name = path.rpartition("/")
         parent = self.folder(above)
-        made = self.volume.create_file(parent, _utf16(name), self._short(parent, name), attributes, self._times(),
-                                       self._security_of(path))
+        made = self.volume.create_file(
+            parent, _utf16(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
+        )
         if data:
             self.write(made, "", data, compressed=compressed, sparse=sparse)
         for stream, value in (streams or {}).items():
@@ -102,12 +112,15 @@ def _utf16(name: str) -> bytes:
 
 def _descriptors() -> dict[str, bytes]:
     return {
-        "installer": _descriptor(INSTALLER, PROTECTED, 0, (INSTALLER, FULL), (SYSTEM, READ), (ADMINISTRATORS, READ),
-                                 (USERS, READ)),
-        "shared": _descriptor(SYSTEM, AUTO_INHERITED, INHERITED_ENTRY, (SYSTEM, FULL), (ADMINISTRATORS, FULL),
-                              (USERS, READ)),
-        "person": _descriptor(PERSON, AUTO_INHERITED, INHERITED_ENTRY, (SYSTEM, FULL), (ADMINISTRATORS, FULL),
-                              (PERSON, FULL)),
+        "installer": _descriptor(
+            INSTALLER, PROTECTED, 0, (INSTALLER, FULL), (SYSTEM, READ), (ADMINISTRATORS, READ), (USERS, READ)
+        ),
+        "shared": _descriptor(
+            SYSTEM, AUTO_INHERITED, INHERITED_ENTRY, (SYSTEM, FULL), (ADMINISTRATORS, FULL), (USERS, READ)
+        ),
+        "person": _descriptor(
+            PERSON, AUTO_INHERITED, INHERITED_ENTRY, (SYSTEM, FULL), (ADMINISTRATORS, FULL), (PERSON, FULL)
+        ),
     }
 
 

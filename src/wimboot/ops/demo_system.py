@@ -28,9 +28,19 @@ PARTITION_OFFSET = 1 << 20
 DISK_SIGNATURE = 0x5CBEA03E
 NTFS_TYPE = 7
 HIDDEN_SYSTEM = FileAttribute.HIDDEN | FileAttribute.SYSTEM
-KERNEL = {"ntoskrnl.exe": 9_000_000, "hal.dll": 400_000, "winload.exe": 1_500_000, "kdcom.dll": 60_000,
-          "ci.dll": 700_000, "bootvid.dll": 30_000, "KernelBase.dll": 2_500_000, "kernel32.dll": 800_000,
-          "user32.dll": 1_700_000, "ntdll.dll": 2_000_000, "shell32.dll": 7_000_000}
+KERNEL = {
+    "ntoskrnl.exe": 9_000_000,
+    "hal.dll": 400_000,
+    "winload.exe": 1_500_000,
+    "kdcom.dll": 60_000,
+    "ci.dll": 700_000,
+    "bootvid.dll": 30_000,
+    "KernelBase.dll": 2_500_000,
+    "kernel32.dll": 800_000,
+    "user32.dll": 1_700_000,
+    "ntdll.dll": 2_000_000,
+    "shell32.dll": 7_000_000,
+}
 DRIVERS = ("ntfs", "fltmgr", "wof", "disk", "partmgr", "volmgr", "storahci", "null", "tcpip", "ndis")
 CODE_PAGES = ("c_1252.nls", "c_437.nls", "c_936.nls", "l_intl.nls", "locale.nls")
 
@@ -55,8 +65,9 @@ def build_demo_system(options: DemoSystem, emit: Emit = silent) -> int:
         volume_size = (options.size - 2 * PARTITION_OFFSET) // PARTITION_OFFSET * PARTITION_OFFSET
         file.pwrite(0, _partition_table(volume_size))
         device = SliceDevice(FileDevice(file), PARTITION_OFFSET, volume_size)
-        with format_volume(volume_size, cluster_size=4096, label="Windows",
-                           hidden_sectors=PARTITION_OFFSET // SECTOR) as fresh:
+        with format_volume(
+            volume_size, cluster_size=4096, label="Windows", hidden_sectors=PARTITION_OFFSET // SECTOR
+        ) as fresh:
             copy_formatted(fresh, device)
         with Volume(device, write=True, where=str(options.path)) as volume:
             stock = Stock(options.seed)
@@ -72,8 +83,14 @@ def build_demo_system(options: DemoSystem, emit: Emit = silent) -> int:
 
 
 def _partition_table(volume_size: int) -> bytes:
-    partition = MbrEntry(status=ACTIVE, first_chs=b"\x20\x21\x00", type=NTFS_TYPE, last_chs=b"\xfe\xff\xff",
-                         first_sector=PARTITION_OFFSET // SECTOR, sectors=volume_size // SECTOR)
+    partition = MbrEntry(
+        status=ACTIVE,
+        first_chs=b"\x20\x21\x00",
+        type=NTFS_TYPE,
+        last_chs=b"\xfe\xff\xff",
+        first_sector=PARTITION_OFFSET // SECTOR,
+        sectors=volume_size // SECTOR,
+    )
     return Mbr(disk_signature=DISK_SIGNATURE, entries=(partition, MbrEntry(), MbrEntry(), MbrEntry())).pack()
 
 
@@ -128,8 +145,10 @@ def _plant_programs(plant: Planter, stock: Stock, files: int, phase: Phase) -> N
         elif kind == 1:
             plant.file(f"{folder}/setup{number}.exe", stock.programs[number % len(stock.programs)])
         elif kind == 2:
-            library = plant.file(f"Windows/WinSxS/amd64_part{number % 53}_10.0.{number}/library{number}.dll",
-                                 stock.program(stock.chance.randint(20_000, 400_000)))
+            library = plant.file(
+                f"Windows/WinSxS/amd64_part{number % 53}_10.0.{number}/library{number}.dll",
+                stock.program(stock.chance.randint(20_000, 400_000)),
+            )
             plant.link(library, f"Windows/System32/library{number}.dll")
         elif kind == 3:
             plant.file(f"{folder}/picture {number}.jpg", stock.noise(stock.chance.randint(1_000, 90_000)))

@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["BlobsDamaged", "NotBackable", "carry_out", "changes_between", "check_new_pointers",
-           "check_pointers_possible", "forms_of", "look_at", "read_image"]
+__all__ = [
+    "BlobsDamaged",
+    "NotBackable",
+    "carry_out",
+    "changes_between",
+    "check_new_pointers",
+    "check_pointers_possible",
+    "forms_of",
+    "look_at",
+    "read_image",
+]
 
 _WINDOW = 4 << 20
 
@@ -85,15 +94,16 @@ def _sha1(tree: Tree, stream: int, contents: Contents, counter: Counter) -> byte
     digest = hashlib.sha1(usedforsecurity=False)
     buffer = memoryview(bytearray(min(_WINDOW, row.size)))
     for offset in range(0, row.size, _WINDOW):
-        part = buffer[:min(_WINDOW, row.size - offset)]
+        part = buffer[: min(_WINDOW, row.size - offset)]
         contents.read_into(stream, offset, part)
         digest.update(part)
         counter.add(len(part))
     return digest.digest()
 
 
-def forms_of(image: Tree, system: System | None, store: Store, config: Path | None, wim: Path, *, pointers: bool,
-             emit: Emit) -> Forms:
+def forms_of(
+    image: Tree, system: System | None, store: Store, config: Path | None, wim: Path, *, pointers: bool, emit: Emit
+) -> Forms:
     """Which files of an image become pointers."""
     lists = find_lists(config, wim, lambda path: read_image(store, image, path), system, emit)
     return plan_forms(image, pointers=pointers, ruled_by=select(image, lists).real_by, backable=store.backable)
@@ -106,12 +116,14 @@ def check_pointers_possible(store: Store, system: System | None, driver: str | N
     check_driver(system, driver, where=f"the image in {wim}", emit=emit)
 
 
-def check_new_pointers(store: Store, image: Tree, changes: Changes, forms: Forms, threads: int, wim: Path,
-                       emit: Emit) -> None:
+def check_new_pointers(
+    store: Store, image: Tree, changes: Changes, forms: Forms, threads: int, wim: Path, emit: Emit
+) -> None:
     """Read the blobs of files about to be replaced by pointers back from the disk. Raises BlobsDamaged."""
     streams = {new for new, _ in changes.data} | {image.data_stream(node) for node in changes.created}
-    hashes = {image.stream(stream).hash for stream in streams
-              if stream >= 0 and forms.pointer[image.stream_node(stream)]}
+    hashes = {
+        image.stream(stream).hash for stream in streams if stream >= 0 and forms.pointer[image.stream_node(stream)]
+    }
     if hashes:
         phase = Phase(name="read-back", total=sum(blob.size for blob in map(store.blob, hashes) if blob), unit="bytes")
         emit(phase)
@@ -120,8 +132,17 @@ def check_new_pointers(store: Store, image: Tree, changes: Changes, forms: Forms
             raise BlobsDamaged(count=len(problems), where=wim, first=problems[0].text)
 
 
-def carry_out(opened: Opened, tree: Tree, image: Tree, changes: Changes, forms: Forms, store: Store, number: int,
-              place: WimPlace | None, emit: Emit) -> None:
+def carry_out(
+    opened: Opened,
+    tree: Tree,
+    image: Tree,
+    changes: Changes,
+    forms: Forms,
+    store: Store,
+    number: int,
+    place: WimPlace | None,
+    emit: Emit,
+) -> None:
     """Change the volume inside its transaction and close it; the caller commits."""
     steps = len(changes.removed_links) + len(changes.added_links) + len(changes.data) + len(changes.metadata)
     phase = Phase(name="change", total=steps)

@@ -20,8 +20,10 @@ class DriverNeeded(Refused):
 
     id = "driver-needed"
     sentence = "{where} holds {product}, which has no overlay driver of its own and could not start from pointers"
-    advice = ("Such a Windows needs wofadk.sys as a boot-start driver. If you install it yourself, say --driver none; "
-              "the system will not start until you have.")
+    advice = (
+        "Such a Windows needs wofadk.sys as a boot-start driver. If you install it yourself, say --driver none; "
+        "the system will not start until you have."
+    )
 
 
 class DriverNotInstalled(Refused):
@@ -40,6 +42,13 @@ def check_driver(system: System | None, driver: str | None, *, where: str, emit:
         return
     if driver is None:
         raise DriverNeeded(where=where, product=system.product)
-    emit(Note(id="no-driver", warning=True, text=(
-        f"{system.product} has no overlay driver: it will not start from its pointers until you have installed "
-        "wofadk.sys as a boot-start driver (service WofAdk).")))
+    emit(
+        Note(
+            id="no-driver",
+            warning=True,
+            text=(
+                f"{system.product} has no overlay driver: it will not start from its pointers until you have installed "
+                "wofadk.sys as a boot-start driver (service WofAdk)."
+            ),
+        )
+    )

@@ -84,7 +84,15 @@ def _explain(snapshot: Snapshot, node: int) -> Explained:
     runs = [] if stream < 0 else tree.stream_runs(stream)
     size = snapshot.opened.facts.cluster_size
     return Explained(
-        path=tree.path(links[0]), names=tuple(tree.path(link) for link in links), size=0 if row is None else row.size,
-        reason=None if pointer is not None else reason, rule=rule, pointer=pointer, compact=compact, place=place,
-        resident=row is not None and bool(row.flags & StreamFlag.RESIDENT), fragments=len(runs),
-        runs=tuple((-1 if lcn >= 1 << 63 else lcn * size, clusters * size) for lcn, clusters in runs[:_RUNS_SHOWN]))
+        path=tree.path(links[0]),
+        names=tuple(tree.path(link) for link in links),
+        size=0 if row is None else row.size,
+        reason=None if pointer is not None else reason,
+        rule=rule,
+        pointer=pointer,
+        compact=compact,
+        place=place,
+        resident=row is not None and bool(row.flags & StreamFlag.RESIDENT),
+        fragments=len(runs),
+        runs=tuple((-1 if lcn >= 1 << 63 else lcn * size, clusters * size) for lcn, clusters in runs[:_RUNS_SHOWN]),
+    )

@@ -84,8 +84,12 @@ def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str)
         guid = wim_guid(wim)
         mine = [source for source in sources.all if source.wim_guid == guid]
         if not mine:
-            raise OtherWim(wim=wim, where=where, found="none" if guid is None else guid_text(guid),
-                           expected=" or ".join(guid_text(source.wim_guid) for source in sources.all))
+            raise OtherWim(
+                wim=wim,
+                where=where,
+                found="none" if guid is None else guid_text(guid),
+                expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
+            )
         return mine[-1], wim
     folders = likely_folders(target)
     found = search(sources, folders)
@@ -93,8 +97,12 @@ def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str)
         if source.data_source_id in found:
             return source, found[source.data_source_id]
     last = sources.all[-1]
-    raise WimNotFound(where=where, guid=guid_text(last.wim_guid), place=sources.place(last.data_source_id),
-                      folders=", ".join(map(str, folders)))
+    raise WimNotFound(
+        where=where,
+        guid=guid_text(last.wim_guid),
+        place=sources.place(last.data_source_id),
+        folders=", ".join(map(str, folders)),
+    )
 
 
 def _wims(folders: Sequence[Path]) -> Iterator[Path]:

@@ -54,14 +54,26 @@ def images(wim: Path, emit: Emit, *, checksums: bool = False) -> Images:
         for number, hashes in enumerate(used, start=1):
             others = frozenset().union(*(other for at, other in enumerate(used, start=1) if at != number))
             blobs = [blob for blob in map(store.blob, hashes - others) if blob is not None]
-            figures.append(ImageFigures(number=number, xml=store.images[number - 1],
-                                        only_here=sum(blob.size for blob in blobs),
-                                        only_here_in_wim=sum(blob.size_in_wim for blob in blobs)))
+            figures.append(
+                ImageFigures(
+                    number=number,
+                    xml=store.images[number - 1],
+                    only_here=sum(blob.size for blob in blobs),
+                    only_here_in_wim=sum(blob.size_in_wim for blob in blobs),
+                )
+            )
         file = store.parts[0].file
         md5, sha1 = _checksums(file, emit) if checksums else (None, None)
-        return Images(guid=store.guid, size=file.size(), compression=store.compression.name.lower(),
-                      chunk_size=store.chunk_size, not_backable=store.not_backable, images=tuple(figures), md5=md5,
-                      sha1=sha1)
+        return Images(
+            guid=store.guid,
+            size=file.size(),
+            compression=store.compression.name.lower(),
+            chunk_size=store.chunk_size,
+            not_backable=store.not_backable,
+            images=tuple(figures),
+            md5=md5,
+            sha1=sha1,
+        )
 
 
 def _checksums(file: File, emit: Emit) -> tuple[str, str]:

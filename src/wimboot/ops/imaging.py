@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Image", "NameTaken", "ReadBackFailed", "begin_append", "read_back", "write_image"]
 
 _CODECS = {
-    Compression.XPRESS4K: (Codec.XPRESS, 4096), Compression.XPRESS8K: (Codec.XPRESS, 8192),
-    Compression.XPRESS16K: (Codec.XPRESS, 16384), Compression.XPRESS32K: (Codec.XPRESS, 32768),
+    Compression.XPRESS4K: (Codec.XPRESS, 4096),
+    Compression.XPRESS8K: (Codec.XPRESS, 8192),
+    Compression.XPRESS16K: (Codec.XPRESS, 16384),
+    Compression.XPRESS32K: (Codec.XPRESS, 32768),
     Compression.LZX: (Codec.LZX, 32768),
 }
 _LEVEL, _FAST_LEVEL = 50, 20
@@ -69,13 +71,23 @@ class Image:
 def begin_append(options: CaptureOptions) -> Iterator[Append]:
     """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
     codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
-    with Append(HostFolder(options.wim.absolute().parent), options.wim.name, where=str(options.wim),
-                create=CreateOptions(compression=codec, chunk_size=chunk_size)) as append:
+    with Append(
+        HostFolder(options.wim.absolute().parent),
+        options.wim.name,
+        where=str(options.wim),
+        create=CreateOptions(compression=codec, chunk_size=chunk_size),
+    ) as append:
         yield append
 
 
-def write_image(append: Append, snapshot: Snapshot, plan: CapturePlan, options: CaptureOptions, emit: Emit,
-                stores: Sequence[Store] = ()) -> Image:
+def write_image(
+    append: Append,
+    snapshot: Snapshot,
+    plan: CapturePlan,
+    options: CaptureOptions,
+    emit: Emit,
+    stores: Sequence[Store] = (),
+) -> Image:
     """Read, hash, compress and append what the WIM lacks, then the image; everything is synced but not yet visible.
 
     `stores` are further WIMs in which blobs behind pointers are found. Raises MissingBlob rather than store a
@@ -91,17 +103,32 @@ def write_image(append: Append, snapshot: Snapshot, plan: CapturePlan, options: 
         plain = plain.__class__("I", (stream for stream in plain if stream not in apart))
     phase = Phase(name="capture", total=plan.read_size, unit="bytes")
     emit(phase)
-    append.add_streams(tree, snapshot.contents, plain, counter=phase.counter, threads=options.threads,
-                       level=_FAST_LEVEL if options.fast else _LEVEL)
+    append.add_streams(
+        tree,
+        snapshot.contents,
+        plain,
+        counter=phase.counter,
+        threads=options.threads,
+        level=_FAST_LEVEL if options.fast else _LEVEL,
+    )
     for stream in packed:
         _add_packed(append, tree, snapshot.contents, stream)
         phase.counter.add(tree.stream(stream).size)
     emit(Phase(name="image"))
     now = from_unix_ns(time.time_ns())
     system = snapshot.system
-    number = append.add_image(tree, ImageXml(
-        name=name, flags="" if system is None else system.edition, creation_time=now, last_modification_time=now, wimboot=True,
-        windows=None if system is None else facts(system)), plan.excluded)
+    number = append.add_image(
+        tree,
+        ImageXml(
+            name=name,
+            flags="" if system is None else system.edition,
+            creation_time=now,
+            last_modification_time=now,
+            wimboot=True,
+            windows=None if system is None else facts(system),
+        ),
+        plan.excluded,
+    )
     append.seal()
     return Image(number=number, name=name, guid=append.guid, growth=append.growth)
 
@@ -126,7 +153,7 @@ def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
     now = datetime.now().astimezone()
     stem = f"Volume_{now:%Y%m%d%H%M}" if snapshot.system is None else image_name(snapshot.system, now)
     name, number = stem, 2
-    while name in taken:        # two captures within a minute
+    while name in taken:  # two captures within a minute
         name, number = f"{stem}_{number}", number + 1
     return name
 
@@ -141,6 +168,7 @@ def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: 
     for store in stores:
         here = [sha1 for sha1 in missing if sha1 in store]
         from wimboot.wim import copy_blobs
+
         copy_blobs(store, here, append)
         for sha1 in here:
             del missing[sha1]

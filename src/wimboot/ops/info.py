@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import TableKind, open_target, parse_place
@@ -23,6 +22,7 @@ from wimboot.windows.identify import System, identify, image_name
 from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wimboot.disk import Table
     from wimboot.formats.overlaydat import DataSource
     from wimboot.ntfs import VolumeFacts
@@ -108,8 +108,9 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     sources: tuple[SourceInfo, ...] = ()
     try:
         known = read_sources(contents.read_path)
-        sources = tuple(_source(known, source, tree, search(known, likely_folders(opened.target.path)))
-                        for source in known.all)
+        sources = tuple(
+            _source(known, source, tree, search(known, likely_folders(opened.target.path))) for source in known.all
+        )
     except Error as error:
         emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
     system = _identify(contents, sources)
@@ -119,11 +120,21 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     kinds = _passes.classify(tree, POINTER_SIZE_LIMIT)
     prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == _passes.CANDIDATE)
     return VolumeInfo(
-        where=opened.where, facts=opened.facts, system=system,
+        where=opened.where,
+        facts=opened.facts,
+        system=system,
         next_name=None if system is None else image_name(system, datetime.now().astimezone()),
-        files=tree.node_count - folders, folders=folders, pointers=pointers, compact=compact, resident=resident,
+        files=tree.node_count - folders,
+        folders=folders,
+        pointers=pointers,
+        compact=compact,
+        resident=resident,
         prepopulated=prepopulated,
-        full=tree.node_count - folders - pointers - resident, virtual=virtual, occupied=occupied, sources=sources)
+        full=tree.node_count - folders - pointers - resident,
+        virtual=virtual,
+        occupied=occupied,
+        sources=sources,
+    )
 
 
 def _identify(contents: Contents, sources: tuple[SourceInfo, ...]) -> System | None:
@@ -143,5 +154,11 @@ def _source(known: Sources, source: DataSource, tree: Tree, found: dict[int, Pat
             blobs = [blob for blob in map(store.blob, {sha1 for sha1, _ in mine}) if blob is not None]
             in_wim = sum(blob.size_in_wim for blob in blobs)
             behind = any(table_hash != store.table_hash for _, table_hash in mine)
-    return SourceInfo(source=source, place=known.place(source.data_source_id), wim=wim, pointers=len(mine), in_wim=in_wim,
-                      behind=behind)
+    return SourceInfo(
+        source=source,
+        place=known.place(source.data_source_id),
+        wim=wim,
+        pointers=len(mine),
+        in_wim=in_wim,
+        behind=behind,
+    )

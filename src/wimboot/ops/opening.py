@@ -63,7 +63,9 @@ class PartitionNeeded(Refused):
 class Opened:
     """A volume that is open. `transaction` is None where it is only read; `start` is its first byte on the disk."""
 
-    def __init__(self, target: Target, where: str, start: int, device: SliceDevice, transaction: Transaction | None) -> None:
+    def __init__(
+        self, target: Target, where: str, start: int, device: SliceDevice, transaction: Transaction | None
+    ) -> None:
         self.target = target
         self.where = where
         self.start = start
@@ -122,17 +124,30 @@ def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
     with open_target(place, write=True, log_folder=options.log_folder) as target:
         found = recover(target.file, target.folder, target.log_name, where=options.place, store_is=store_is)
     if found is Recovered.COMPLETED:
-        emit(Note(id="recovered", text=f"An earlier run on {options.place} had been interrupted after its commit; it has "
-                                       "now been finished.", warning=True))
+        emit(
+            Note(
+                id="recovered",
+                text=f"An earlier run on {options.place} had been interrupted after its commit; it has "
+                "now been finished.",
+                warning=True,
+            )
+        )
     elif found is Recovered.DROPPED:
-        emit(Note(id="dropped", text=f"An earlier run on {options.place} had been interrupted before its commit; the "
-                                     "volume is as it was before that run.", warning=True))
+        emit(
+            Note(
+                id="dropped",
+                text=f"An earlier run on {options.place} had been interrupted before its commit; the "
+                "volume is as it was before that run.",
+                warning=True,
+            )
+        )
     return found
 
 
 @contextmanager
-def open_volume(options: TargetOptions, emit: Emit, *, write: bool, windows: bool = True,
-                blank: bool = False) -> Iterator[Opened]:
+def open_volume(
+    options: TargetOptions, emit: Emit, *, write: bool, windows: bool = True, blank: bool = False
+) -> Iterator[Opened]:
     """The volume of a target.
 
     Args:
@@ -145,11 +160,14 @@ def open_volume(options: TargetOptions, emit: Emit, *, write: bool, windows: boo
     """
     finish_interrupted(options, emit)
     with ExitStack() as stack:
-        target = stack.enter_context(open_target(parse_place(options.place), write=write, log_folder=options.log_folder))
+        target = stack.enter_context(
+            open_target(parse_place(options.place), write=write, log_folder=options.log_folder)
+        )
         transaction = None
         if write:
             transaction = stack.enter_context(
-                Transaction(target.file, target.folder, target.log_name, where=options.place))
+                Transaction(target.file, target.folder, target.log_name, where=options.place)
+            )
         base = FileDevice(target.file) if transaction is None else transaction.device
         partition = _choose_blank(target) if blank else _choose(target, base, options.place, windows=windows)
         start, size = (0, target.file.size()) if blank and partition is None else target.slice(partition)
@@ -220,5 +238,3 @@ def _has_windows(target: Target, base: Device, partition: int | None) -> bool:
     start, size = target.slice(partition)
     with Volume(SliceDevice(base, start, size), write=False, where=str(target.path)) as volume:
         return any(volume.open_path(mark) is not None for mark in _MARKS)
-
-

@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["ApplyOptions", "CaptureOptions", "Compression", "ConvertOptions", "Form", "RestoreOptions", "TargetOptions",
-           "VerifyOptions"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "ApplyOptions",
+    "CaptureOptions",
+    "Compression",
+    "ConvertOptions",
+    "Form",
+    "RestoreOptions",
+    "TargetOptions",
+    "VerifyOptions",
+]
 
 
 class Compression(Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import where_is
@@ -11,13 +10,14 @@ from wimboot.errors import Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.names import encode_name
-from wimboot.tree import FileAttribute
 from wimboot.ntfs.volume import ROOT
+from wimboot.tree import FileAttribute
 from wimboot.windows.security import SYSTEM_ONLY
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, FOLDER_PATH, read_sources
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wimboot.disk import Lies
     from wimboot.ntfs import Volume
 
@@ -33,8 +33,10 @@ class UnreadablePlace(Refused):
 
     id = "wim-unreadable"
     sentence = "{wim} lies on {kind}, which Windows cannot read"
-    advice = ("Say where it will lie with --wim-place (mbr:SIGNATURE:OFFSET:\\path or gpt:DISK-GUID:PARTITION-GUID:\\path), "
-              "or --wim-place later if `wimboot relocate` will tell.")
+    advice = (
+        "Say where it will lie with --wim-place (mbr:SIGNATURE:OFFSET:\\path or gpt:DISK-GUID:PARTITION-GUID:\\path), "
+        "or --wim-place later if `wimboot relocate` will tell."
+    )
 
 
 def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
@@ -42,9 +44,16 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
     if wim_place is not None:
         place = WimPlace.parse(wim_place, name=wim.name)
         if place.is_later:
-            emit(Note(id="place-later", warning=True, text=(
-                "Where the WIM will lie is not registered yet: the system does not start before `wimboot relocate` "
-                "has told it.")))
+            emit(
+                Note(
+                    id="place-later",
+                    warning=True,
+                    text=(
+                        "Where the WIM will lie is not registered yet: the system does not start before `wimboot relocate` "
+                        "has told it."
+                    ),
+                )
+            )
         return place
     lies = where_is(wim if wim.exists() else wim.absolute().parent)
     if lies.kind not in _READABLE:
@@ -62,14 +71,17 @@ def _place_of(lies: Lies, wim: Path) -> WimPlace:
 def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -> int:
     """Write WimOverlay.dat and its backup; returns the data source id for the pointers. Raises OverlayFull."""
     registration = read_sources(lambda path: volume.read_path(path, _FILE_LIMIT)).register(
-        wim_guid=wim_guid, place=place, wim_index=wim_index)
+        wim_guid=wim_guid, place=place, wim_index=wim_index
+    )
     data = registration.sources.pack()
     now = from_unix_ns(time.time_ns())
     times, security = (now, now, now), volume.security_id(SYSTEM_ONLY)
     hidden = FileAttribute.HIDDEN | FileAttribute.SYSTEM
     folder = volume.open_path(FOLDER_PATH)
     if folder is None:
-        folder = volume.create_folder(ROOT, encode_name(FOLDER_PATH[1:]), b"", hidden | FileAttribute.DIRECTORY, times, security)
+        folder = volume.create_folder(
+            ROOT, encode_name(FOLDER_PATH[1:]), b"", hidden | FileAttribute.DIRECTORY, times, security
+        )
     for path in (DAT_PATH, BACKUP_PATH):
         file = volume.open_path(path)
         if file is None:

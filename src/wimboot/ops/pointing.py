@@ -18,8 +18,9 @@ __all__ = ["point_files"]
 COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
 
 
-def point_files(volume: Volume, tree: Tree, plan: PointingPlan, store: Store, data_source_id: int,
-                counter: Counter) -> None:
+def point_files(
+    volume: Volume, tree: Tree, plan: PointingPlan, store: Store, data_source_id: int, counter: Counter
+) -> None:
     """Point every file of the plan at its blob; times, security, streams and links stay."""
     make = PointerMaker(data_source_id, store.table_hash).pack
     _unpack_compact(volume, tree, plan)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.formats.ntfsboot import BootSector
 from wimboot.errors import FormatError
+from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import copy_formatted, format_volume
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def rebuild(opened: Opened) -> None:
     if opened.mounted:
         label, cluster_size = opened.facts.label, opened.facts.cluster_size
         opened.close(discard=True)
-    with format_volume(opened.device.size(), cluster_size=cluster_size, label=label,
-                       hidden_sectors=opened.start // 512) as fresh:
+    with format_volume(
+        opened.device.size(), cluster_size=cluster_size, label=label, hidden_sectors=opened.start // 512
+    ) as fresh:
         copy_formatted(fresh, opened.device)
     _keep_boot_code(opened, boot)
     opened.mount()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.errors import UsageError
@@ -33,6 +32,7 @@ from wimboot.tree.selection import select
 from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wimboot.plan.forms import Forms
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
@@ -89,8 +89,9 @@ def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[
     return wim, source.wim_index
 
 
-def _restore(options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int,
-             emit: Emit) -> Restored:
+def _restore(
+    options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int, emit: Emit
+) -> Restored:
     emit(Phase(name="load"))
     image, system = look_at(store, number)
     place = _place(options, sources, store, wim, system, emit)
@@ -105,16 +106,21 @@ def _restore(options: RestoreOptions, opened: Opened, sources: Sources, store: S
     if opened.transaction is None:
         return done
     check_new_pointers(store, image, changes, forms, _threads(), wim, emit)
-    check_volume_space(opened.volume.free_clusters * opened.facts.cluster_size, len(changes.created),
-                       _full_size(image, changes, forms), where=opened.where)
+    check_volume_space(
+        opened.volume.free_clusters * opened.facts.cluster_size,
+        len(changes.created),
+        _full_size(image, changes, forms),
+        where=opened.where,
+    )
     carry_out(opened, tree, image, changes, forms, store, number, place, emit)
     emit(Phase(name="commit"))
     commit(opened.transaction, None, wim)
     return done
 
 
-def _place(options: RestoreOptions, sources: Sources, store: Store, wim: Path, system: System | None,
-           emit: Emit) -> WimPlace | None:
+def _place(
+    options: RestoreOptions, sources: Sources, store: Store, wim: Path, system: System | None, emit: Emit
+) -> WimPlace | None:
     """Where pointers lead; None where the volume is to hold all data. By default the volume keeps its form."""
     known = sources.of_wim(store.guid)
     pointers = bool(known) if options.form is None else options.form is Form.POINTERS
@@ -128,8 +134,16 @@ def _place(options: RestoreOptions, sources: Sources, store: Store, wim: Path, s
     return find_place(options.wim_place, wim, emit)
 
 
-def _ignored(options: RestoreOptions, tree: Tree, image: Tree, system: System | None, store: Store, wim: Path,
-             contents: Contents, emit: Emit) -> tuple[bytearray, tuple[str, ...]]:
+def _ignored(
+    options: RestoreOptions,
+    tree: Tree,
+    image: Tree,
+    system: System | None,
+    store: Store,
+    wim: Path,
+    contents: Contents,
+    emit: Emit,
+) -> tuple[bytearray, tuple[str, ...]]:
     """One byte a name of the volume: 1 where it is left alone, and the paths that --keep saved.
 
     Left alone is what a list excludes, as long as the image has nothing there; encrypted files; what --keep says.
@@ -147,31 +161,47 @@ def _ignored(options: RestoreOptions, tree: Tree, image: Tree, system: System | 
         globs = [glob.replace("/", "\\").casefold() for glob in options.keep]
         for link in range(1, tree.link_count):
             path = tree.path(link)
-            if any(fnmatch.fnmatchcase(path.casefold(), glob if glob.startswith("\\") else "*\\" + glob) for glob in globs):
+            if any(
+                fnmatch.fnmatchcase(path.casefold(), glob if glob.startswith("\\") else "*\\" + glob) for glob in globs
+            ):
                 ignored[link] = 1
                 kept.append(path)
     ignored[ROOT] = 0
     return ignored, tuple(kept)
 
 
-def _told(wim: Path, number: int, name: str, tree: Tree, image: Tree, changes: Changes, kept: tuple[str, ...]) -> Restored:
+def _told(
+    wim: Path, number: int, name: str, tree: Tree, image: Tree, changes: Changes, kept: tuple[str, ...]
+) -> Restored:
     examples = [("removed", tree.path(link)) for link in changes.removed_links]
     examples += [("added", image.path(link)) for link in changes.added_links]
     changed = {image.stream_node(stream) for stream, _ in changes.data} | {
-        node for node, _ in ((new, old) for new, old, _ in changes.metadata)}
+        node for node, _ in ((new, old) for new, old, _ in changes.metadata)
+    }
     content = {image.stream_node(stream) for stream, _ in changes.data}
     examples += [("changed", image.path(image.links_of(node)[0])) for node in sorted(content)]
-    return Restored(wim=wim, number=number, name=name, removed=len(changes.removed_links),
-                    added=len(changes.added_links), changed=len(content), metadata=len(changed - content), kept=kept,
-                    examples=tuple(examples))
+    return Restored(
+        wim=wim,
+        number=number,
+        name=name,
+        removed=len(changes.removed_links),
+        added=len(changes.added_links),
+        changed=len(content),
+        metadata=len(changed - content),
+        kept=kept,
+        examples=tuple(examples),
+    )
 
 
 def _full_size(image: Tree, changes: Changes, forms: Forms) -> int:
     streams = {stream for stream, _ in changes.data}
     for node in changes.created:
         streams.update(row.index for row in image.streams_of(node))
-    return sum(image.stream(stream).size for stream in streams
-               if image.stream(stream).name or not forms.pointer[image.stream_node(stream)])
+    return sum(
+        image.stream(stream).size
+        for stream in streams
+        if image.stream(stream).name or not forms.pointer[image.stream_node(stream)]
+    )
 
 
 def _threads() -> int:

@@ -21,8 +21,9 @@ LIST_IN_SYSTEM = "\\Windows\\System32\\WimBootCompress.ini"
 LIST_SIZE_LIMIT = 1 << 20
 
 
-def find_lists(config: Path | None, wim: Path | None, read: Callable[[str], bytes | None], system: System | None,
-               emit: Emit) -> Lists:
+def find_lists(
+    config: Path | None, wim: Path | None, read: Callable[[str], bytes | None], system: System | None, emit: Emit
+) -> Lists:
     """The rules for a volume. `read` gives a file of it. Raises FormatError for a list that is not one."""
     chosen, origin = _chosen(config, wim, read)
     lists = None
@@ -30,8 +31,12 @@ def find_lists(config: Path | None, wim: Path | None, read: Callable[[str], byte
         lists = CaptureList.parse(chosen)
         for warning in lists.warnings:
             emit(Note(id="list", text=f"{origin}: {warning}", warning=True))
-    return compose(lists, version=None if system is None else (system.major, system.minor),
-                   has_overlay_driver=system is not None and system.has_wof, origin=origin)
+    return compose(
+        lists,
+        version=None if system is None else (system.major, system.minor),
+        has_overlay_driver=system is not None and system.has_wof,
+        origin=origin,
+    )
 
 
 def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes | None]) -> tuple[bytes | None, str]:

@@ -34,8 +34,9 @@ class Snapshot:
     selection: Selection
 
 
-def take_snapshot(opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None,
-                  emit: Emit) -> Snapshot:
+def take_snapshot(
+    opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None, emit: Emit
+) -> Snapshot:
     """Scan and identify. `stores` are where pointers are followed to."""
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, stores)
@@ -48,9 +49,16 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
     """What of the volume goes into an image, with the notes that the user needs."""
     plan = plan_capture(snapshot.tree, snapshot.selection.excluded)
     if plan.encrypted:
-        emit(Note(id="encrypted", warning=True, text=(
-            f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a running "
-            f"Windows can export them: {_some(plan.encrypted)}")))
+        emit(
+            Note(
+                id="encrypted",
+                warning=True,
+                text=(
+                    f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a running "
+                    f"Windows can export them: {_some(plan.encrypted)}"
+                ),
+            )
+        )
     return plan
 
 

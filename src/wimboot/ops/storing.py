@@ -74,5 +74,3 @@ def commit(transaction: Transaction, append: Append | None, wim: Path, counter: 
         transaction.prepare(StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute())))
         append.finish()
     transaction.commit(counter)
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Error, FormatError, UsageError
@@ -17,6 +16,7 @@ from wimboot.tree import StreamFlag, _passes
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, Sources, read_sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
@@ -87,6 +87,7 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
 
 # ---- a WIM by itself
 
+
 def _verify_store(store: Store, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit) -> None:
     emit(Phase(name="images", total=len(store.images)))
     wanted: set[bytes] = set()
@@ -104,8 +105,9 @@ def _verify_store(store: Store, options: VerifyOptions, verified: Verified, repo
         _check_data(store, None, options, verified, report, emit)
 
 
-def _check_data(store: Store, hashes: set[bytes] | None, options: VerifyOptions, verified: Verified, report: _Report,
-                emit: Emit) -> None:
+def _check_data(
+    store: Store, hashes: set[bytes] | None, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit
+) -> None:
     every = store.hashes() if hashes is None else hashes
     blobs = [blob for blob in map(store.blob, every) if blob is not None]
     total = sum(blob.size for blob in blobs)
@@ -118,6 +120,7 @@ def _check_data(store: Store, hashes: set[bytes] | None, options: VerifyOptions,
 
 
 # ---- a volume and its WIMs
+
 
 def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit) -> None:
     emit(Phase(name="volume"))
@@ -133,30 +136,49 @@ def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, r
     verified.pointers = sum(map(len, pointers.values()))
     for source_id in sorted(set(pointers) - {source.data_source_id for source in sources.all}):
         for stream, _ in pointers[source_id]:
-            report.problem("source-unknown", _path(tree, stream), f"it names data source {source_id}, which WimOverlay.dat "
-                                                                  "does not have")
+            report.problem(
+                "source-unknown",
+                _path(tree, stream),
+                f"it names data source {source_id}, which WimOverlay.dat does not have",
+            )
     for source in sources.waiting:
-        emit(Note(id="place-later", warning=True, text=f"data source {source.data_source_id} has no place yet: the system "
-                                                       "does not start before `wimboot relocate` has told it"))
+        emit(
+            Note(
+                id="place-later",
+                warning=True,
+                text=f"data source {source.data_source_id} has no place yet: the system "
+                "does not start before `wimboot relocate` has told it",
+            )
+        )
     found = search(sources, likely_folders(opened.target.path))
     for source in sources.all:
         used = pointers.get(source.data_source_id, [])
         wim = options.wim if options.wim is not None else found.get(source.data_source_id)
         if wim is None:
             if used:
-                report.problem("wim-not-found", opened.where, f"the WIM of data source {source.data_source_id} was not found "
-                               f"(last known at {sources.place(source.data_source_id)}); name it with --wim")
+                report.problem(
+                    "wim-not-found",
+                    opened.where,
+                    f"the WIM of data source {source.data_source_id} was not found "
+                    f"(last known at {sources.place(source.data_source_id)}); name it with --wim",
+                )
             continue
         with opened_store(wim) as store:
             if store.guid != source.wim_guid:
                 if used:
-                    report.problem("other-wim", str(wim), f"it is not the WIM of data source {source.data_source_id}: its GUID "
-                                                          "is another")
+                    report.problem(
+                        "other-wim",
+                        str(wim),
+                        f"it is not the WIM of data source {source.data_source_id}: its GUID is another",
+                    )
                 continue
             verified.wim = wim
             if not 1 <= source.wim_index <= len(store.images):
-                report.problem("image-missing", opened.where, f"it stands on image {source.wim_index}, which {wim} does not have:"
-                                                              " an older copy of the WIM?")
+                report.problem(
+                    "image-missing",
+                    opened.where,
+                    f"it stands on image {source.wim_index}, which {wim} does not have: an older copy of the WIM?",
+                )
             hashes = _verify_pointers(tree, used, store, verified, report)
             if not options.quick:
                 _check_data(store, hashes, options, verified, report, emit)
@@ -180,30 +202,47 @@ def _pointers(tree: Tree, report: _Report) -> dict[int, list[tuple[int, WimPoint
     return found
 
 
-def _verify_pointers(tree: Tree, pointers: list[tuple[int, WimPointer]], store: Store, verified: Verified,
-                     report: _Report) -> set[bytes]:
+def _verify_pointers(
+    tree: Tree, pointers: list[tuple[int, WimPointer]], store: Store, verified: Verified, report: _Report
+) -> set[bytes]:
     """Compare each pointer with the store; returns the blobs whose data is worth reading."""
     hashes: set[bytes] = set()
     behind = 0
     for stream, pointer in pointers:
         blob = store.blob(pointer.hash)
         if blob is None:
-            report.problem("blob-missing", _path(tree, stream), f"its blob {pointer.hash.hex()} is not in {store.where}")
+            report.problem(
+                "blob-missing", _path(tree, stream), f"its blob {pointer.hash.hex()} is not in {store.where}"
+            )
             continue
         hashes.add(pointer.hash)
         if pointer.version == 2 and (pointer.size, pointer.size_in_wim, pointer.offset) != (
-                blob.size, blob.size_in_wim, blob.offset):
-            report.problem("pointer-stale", _path(tree, stream), f"it leads to byte {pointer.offset} of {store.where}, its blob "
-                           f"lies at {blob.offset}: the WIM was rewritten under it")
+            blob.size,
+            blob.size_in_wim,
+            blob.offset,
+        ):
+            report.problem(
+                "pointer-stale",
+                _path(tree, stream),
+                f"it leads to byte {pointer.offset} of {store.where}, its blob "
+                f"lies at {blob.offset}: the WIM was rewritten under it",
+            )
         elif tree.stream(stream).size != blob.size:
-            report.problem("pointer-size", _path(tree, stream), f"the file has {tree.stream(stream).size} bytes, its blob "
-                                                                f"{blob.size}")
+            report.problem(
+                "pointer-size",
+                _path(tree, stream),
+                f"the file has {tree.stream(stream).size} bytes, its blob {blob.size}",
+            )
         elif pointer.version == 2 and pointer.table_hash != store.table_hash:
             behind += 1
     if behind:
         verified.behind = True
-        report.problem("behind", store.where, f"{behind:,} pointers carry the hash of an older blob table: the WIM grew since, and "
-                                              "Windows may refuse them")
+        report.problem(
+            "behind",
+            store.where,
+            f"{behind:,} pointers carry the hash of an older blob table: the WIM grew since, and "
+            "Windows may refuse them",
+        )
     return hashes
 
 

@@ -43,5 +43,10 @@ def plan_capture(tree: Tree, excluded: bytearray) -> CapturePlan:
                 encrypted.append(tree.path(link))
     included = _passes.included_nodes(tree, excluded)
     streams = _passes.unhashed_streams(tree, included)
-    return CapturePlan(excluded=excluded, included=included, streams=streams,
-                       read_size=_passes.stream_sizes(tree, streams), encrypted=encrypted)
+    return CapturePlan(
+        excluded=excluded,
+        included=included,
+        streams=streams,
+        read_size=_passes.stream_sizes(tree, streams),
+        encrypted=encrypted,
+    )

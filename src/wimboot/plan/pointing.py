@@ -21,9 +21,13 @@ POINTER_SIZE_LIMIT = 4_200_000_000
 """Windows' driver fails reads that end past 4 GiB, so wimlib draws its line here; so do we."""
 
 _CLASSES = {
-    _passes.FOLDER: WhyReal.FOLDER, _passes.REPARSE_POINT: WhyReal.REPARSE_POINT, _passes.EMPTY: WhyReal.EMPTY,
-    _passes.RESIDENT_DATA: WhyReal.RESIDENT, _passes.ENCRYPTED_DATA: WhyReal.ENCRYPTED,
-    _passes.TOO_LARGE: WhyReal.TOO_LARGE, _passes.IS_POINTER: WhyReal.ALREADY_POINTER,
+    _passes.FOLDER: WhyReal.FOLDER,
+    _passes.REPARSE_POINT: WhyReal.REPARSE_POINT,
+    _passes.EMPTY: WhyReal.EMPTY,
+    _passes.RESIDENT_DATA: WhyReal.RESIDENT,
+    _passes.ENCRYPTED_DATA: WhyReal.ENCRYPTED,
+    _passes.TOO_LARGE: WhyReal.TOO_LARGE,
+    _passes.IS_POINTER: WhyReal.ALREADY_POINTER,
 }
 
 
@@ -40,8 +44,9 @@ class PointingPlan:
         return sum(size for _, _, size in self.rows)
 
 
-def plan_pointing(tree: Tree, *, included: bytes | bytearray, ruled_by: Sequence[int],
-                  backable: Callable[[bytes], bool]) -> PointingPlan:
+def plan_pointing(
+    tree: Tree, *, included: bytes | bytearray, ruled_by: Sequence[int], backable: Callable[[bytes], bool]
+) -> PointingPlan:
     """Choose the files to point.
 
     Args:
