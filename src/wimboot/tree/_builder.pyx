@@ -68,6 +68,11 @@ cdef class Builder:
             self.tree.streams[row].run_count = len(runs)
         return row
 
+    def forget(self, uint32_t stream):
+        """Take back that a stream's hash is known; the bytes stay."""
+        self.tree._check(stream, self.tree.stream_count)
+        self.tree.streams[stream].flags &= ~<uint8_t> HASHED
+
     def link(self, uint32_t parent, uint32_t node, bytes name not None, bytes short_name=b""):
         """Add a name in UTF-16LE; its index."""
         self.tree._check(parent, self.tree.node_count)

@@ -10,8 +10,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
+from wimboot.errors import FormatError
 from wimboot.formats.upcase import upcase_table
+from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
 
 cdef extern from "<stdlib.h>" nogil:
     void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
@@ -370,18 +371,18 @@ cdef class Tree:
         return node
 
     def path(self, uint32_t link):
-        """The path of a name, "\\\\Windows\\\\notepad.exe"; unpaired surrogates stay as they are."""
+        """The path of a name, "\\\\Windows\\\\notepad.exe"; unpaired surrogates stay as they are. Raises FormatError."""
         self._check(link, self.link_count)
         self.index()
         parts = []
         cdef uint32_t at = link
         while at != ROOT:
             if len(parts) > MAX_DEPTH:
-                raise ValueError("folders form a circle")
+                raise FormatError("folder", at, "it lies in itself")
             parts.append((<char *> self.names + self.links[at].name_offset)[:self.links[at].name_size]
                          .decode("utf-16-le", "surrogatepass"))
             if self.name_start[self.links[at].parent] == self.name_start[self.links[at].parent + 1]:
-                raise ValueError("a folder has no name")
+                raise FormatError("folder", self.links[at].parent, "it has no name")
             at = self.name_links[self.name_start[self.links[at].parent]]
         return "\\" + "\\".join(reversed(parts))
 
