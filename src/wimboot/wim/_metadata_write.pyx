@@ -206,6 +206,9 @@ cdef class _Writer:
                 self.prepare(i)
                 size += self.entry_size(i)
         size += 8 * <uint64_t> self.folder_count
+        for i in range(<uint32_t> len(self.tree.securities)):    # in the tree's order: what was read is written as it was
+            if self.securities[i] == 0:
+                self.securities[i] = self.descriptors.setdefault(self.tree.securities[i], len(self.descriptors))
         security_size = align8(8 + sum([8 + len(descriptor) for descriptor in self.descriptors]))
         out = PyBytes_FromStringAndSize(NULL, security_size + size)
         self.out = <uint8_t *> PyBytes_AS_STRING(out)
@@ -219,7 +222,7 @@ cdef class _Writer:
         return out
 
     cdef int prepare(self, uint32_t link) except -1:
-        """Check the names; number the security descriptor; convert the extended attributes."""
+        """Check the names; note the security descriptor; convert the extended attributes."""
         cdef Link *k = &self.tree.links[link]
         cdef Node *node = &self.tree.nodes[k.node]
         cdef const char *problem = NULL
@@ -229,9 +232,8 @@ cdef class _Writer:
                 problem = name_problem(self.tree.names + k.short_offset, k.short_size, False)
             if problem != NULL:
                 raise NotStorable(path=self.tree.path(link), why=f"its name {problem.decode()}")
-        if node.security >= 0 and self.securities[node.security] < 0:
-            self.securities[node.security] = self.descriptors.setdefault(self.tree.securities[node.security],
-                                                                         len(self.descriptors))
+        if node.security >= 0:
+            self.securities[node.security] = 0
         if node.extra >= 0 and self.items[node.extra] is None:
             self.items[node.extra] = pack_items(self.tree.extras[node.extra])
         return 0
