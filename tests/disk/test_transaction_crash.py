@@ -1,4 +1,4 @@
-"""A crash at any point of a transaction, of its recovery, and of the recovery of that, leaves the old or the new state."""
+"""A crash at any point of a transaction, of its recovery, and of that one's, leaves the old or the new state."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from transaction_rig import DIRTY, GUARD, LOG, PAGE, content, make, recover_in, run, start_folder, used, verdict
 
+from transaction_rig import DIRTY, GUARD, LATER, LOG, content, make, recover_in, run, start_folder, used, verdict
 from wimboot.disk import Recovered
 from wimboot.errors import Error
-from wimboot.storage.faults import CrashState, Model, Recorder, StepKind, states
+from wimboot.storage.faults import SYNCS, CrashState, Fault, Faulty, Kind, Model, Recorder, StepKind, states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from transaction_rig import Scene
-
     from wimboot.storage import Folder
 
 
@@ -115,50 +114,12 @@ def _at_point_of(state: CrashState, later: CrashState) -> CrashState:
                       folders=later.folders)
 
 
-class WithoutSync:
-    """Passes everything on but one sync: the recorder does not hear of it."""
-
-    def __init__(self, folder: Folder, drop: int) -> None:
-        self.folder = folder
-        self.drop = drop
-        self.seen = 0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.folder, name)
-
-    def sync(self) -> None:
-        if self.pass_on():
-            self.folder.sync()
-
-    def pass_on(self) -> bool:
-        self.seen += 1
-        return self.seen - 1 != self.drop
-
-    def open(self, name: str, *, write: bool = False) -> object:
-        return _FileWithoutSync(self, self.folder.open(name, write=write))
-
-    def create(self, name: str) -> object:
-        return _FileWithoutSync(self, self.folder.create(name))
-
-
-class _FileWithoutSync:
-    def __init__(self, source: WithoutSync, file: object) -> None:
-        self.source = source
-        self.file = file
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.file, name)
-
-    def sync(self) -> None:
-        if self.source.pass_on():
-            self.file.sync()  # type: ignore[attr-defined]  # any File
-
-
-def _without(drop: int, *, wim: bool) -> tuple[Scene, int]:
-    scene = make(wim=wim)
-    folder = WithoutSync(scene.recorder.folder(start_folder(scene), "here"), drop)
-    run(scene, folder)  # type: ignore[arg-type]  # a Folder by __getattr__
-    return scene, folder.seen
+def _without(drop: int) -> tuple[Scene, int]:
+    """The scene with its `drop`-th sync left out, and how many there were."""
+    scene = make(wim=True)
+    lossy = Faulty(Fault(at=drop, kind=Kind.LOST, operations=SYNCS))
+    run(scene, lossy.folder(scene.recorder.folder(start_folder(scene), "here")))
+    return scene, lossy.count
 
 
 def _is_red(scene: Scene) -> bool:
@@ -172,14 +133,65 @@ def _is_red(scene: Scene) -> bool:
 
 def test_every_sync_is_needed() -> None:
     """Leaving out any one sync is found by the judge, so none is there in vain and none can be lost unnoticed."""
-    _, total = _without(-1, wim=True)
+    _, total = _without(-1)
     assert total > 10
-    survivors = [drop for drop in range(total - 1) if not _is_red(_without(drop, wim=True)[0])]
+    # the last one is the other program's
+    survivors = [drop for drop in range(total - 1) if not _is_red(_without(drop)[0])]
     assert not survivors
 
 
 def test_judge_passes_the_whole_set_of_syncs() -> None:
     """The same search finds nothing when no sync is missing."""
-    scene, _ = _without(-1, wim=True)
-    assert not _is_red(scene)
-    assert PAGE == 4096
+    assert not _is_red(_without(-1)[0])
+
+
+def _recovered_without(drop: int) -> tuple[list[tuple[Scene, CrashState, Recorder]], int]:
+    """Recoveries of half-copied states in which the `drop`-th sync is left out; the most syncs that one had."""
+    scene = make(wim=True)
+    run(scene)
+    found, most = [], 0
+    points = range(scene.committed_at)
+    for state in itertools.chain(states(scene.recorder, Model.KILL, points=points),
+                                 states(scene.recorder, Model.SECTOR, points=points, seeds=[3])):
+        recorder = Recorder()
+        folder = recorder.folder(state.folder("here"), "here")
+        for name in state.folders["here"]:
+            folder.open(name).close()
+        lossy = Faulty(Fault(at=drop, kind=Kind.LOST, operations=SYNCS))
+        recover_in(lossy.folder(folder))
+        # another program, once recovery is done
+        file = folder.open("disk.img", write=True)
+        point = recorder.point
+        file.pwrite(*LATER)
+        file.sync()
+        most = max(most, lossy.count)
+        if lossy.count > max(drop, 1) and point:
+            found.append((scene, state, recorder))
+    return found, most
+
+
+def test_every_sync_of_recovery_is_needed() -> None:
+    """The same for the syncs of a recovery, which may itself be cut off."""
+    _, most = _recovered_without(-1)
+    assert most > 8
+    assert not _red_recovery(_recovered_without(-1)[0])
+    survivors = [drop for drop in range(most) if not _red_recovery(_recovered_without(drop)[0])]
+    assert not survivors
+
+
+def _red_recovery(found: list[tuple[Scene, CrashState, Recorder]]) -> bool:
+    """Whether some crash of these recoveries, or after them, ends badly."""
+    for scene, first, recorder in found:
+        for state in states(recorder, Model.SECTOR, seeds=range(3)):
+            folder = state.folder("here")
+            try:
+                recover_in(folder)
+            except Error:
+                return True
+            if state.point == recorder.point:
+                # the other program's write, which was synced, stays on top of old or new
+                if content(folder)[LATER[0]:LATER[0] + len(LATER[1])] != LATER[1]:
+                    return True
+            elif state.point < recorder.point - 1 and verdict(scene, _at_point_of(first, state), folder):
+                return True
+    return False

@@ -44,7 +44,7 @@ from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from wimboot.events import Counter
     from wimboot.storage import Device, File, Folder
@@ -65,17 +65,25 @@ class _State(Enum):
 
 
 @contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Lets no KeyboardInterrupt through: a commit that has begun is over in a moment and then true."""
+def _uninterrupted(*, forget: bool = False) -> Iterator[None]:
+    """Holds Ctrl-C back: until the block is over, or for good where it came too late to mean anything."""
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or previous is None:
         yield
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressed = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+        if pressed and not forget:
+            signal.raise_signal(signal.SIGINT)
 
 
 class Transaction:
@@ -99,13 +107,16 @@ class Transaction:
         self._guards: dict[int, bytearray] = {}
         self._base = FileDevice(file)
         self._copying: Copying | None = None
-        self._log = folder.create(name)
-        self._state = _State.OPEN
+        self._state = _State.CLOSED
         try:
+            with _uninterrupted():
+                self._log = folder.create(name)
+                self._state = _State.OPEN
             self._log.pwrite(0, bytes(DATA_OFFSET))
             self._overlay = Overlay(self._base, self._log, DATA_OFFSET)
         except BaseException:
-            self._drop()
+            if self._state is _State.OPEN:
+                self._drop()
             raise
 
     @property
@@ -184,14 +195,15 @@ class Transaction:
     def commit(self, counter: Counter | None = None) -> None:
         """Decide, and write the pages to their places. `counter` counts the bytes copied, of `logged_bytes`.
 
-        Ctrl-C does not interrupt it. Raises HostError where the decision could not be made durable (the
-        transaction is aborted, the old state stands), CommitUnfinished where it was but the copying failed.
+        Ctrl-C meanwhile has no effect: the change is decided, and over in a moment. Raises HostError where
+        the decision could not be made durable (the transaction is aborted, the old state stands),
+        CommitUnfinished where it was but the copying failed.
         """
         if self._state is _State.OPEN:
             self.prepare()
         if self._state is not _State.PREPARED or self._copying is None:
             raise Internal(what="a transaction that was given up was committed")
-        with _uninterrupted():
+        with _uninterrupted(forget=True):
             try:
                 self._copying.mark_committed()
             except BaseException:
@@ -215,9 +227,10 @@ class Transaction:
 
     def _drop(self) -> None:
         """Remove the log durably."""
-        self._release()
-        self._folder.remove(self._name)
-        self._folder.sync()
+        with _uninterrupted():
+            self._release()
+            self._folder.remove(self._name)
+            self._folder.sync()
 
     def _release(self) -> None:
         if self._state is not _State.CLOSED:

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from wimboot.storage.protocol import Data, File, Folder
 
 __all__ = [
-    "CHANGES", "EVERYTHING", "CrashState", "Fault", "Faulty", "Image", "Kind", "MemoryFile", "MemoryFolder",
-    "Model", "Recorder", "Step", "StepKind", "states",
+    "CHANGES", "EVERYTHING", "SYNCS", "CrashState", "Fault", "Faulty", "FaultyFile", "FaultyFolder", "Image",
+    "Kind", "MemoryFile", "MemoryFolder", "Model", "Recorder", "Step", "StepKind", "states",
 ]
 
+SYNCS = frozenset({"sync", "folder sync"})
 CHANGES = frozenset({"pwrite", "truncate", "sync", "create", "replace", "remove", "folder sync"})
 EVERYTHING = CHANGES | {"pread", "open", "size", "exists", "free size"}
 
@@ -46,6 +47,8 @@ class Kind(Enum):
     """EROFS; nothing was done."""
     INTERRUPT = "interrupt"
     """KeyboardInterrupt before the operation, as Ctrl-C."""
+    LOST = "lost"
+    """Reported as done, but never carried out: what a missing line of code does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +78,21 @@ class Faulty:
     def file(self, inner: File, name: str = "a file") -> FaultyFile:
         return FaultyFile(self, inner, name)
 
-    def pass_by(self, operation: str, where: str, half: Callable[[], None] | None = None) -> None:
-        """Called before each operation. Raises where it is to fail."""
+    def pass_by(self, operation: str, where: str, half: Callable[[], None] | None = None) -> bool:
+        """Called before each operation. True where it is to be carried out; raises where it is to fail."""
         if operation not in self.fault.operations:
-            return
+            return True
         with self._lock:
             place = self.count
             self.count += 1
         if place == self.fault.at or (self.fault.sticky and place > self.fault.at):
             self.fired = True
+            if self.fault.kind is Kind.LOST:
+                return False
             if self.fault.kind is Kind.SHORT and half is not None:
                 half()
             _fail(self.fault.kind, operation, where, short=half is not None)
+        return True
 
 
 def _fail(kind: Kind, operation: str, where: str, *, short: bool) -> NoReturn:
@@ -112,16 +118,17 @@ class FaultyFile:
 
     def pwrite(self, offset: int, data: Data) -> None:
         copy = bytes(data)
-        self._source.pass_by("pwrite", self._name, lambda: self._inner.pwrite(offset, copy[:len(copy) // 2]))
-        self._inner.pwrite(offset, copy)
+        if self._source.pass_by("pwrite", self._name,
+                                lambda: self._inner.pwrite(offset, copy[:len(copy) // 2])):
+            self._inner.pwrite(offset, copy)
 
     def truncate(self, size: int) -> None:
-        self._source.pass_by("truncate", self._name)
-        self._inner.truncate(size)
+        if self._source.pass_by("truncate", self._name):
+            self._inner.truncate(size)
 
     def sync(self) -> None:
-        self._source.pass_by("sync", self._name)
-        self._inner.sync()
+        if self._source.pass_by("sync", self._name):
+            self._inner.sync()
 
     def size(self) -> int:
         self._source.pass_by("size", self._name)
@@ -147,12 +154,12 @@ class FaultyFolder:
         return FaultyFile(self._source, self._inner.create(name), name)
 
     def replace(self, old: str, new: str) -> None:
-        self._source.pass_by("replace", old)
-        self._inner.replace(old, new)
+        if self._source.pass_by("replace", old):
+            self._inner.replace(old, new)
 
     def remove(self, name: str) -> None:
-        self._source.pass_by("remove", name)
-        self._inner.remove(name)
+        if self._source.pass_by("remove", name):
+            self._inner.remove(name)
 
     def exists(self, name: str) -> bool:
         self._source.pass_by("exists", name)
@@ -163,5 +170,5 @@ class FaultyFolder:
         return self._inner.free_size()
 
     def sync(self) -> None:
-        self._source.pass_by("folder sync", "a folder")
-        self._inner.sync()
+        if self._source.pass_by("folder sync", "a folder"):
+            self._inner.sync()

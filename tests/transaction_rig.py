@@ -60,7 +60,7 @@ def changes(scene: Scene, seed: int) -> list[tuple[int, bytes]]:
     return out
 
 
-def make(*, wim: bool = False, seed: int = 1) -> Scene:
+def make(*, wim: bool = False) -> Scene:
     """A scene whose recorder has seen nothing yet."""
     old = random.Random(7).randbytes(SIZE)
     return Scene(old=old, new=bytearray(old), wim=wim)
