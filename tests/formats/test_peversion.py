@@ -87,3 +87,33 @@ def test_real_programs_are_read() -> None:
     known = {path.name: ProgramFile.parse(path.read_bytes()) for path in sorted(folder.glob("k*.dll"))}
     assert known["kernel32.dll"].machine == Machine.AMD64
     assert known["kernel32.dll"].version is not None
+
+
+def with_resource(place: int, value: bytes) -> bytes:
+    """A program with bytes changed in its resource section, `place` from its start."""
+    data = bytearray(program(size=2048))
+    start = data.index(b"\x10\0\0\0\x18\0\0\x80") - 16
+    data[start + place:start + place + len(value)] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("place", "value", "problem"), [
+    (16, struct.pack("<II", 16, 24), "levels"), (64, struct.pack("<II", 0x409, 1 << 31), "levels"),
+    (16, struct.pack("<II", 16, 0xFFFFFFF0), "no section"), (12, b"\xff\xff\xff\xff", None),
+    (72, struct.pack("<II", 0x7FFFFFFF, 64), "no section"), (72, struct.pack("<II", 0x1058, 4), "VS_VERSION_INFO"),
+    (96, b"X", "VS_VERSION_INFO"), (90, struct.pack("<H", 51), "fixed part"), (128, b"\0", "signature"),
+], ids=["too flat", "too deep", "far away", "many entries", "data away", "short", "key", "small", "signature"])
+def test_a_resource_tree_that_lies_is_refused(place: int, value: bytes, problem: str | None) -> None:
+    """Levels, places and sizes are each checked; a count too large is no problem where the entry is found first."""
+    data = with_resource(place, value)
+    if problem is None:
+        assert ProgramFile.parse(data).version is not None
+        return
+    with pytest.raises(FormatError, match=problem):
+        ProgramFile.parse(data)
+
+
+def test_other_resources_alone_are_no_version() -> None:
+    """An icon is none, and a version resource may lack its fixed part."""
+    assert ProgramFile.parse(with_resource(16, struct.pack("<I", 3))).version is None
+    assert ProgramFile.parse(with_resource(90, b"\0\0")).version is None

@@ -255,6 +255,25 @@ def test_an_entry_of_impossible_size_takes_no_memory() -> None:
         replay(hive(), {"LOG1": log(huge)})
 
 
+def test_an_entry_smaller_than_its_own_list_is_refused() -> None:
+    """Its count of pages is checked against its size before the list is read."""
+    item = bytearray(entry(10, 0))
+    item[20:24] = (2**31).to_bytes(4, "little")
+    item[32:40] = marvin32(bytes(item[:32]), SEED).to_bytes(8, "little")
+    with pytest.raises(FormatError, match="not possible"):
+        LogEntry.parse(memoryview(bytes(item)), 0)
+    with pytest.raises(LogsUnusable):
+        replay(hive(), {"LOG1": log(bytes(item))})
+
+
+def test_a_hive_that_shrank_keeps_what_lies_behind_it() -> None:
+    """An early entry's page beyond the final size is not lost on the way, and not part of the hive."""
+    replayed = replay(hive(), {"LOG1": log(entry(10, 6, bins=8), entry(11, 0, bins=3))})
+    assert BaseBlock.parse(replayed.data).bins_size == 3 * PAGE
+    assert len(replayed.data) == 9 * PAGE
+    assert (page(replayed.data, 0), page(replayed.data, 6)) == (11, 10)
+
+
 def test_a_broken_base_block_is_taken_from_the_log() -> None:
     """A checksum that does not fit makes the hive dirty; the log has a copy of the base block."""
     broken = damaged(hive(sequence1=10, sequence2=10), 508)

@@ -227,3 +227,49 @@ def test_reading_costs_little() -> None:
     assert files == before
     with Hive(files[CONFIG + "system"]) as hive:
         assert not hive.edited
+
+
+def test_texts_can_be_shown_and_recorded() -> None:
+    """Control characters and halves of characters in a name do not reach a terminal or the WIM's XML."""
+    files = installed("6.1")
+    files[CONFIG + "software"] = edited(files[CONFIG + "software"], {"Microsoft\\Windows NT\\CurrentVersion": {
+        "ProductName": RegistryValue.sz("Win\x1b[31mdows\ud800 7"), "EditionID": RegistryValue.sz("x" * 999)}})
+    system = known(files)
+    assert system.product == "Win[31mdows 7"
+    assert len(system.edition) == 256
+
+
+def test_a_damaged_key_leaves_the_rest_known() -> None:
+    """A hive that opens but breaks inside: what the other hive says stays, and the damage is told."""
+    files = installed("6.1")
+    data = files[CONFIG + "software"]
+    key = data.index(b"Microsoft") - 76 - 4
+    files[CONFIG + "software"] = data[:key + 32] + b"\xf0\xff\xff\x7f" + data[key + 36:]
+    system = known(files | {KERNEL: program()})
+    assert (system.version, system.product, system.control_sets) == ("6.1", "", (1,))
+    assert system.problems[0].startswith("SOFTWARE")
+
+
+def test_languages_without_a_list_come_from_the_number() -> None:
+    """0407 is German also where no language pack is listed; a number that is none is no language."""
+    key = "ControlSet001\\Control\\Nls\\Language"
+    for text, names in (("0407", ("de-DE",)), ("german", ()), ("ffff", ())):
+        files = installed("6.1") | {KERNEL: program()}
+        files[CONFIG + "system"] = edited(new_hive(), {key: {"InstallLanguage": RegistryValue.sz(text)}})
+        system = known(files)
+        assert system.languages == names
+        assert system.default_language == "".join(names)
+
+
+@pytest.mark.parametrize("kind", list(Architecture))
+def test_architectures_have_the_numbers_of_windows(kind: Architecture) -> None:
+    """PROCESSOR_ARCHITECTURE_* of winnt.h."""
+    assert kind.number == {"x86": 0, "arm": 5, "ia64": 6, "amd64": 9, "arm64": 12}[kind.value]
+
+
+def test_a_hive_of_another_program_tells_nothing() -> None:
+    """SOFTWARE without Windows' key, SYSTEM without control sets: the kernel tells."""
+    files = {CONFIG + "software": new_hive(), CONFIG + "system": new_hive(), KERNEL: program()}
+    assert not known(files).from_registry
+    files[CONFIG + "system"] = edited(new_hive(), {"ControlSet001": {"a": RegistryValue.dword(1)}})
+    assert known(files).control_sets == (1,)

@@ -213,7 +213,8 @@ def _replay_new(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
     flags = start.flags & ~1 | entries[-1].flags & 1
     after = replace(start, bins_size=entries[-1].bins_size, flags=flags, sequence1=expected & 0xFFFFFFFF,
                     sequence2=expected & 0xFFFFFFFF)
-    data = _written(primary, after, (page for entry in entries for page in entry.pages))
+    largest = max(entry.bins_size for entry in entries)     # the hive may have shrunk since
+    data = _written(primary, after, largest, (page for entry in entries for page in entry.pages))
     return Replayed(data=data, applied_entries=len(entries), was_dirty=True, torn=torn)
 
 
@@ -264,7 +265,7 @@ def _replay_old(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
     after = replace(newest.block, file_type=FileType.PRIMARY, sequence1=sequence, sequence2=sequence)
     try:
         pages = list(_old_pages(newest.data, newest.block.bins_size))
-        data = _written(primary, after, iter(pages))
+        data = _written(primary, after, after.bins_size, iter(pages))
     except FormatError as error:
         raise LogsUnusable(log=newest.name, problem=error.facts["problem"]) from error
     return Replayed(data=data, applied_entries=1, was_dirty=True)
@@ -291,15 +292,13 @@ def _old_pages(log: memoryview, bins_size: int) -> Iterator[Page]:
                 at += _SECTOR
 
 
-def _written(primary: bytes, after: BaseBlock, pages: Iterator[Page]) -> bytes:
-    """The hive with another base block and these pages. Raises FormatError."""
-    size = max(len(primary), BASE_BLOCK_SIZE + after.bins_size)
+def _written(primary: bytes, after: BaseBlock, largest: int, pages: Iterator[Page]) -> bytes:
+    """The hive with another base block and these pages, which lie within `largest` bytes. Raises FormatError."""
+    size = max(len(primary), BASE_BLOCK_SIZE + largest)
     after.check_primary(size)
     data = bytearray(primary)
     data.extend(bytes(size - len(data)))
     for where, page in pages:
-        if where + len(page) > size - BASE_BLOCK_SIZE:
-            raise FormatError("registry log entry", where, "a page lies behind the end of the hive")
         data[BASE_BLOCK_SIZE + where:BASE_BLOCK_SIZE + where + len(page)] = page
     data[:HEADER_SIZE] = after.pack()
     return bytes(data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.formats.reglog import Replayed, replay
+from wimboot.tree.constants import FileAttribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def hives(tree: Tree) -> list[HiveFile]:
         if link < 0:
             continue
         row = tree.link(link)
-        if row.node in found or tree.data_stream(row.node) < 0:
+        if row.node in found or tree.attributes(row.node) & FileAttribute.DIRECTORY:
             continue
         logs = (tree.lookup(folder, row.name + suffix.encode("utf-16-le")) for suffix in LOG_SUFFIXES)
         found[row.node] = HiveFile(path=tree.path(link), node=row.node,

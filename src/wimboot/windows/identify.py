@@ -196,16 +196,15 @@ def _read_software(root: Node, system: System) -> System:
     revision = key.number("UBR")
     if revision is None:
         revision = _number(lab[1]) if len(lab) > 1 else 0
-    product = key.text("ProductName") or ""
+    product = _told(key, "ProductName")
     if build >= _WINDOWS_11 and major == 10:
         product = product.replace("Windows 10", "Windows 11", 1)    # its registry never learnt the new name
     seconds = key.number("InstallDate")
-    return replace(system, product=product, edition=key.text("EditionID") or "", major=major, minor=minor,
+    return replace(system, product=product, edition=_told(key, "EditionID"), major=major, minor=minor,
                    build=build, revision=revision, architecture=_lab_architecture(lab),
                    service_pack=_number((key.text("CSDVersion") or "").rpartition(" ")[2]),
                    installed=UNIX_EPOCH + seconds * _PER_SECOND if seconds else None,
-                   installation_type=key.text("InstallationType") or "",
-                   system_root=key.text("SystemRoot") or "")
+                   installation_type=_told(key, "InstallationType"), system_root=_told(key, "SystemRoot"))
 
 
 def _read_system(root: Node, system: System) -> System:
@@ -232,8 +231,8 @@ def _read_control(control: Node, system: System) -> System:
     languages, default = _languages(control)
     return replace(system, service_pack=system.service_pack if pack is None else pack >> 8 & 0xFF,
                    service_pack_build=pack_build or 0,
-                   product_type=(options.text("ProductType") or "") if options else "",
-                   product_suites=options.texts("ProductSuite") if options else (),
+                   product_type=_told(options, "ProductType"),
+                   product_suites=tuple(map(_plain, options.texts("ProductSuite"))) if options else (),
                    architecture=known.get(processor, system.architecture),
                    languages=languages, default_language=default)
 
@@ -266,6 +265,16 @@ def _read_kernel(read: Read, system: System, problems: list[str]) -> System:
     return system
 
 
+def _told(key: Node | None, name: str) -> str:
+    """A string to be shown or recorded; empty where there is none."""
+    return _plain((key.text(name) if key is not None else None) or "")
+
+
+def _plain(text: str) -> str:
+    """At most a line of what can be printed and stand in XML."""
+    return "".join(character for character in text[:256] if character.isprintable())
+
+
 def _in(key: Node, path: str, name: str) -> int | None:
     found = key.find(path)
     return found.number(name) if found else None
@@ -292,7 +301,7 @@ def _languages(control: Node) -> tuple[tuple[str, ...], str]:
     language = control.find("Nls\\Language")
     number = _hexadecimal(language.text("InstallLanguage")) if language else None
     installed = control.find("MUI\\UILanguages")
-    names = {node.name: node.number("LCID") for node in installed.children()} if installed else {}
+    names = {_plain(node.name): node.number("LCID") for node in installed.children()} if installed else {}
     default = next((name for name, lcid in names.items() if number is not None and lcid == number), "")
     if not default and number is not None:
         default = windows_locale.get(number, "").replace("_", "-")
