@@ -19,16 +19,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
 from wimboot.formats import _blobrows
 from wimboot.formats.wimheader import ResourceFlag, ResourceHeader
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 __all__ = ["ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "pack_row"]
 
 ROW_SIZE = 50
 _ROW = struct.Struct("<QQQHI20s")
+_PLACE = struct.Struct("<QQ")
 _SOLID_RESOURCE_SIZE = 0x100000000
 
 
@@ -114,6 +118,11 @@ class BlobTable:
         packed, offset, size, part, references, sha1 = _ROW.unpack_from(self.raw, row * ROW_SIZE)
         return BlobRow(packed & 0xFFFFFFFFFFFFFF, packed >> 56, offset, size, part, references, sha1)
 
+    def place(self, row: int) -> tuple[int, int]:
+        """(offset, size in the WIM) of entry number `row`."""
+        packed, offset = _PLACE.unpack_from(self.raw, row * ROW_SIZE)
+        return offset, packed & 0xFFFFFFFFFFFFFF
+
     def find(self, sha1: bytes) -> BlobRow | None:
         """The entry of a hash."""
         row = self.index.get(sha1)
@@ -122,9 +131,15 @@ class BlobTable:
     def __len__(self) -> int:
         return len(self.raw) // ROW_SIZE
 
-    def in_file_order(self) -> list[int]:
-        """The rows of all blobs that are not metadata, by where they lie."""
-        return _blobrows.in_file_order(self.raw, self.index.values())
+    def in_file_order(self, rows: Collection[int] | None = None) -> list[int]:
+        """These rows (None: all blobs), by where they lie; solid ones last, run by run."""
+        chosen = self.index.values() if rows is None else rows
+        if not self.run_of:
+            return _blobrows.in_file_order(self.raw, chosen)
+        solid = [row for row in chosen if row in self.run_of]
+        plain = [row for row in chosen if row not in self.run_of]
+        solid.sort(key=lambda row: (self.run_of[row], self.place(row)[0]))
+        return _blobrows.in_file_order(self.raw, plain) + solid
 
     def sizes(self, least: int) -> set[int]:
         """The uncompressed sizes of at least `least` bytes that occur."""

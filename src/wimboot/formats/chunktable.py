@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from wimboot.errors import FormatError
 from wimboot.formats.wimheader import Compression, check_chunk_size
@@ -70,7 +71,7 @@ class ChunkLayout:
             starts.append(self.size_in_wim - self.table_size)
         if len(starts) != count + 1:
             raise FormatError("chunk table", first * self.entry_size, "it is cut short")
-        sizes = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+        sizes = [after - before for before, after in pairwise(starts)]
         for number, stored in enumerate(sizes, first):
             if not 0 < stored <= self.chunk_bytes(number):
                 raise FormatError("chunk table", number * self.entry_size, f"chunk {number} takes {stored} bytes")

@@ -36,7 +36,7 @@ from enum import IntEnum, IntFlag
 from wimboot.errors import FormatError
 
 __all__ = [
-    "HEADER_SIZE", "MAGIC", "MAX_XML_SIZE", "NO_RESOURCE", "PIPABLE_MAGIC", "VERSION", "VERSION_SOLID", "Compression",
+    "HEADER_SIZE", "MAGIC", "NO_RESOURCE", "PIPABLE_MAGIC", "VERSION", "VERSION_SOLID", "Compression",
     "HeaderFlag", "ResourceFlag", "ResourceHeader", "WimHeader", "check_chunk_size",
 ]
 
@@ -45,9 +45,9 @@ MAGIC = b"MSWIM\0\0\0"
 PIPABLE_MAGIC = b"WLPWM\0\0\0"
 VERSION = 0x00010D00
 VERSION_SOLID = 0x00000E00
-MAX_XML_SIZE = 64 << 20     # real ones have a few kilobytes an image
 
 _TABLE_ENTRY_SIZE = 50
+_MAX_XML_SIZE = 16 << 20    # real ones have a few kilobytes an image
 _LAYOUT = struct.Struct("<8sIIII16sHHI24s24s24sI24s60s")
 _RESOURCE = struct.Struct("<QQQ")
 
@@ -208,7 +208,7 @@ class WimHeader:
             raise FormatError("WIM header", 0x40, f"a blob table has no {self.blob_table.size} bytes")
         if self.part_number == 1 and self.image_count > self.blob_table.size // _TABLE_ENTRY_SIZE:
             raise FormatError("WIM header", 0x2C, f"{self.image_count} images do not fit in its blob table")
-        if not 2 <= self.xml.size <= MAX_XML_SIZE:
+        if not 2 <= self.xml.size <= _MAX_XML_SIZE:
             raise FormatError("WIM header", 0x48, f"XML data of {self.xml.size} bytes")
 
     def pack(self) -> bytes:

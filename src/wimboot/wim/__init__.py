@@ -1,6 +1,7 @@
 """The repository: one WIM file, many images, blobs addressed by their SHA-1."""
 
 from wimboot.wim.append import Append, CreateOptions
+from wimboot.wim.export import copy_blobs
 from wimboot.wim.opening import open_store
 from wimboot.wim.part import Blob
 from wimboot.wim.pipeline import BlobSource
@@ -8,6 +9,6 @@ from wimboot.wim.recovery import Outcome, Recovered, recover
 from wimboot.wim.store import SplitStore, Store
 
 __all__ = [
-    "Append", "Blob", "BlobSource", "CreateOptions", "Outcome", "Recovered", "SplitStore", "Store", "open_store",
-    "recover",
+    "Append", "Blob", "BlobSource", "CreateOptions", "Outcome", "Recovered", "SplitStore", "Store",
+    "copy_blobs", "open_store", "recover",
 ]

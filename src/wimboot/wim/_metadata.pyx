@@ -195,7 +195,7 @@ cdef class _Reader:
     cdef int check_name(self, uint64_t at, const uint8_t *name, uint32_t size, bint stream) except -1:
         cdef const char *problem = name_problem(name, size, stream)
         if problem != NULL:
-            shown = (<const char *> name)[:size].decode("utf-16-le", "replace") if size else ""
+            shown = (<const char *> name)[:min(size, 80)].decode("utf-16-le", "replace") if size else ""
             _bad(at, f"the name {shown!r} {problem.decode()}")
         return 0
 

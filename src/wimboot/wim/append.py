@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from wimboot.errors import HostError
 from wimboot.formats import _blobrows
@@ -35,9 +35,9 @@ from wimboot.formats.wimheader import (
     WimHeader,
     check_chunk_size,
 )
+from wimboot.formats.wimxml import WimXml, parse_xml
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, references, serialise
-from wimboot.wim.description import new_document, with_image, with_total_bytes
 from wimboot.wim.errors import (
     BlobMissing,
     CompressionDiffers,
@@ -49,21 +49,22 @@ from wimboot.wim.errors import (
 from wimboot.wim.integrity import extend_integrity
 from wimboot.wim.newblobs import NewBlobs
 from wimboot.wim.part import Part
-from wimboot.wim.pipeline import BATCH, BlobSource, Pipeline
-from wimboot.wim.recovery import lock, record_name, recover, recover_open, temporary_name, write_record
+from wimboot.wim.pipeline import BlobSource, Pipeline
+from wimboot.wim.recovery import lock, put_back, record_name, recover, recover_open, temporary_name, write_record
 from wimboot.wim.resources import write_resource
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
+from wimboot.wim.writer import BlobWriter
 
 if TYPE_CHECKING:
     from array import array
     from types import TracebackType
 
     from wimboot.events import Counter
+    from wimboot.formats.wimxml import ImageXml
     from wimboot.storage.protocol import File, Folder
     from wimboot.tree import Tree
-    from wimboot.wim.description import ImageXml
 
 __all__ = ["DEFAULT_LEVEL", "Append", "CreateOptions"]
 
@@ -125,6 +126,7 @@ class Append:
         self._images: list[bytes] = []
         self._references: dict[bytes, int] = {}
         self._sealed: WimHeader | None = None
+        self._header_begun = False
         self._open = True
         self.table_hash = b""
         self.store: Store | None = None
@@ -150,13 +152,13 @@ class Append:
             self._file.close()
             raise
         self._header = store.header
-        self._xml = store.parts[0].xml
+        self._xml = parse_xml(store.parts[0].xml)
         self._tail = Tail(self._file, store.size, self._begin)
 
     def _create_new(self, create: CreateOptions) -> None:
         recover(self.folder, self._name, where=self.where)
         self._header = create.header()
-        self._xml = new_document()
+        self._xml = WimXml()
         self._file = self.folder.create(temporary_name(self._name))
         lock(self._file, where=self.where)
         self._tail = Tail(self._file, HEADER_SIZE, lambda: None)
@@ -196,8 +198,10 @@ class Append:
         """Whether the blob is in the WIM already, or was added."""
         return sha1 in self._blobs
 
-    def _codec(self, level: int) -> Codec:
-        return Codec(self._header.compression, self._header.chunk_size, level)
+    def writer(self, level: int = DEFAULT_LEVEL) -> BlobWriter:
+        """What puts blobs into this WIM, compressed at that level of libwim's."""
+        self._check_open()
+        return BlobWriter(self._blobs, self._tail, Codec(self._header.compression, self._header.chunk_size, level))
 
     def add_streams(self, tree: Tree, reader: BlobSource, streams: array[int], *, counter: Counter, threads: int,
                     level: int = DEFAULT_LEVEL) -> None:
@@ -205,17 +209,15 @@ class Append:
 
         A stream whose hash is known and whose blob is here is not read. Raises SourceFailed, HostError.
         """
-        self._check_open()
-        Pipeline(tree, reader, self._blobs, self._tail, self._codec(level), counter).run(streams, threads)
+        Pipeline(tree, reader, self.writer(level), counter).run(streams, threads)
 
     def add_blob(self, data: bytes) -> bytes:
         """Add one small blob; its SHA-1 (zeros for an empty one)."""
-        self._check_open()
         if not data:
             return bytes(20)
         sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
         if self._blobs.begin(sha1):
-            offset, size_in_wim, compressed = write_resource(self._tail, self._codec(DEFAULT_LEVEL), data, threads=1)
+            offset, size_in_wim, compressed = write_resource(self.writer(), data, threads=1)
             self._blobs.place(sha1, offset=offset, size_in_wim=size_in_wim, size=len(data), compressed=compressed)
         return sha1
 
@@ -225,21 +227,20 @@ class Append:
 
         Every stream's hash must be known and its blob here. Raises BlobMissing, NotStorable.
         """
-        self._check_open()
         counts = references(tree, excluded)
         for sha1 in counts:
             if sha1 not in self._blobs:
                 raise BlobMissing(where=self.where, sha1=sha1.hex())
         metadata = serialise(tree, excluded)
-        offset, size_in_wim, compressed = write_resource(self._tail, self._codec(DEFAULT_LEVEL), metadata,
-                                                         threads=threads)
+        offset, size_in_wim, compressed = write_resource(self.writer(), metadata, threads=threads)
         flags = ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)
         self._images.append(pack_row(BlobRow(size_in_wim, flags, offset, len(metadata), 1, 1, hashlib.sha1(
             metadata, usedforsecurity=False).digest())))
         for sha1, count in counts.items():
             self._references[sha1] = self._references.get(sha1, 0) + count
-        with locating(self.where):
-            self._xml = with_image(self._xml, image, image_counts(tree, excluded))
+        directories, files, total, hard_link_bytes = image_counts(tree, excluded)
+        self._xml = self._xml.add_image(replace(image, directory_count=directories, file_count=files,
+                                                total_bytes=total, hard_link_bytes=hard_link_bytes))
         return self._header.image_count + len(self._images)
 
     # ---- making it durable
@@ -249,17 +250,17 @@ class Append:
         self._check_open()
         table = self._table()
         offset = self._tail.append(table)
-        places = {"blob_table": ResourceHeader(size_in_wim=len(table), flags=ResourceFlag.METADATA, offset=offset,
-                                               size=len(table))}
+        integrity = NO_RESOURCE
         with locating(self.where):
-            xml = with_total_bytes(self._xml, self._tail.end)
-            places["xml"] = ResourceHeader(size_in_wim=len(xml), flags=ResourceFlag.METADATA,
-                                           offset=self._tail.append(xml), size=len(xml))
+            xml = self._xml.with_total_bytes(self._tail.end).pack()
+            xml_offset = self._tail.append(xml)
             if self._header.integrity != NO_RESOURCE:
-                integrity = extend_integrity(self._file, self._header, offset + len(table))
-                places["integrity"] = ResourceHeader(size_in_wim=len(integrity), size=len(integrity),
-                                                     offset=self._tail.append(integrity))
-        self._sealed = replace(self._header, image_count=self._header.image_count + len(self._images), **places)
+                pieces = extend_integrity(self._file, self._header, offset + len(table))
+                integrity = _place(self._tail.append(pieces), pieces, 0)
+        self._sealed = replace(
+            self._header, image_count=self._header.image_count + len(self._images), integrity=integrity,
+            blob_table=_place(offset, table, ResourceFlag.METADATA),
+            xml=_place(xml_offset, xml, ResourceFlag.METADATA))
         self.table_hash = hashlib.sha1(table, usedforsecurity=False).digest()
         self._file.sync()
 
@@ -292,7 +293,9 @@ class Append:
             self._finish_new(header)
         else:
             if self._record is not None:
-                write_record(self.folder, self._name, self._record.going_to(header, self._tail.end, self.table_hash))
+                self._record = self._record.going_to(header, self._tail.end, self.table_hash)
+                write_record(self.folder, self._name, self._record)
+            self._header_begun = True
             self._file.pwrite(0, header)
             self._file.sync()
             self._drop_record()
@@ -314,30 +317,45 @@ class Append:
             self._record = None
 
     def abort(self) -> None:
-        """Leave the WIM as it was; a second call, or one after `finish`, does nothing."""
+        """Leave the WIM as it was; a second call, or one after `finish`, does nothing.
+
+        Where that fails too, the undo record stays and the next run that opens the WIM does it.
+        """
         if not self._open:
             return
         self._open = False
         try:
             if self.store is None:
-                self.folder.remove(temporary_name(self._name))
+                if self.folder.exists(temporary_name(self._name)):
+                    self.folder.remove(temporary_name(self._name))
             elif self._tail.begun:
-                self._file.truncate(self._tail.start)
-                self._file.sync()
-                self._drop_record()
+                self._undo_all()
         finally:
             self._file.close()
+
+    def _undo_all(self) -> None:
+        if self._header_begun and self._record is not None:
+            write_record(self.folder, self._name, self._record)     # it may have been removed already
+            put_back(self._file, self._record)
+        else:
+            self._file.truncate(self._tail.start)
+            self._file.sync()
+        self._drop_record()
 
     def _check_open(self) -> None:
         if not self._open:
             raise RuntimeError("the append is over")
 
-    def __enter__(self) -> Append:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.abort()
+
+
+def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
+    return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
 
 
 def _name(compression: Compression | int | None, chunk_size: int | None) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
 from wimboot.events import Problem
-from wimboot.formats import _blobrows
 from wimboot.formats.wimheader import ResourceFlag
 from wimboot.wim._codec import SOUND, Codec
 from wimboot.wim.errors import Cancelled
@@ -50,8 +49,9 @@ def check_blobs(parts: tuple[Part, ...], hashes: Collection[bytes] | None, count
     problems: list[Problem] = []
     wanted = None if hashes is None else set(hashes)
     for part in parts:
-        rows = part.table.in_file_order() if wanted is None else _blobrows.in_file_order(
-            part.table.raw, [part.table.index[sha1] for sha1 in wanted if sha1 in part.table.index])
+        index = part.table.index
+        rows = part.table.in_file_order(
+            None if wanted is None else [index[sha1] for sha1 in wanted if sha1 in index])
         problems += _check_part(part, rows, counter, threads)
     for sha1 in wanted or ():
         if not any(sha1 in part.table.index for part in parts):
@@ -65,8 +65,8 @@ def _check_part(part: Part, rows: list[int], counter: Counter, threads: int) -> 
     codec = Codec(part.header.compression, part.header.chunk_size)
     checker = _Checker(part, codec)
     problems: list[Problem] = []
-    workers: Workers[tuple[int, list[Problem]]]
-    with Workers(threads, checker.cancel) as workers:
+    workers: Workers[tuple[int, list[Problem]]] = Workers(threads, checker.cancel)
+    with workers:
         tasks: Iterator[Callable[[], tuple[int, list[Problem]]]] = (
             partial(checker.check, span) for span in _spans(part, rows))
         for size, found in workers.in_order(tasks, threads * 3):
@@ -163,7 +163,7 @@ class _Checker:
             with self._solid if run else threading.Lock():
                 for window in reader.windows(row, run):
                     if self._stopped:
-                        raise Cancelled()
+                        raise Cancelled
                     digest.update(window)
         except (Damaged, Unsupported) as error:
             return size, [Problem(id=error.id, where=self._part.where, text=str(error))]

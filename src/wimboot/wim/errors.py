@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from wimboot.errors import Busy, Damaged, Error, FormatError, HostError, Internal, Refused, Unsupported, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
-    "BlobDamaged", "BlobMissing", "Cancelled", "CompressionDiffers", "ImageOutOfRange", "LIBRARY_ERRORS",
-    "LibraryFailed", "LibraryOutOfMemory", "NotAWim", "NotTheWimItWas", "PartMissing", "PipableWim", "SourceFailed",
-    "TooLarge", "UndoRecordDamaged", "WimBeingWritten", "WimBusy", "WimDamaged", "WimMissing", "WimNotExtendable",
-    "WimReadOnly", "WimSplit", "WimTruncated", "check_code", "locating",
+    "LIBRARY_ERRORS",
+    "BlobDamaged",
+    "BlobMissing",
+    "Cancelled",
+    "CompressionDiffers",
+    "ImageOutOfRange",
+    "LibraryFailed",
+    "LibraryOutOfMemory",
+    "NotAWim",
+    "NotTheWimItWas",
+    "PartMissing",
+    "PipableWim",
+    "SourceFailed",
+    "TooLarge",
+    "UndoRecordDamaged",
+    "WimBeingWritten",
+    "WimBusy",
+    "WimDamaged",
+    "WimMissing",
+    "WimNotExtendable",
+    "WimReadOnly",
+    "WimSplit",
+    "WimTruncated",
+    "check_code",
+    "locating",
 ]
 
 

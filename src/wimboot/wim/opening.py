@@ -26,9 +26,7 @@ def open_store(path: Path) -> Iterator[Store]:
         except WimSplit as error:
             if error.facts["part"] != 1:
                 raise
-            total = error.facts["parts"]
-            assert isinstance(total, int)
-            store = _open_parts(path, total)
+            store = _open_parts(path, int(str(error.facts["parts"])))
         try:
             yield store
         finally:

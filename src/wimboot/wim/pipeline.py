@@ -15,23 +15,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from wimboot.wim import _streams
-from wimboot.wim._codec import Codec
 from wimboot.wim.errors import SourceFailed
-from wimboot.wim.large import LargeBlob
 from wimboot.wim.workers import Workers
+from wimboot.wim.writer import BATCH, BlobWriter, Task, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from wimboot.events import Counter
     from wimboot.tree import Tree
-    from wimboot.wim.newblobs import NewBlobs
-    from wimboot.wim.tail import Tail
 
-__all__ = ["BATCH", "BlobSource", "Pipeline"]
-
-BATCH = 2 << 20
-"""Bytes read at once, and the size from which a stream goes in windows of so many."""
+__all__ = ["BlobSource", "Pipeline"]
 
 _NO_HASH = bytes(20)
 
@@ -55,25 +49,23 @@ class BlobSource(Protocol):
 class Pipeline:
     """One run over the streams of a tree."""
 
-    def __init__(self, tree: Tree, source: BlobSource, blobs: NewBlobs, tail: Tail, codec: Codec,
-                 counter: Counter) -> None:
+    def __init__(self, tree: Tree, source: BlobSource, writer: BlobWriter, counter: Counter) -> None:
         self._tree = tree
         self._source = source
-        self._blobs = blobs
-        self._tail = tail
-        self._codec = codec
+        self._writer = writer
+        self._blobs = writer.blobs
         self._counter = counter
         self._buffers: list[bytearray] = []
 
     def run(self, streams: array[int], threads: int) -> None:
         """Add every stream's content. Raises SourceFailed, HostError and what the source raises."""
         order = self._source.in_disk_order(streams)
-        workers: Workers[Callable[[], None]]
-        with Workers(threads, self._codec.cancel) as workers:
+        workers: Workers[Write] = Workers(threads, self._writer.codec.cancel)
+        with workers:
             for write in workers.in_order(self._tasks(order), threads + 3):
                 write()
 
-    def _tasks(self, order: array[int]) -> Iterator[Callable[[], Callable[[], None]]]:
+    def _tasks(self, order: array[int]) -> Iterator[Task]:
         """What the workers do; each task gives what the writing side is to do with its result."""
         sizes, states = _streams.facts(self._tree, order)
         alike = Tally(size for size in sizes if size > BATCH)
@@ -96,7 +88,7 @@ class Pipeline:
 
     # ---- streams that fit in a batch
 
-    def _small_tasks(self, streams: array[int], sizes: array[int]) -> Iterator[Callable[[], Callable[[], None]]]:
+    def _small_tasks(self, streams: array[int], sizes: array[int]) -> Iterator[Task]:
         first = 0
         while first < len(streams):
             buffer = self._buffers.pop() if self._buffers else bytearray(BATCH)
@@ -104,7 +96,7 @@ class Pipeline:
             spans, fresh = self._hash_batch(streams, sizes, first, buffer, ends)
             first += len(ends)
             if fresh:
-                yield partial(self._compress, buffer, spans, fresh)
+                yield self._writer.batch(buffer, spans, fresh, self._buffers.append)
             else:
                 self._buffers.append(buffer)
 
@@ -130,55 +122,37 @@ class Pipeline:
         self._counter.add(start)
         return spans, fresh
 
-    def _compress(self, buffer: bytearray, spans: array[int], fresh: list[bytes]) -> Callable[[], None]:
-        out, stored, flags = self._codec.compress_batch(buffer, spans)
-
-        def write() -> None:
-            self._buffers.append(buffer)
-            offset = self._tail.append(out)
-            for number, digest in enumerate(fresh):
-                self._blobs.place(digest, offset=offset, size_in_wim=stored[number], compressed=bool(flags[number]),
-                                  size=spans[2 * number + 1] - spans[2 * number])
-                offset += stored[number]
-
-        return write
-
     # ---- large ones
 
-    def _large_tasks(self, stream: int, size: int, *, alone: bool) -> Iterator[Callable[[], Callable[[], None]]]:
+    def _large_tasks(self, stream: int, size: int, *, alone: bool) -> Iterator[Task]:
         """In one pass where no other blob can be equal, else hashed first."""
         unique = alone and not self._blobs.has_size(size, BATCH + 1)
         self._blobs.note_size(size)
+        again = partial(self._windows, stream, size)
+        if unique:
+            digest = hashlib.sha1(usedforsecurity=False)
+            pieces = self._hashing(again(), digest)
+            yield from self._writer.large(size, pieces, again, partial(self._note, stream, digest))
+            return
         digest = hashlib.sha1(usedforsecurity=False)
-        if not unique:
-            for piece in self._windows(stream, size):
-                digest.update(piece)
-                self._counter.add(len(piece))
-            self._tree.set_hash(stream, digest.digest())
-            if not self._blobs.begin(digest.digest()):
-                return
-        blob = LargeBlob(self._tail, self._codec, size, partial(self._windows, stream, size))
-        at = 0
-        for piece in self._windows(stream, size):
-            at += len(piece)
-            if unique:
-                digest.update(piece)
-                self._counter.add(len(piece))
-                if at == size:
-                    self._tree.set_hash(stream, digest.digest())
-                    self._blobs.begin(digest.digest())
-            yield partial(self._compress_window, blob, piece, digest.digest() if at == size else None)
+        for _ in self._hashing(again(), digest):
+            pass
+        sha1 = digest.digest()
+        self._tree.set_hash(stream, sha1)
+        if self._blobs.begin(sha1):
+            yield from self._writer.large(size, again(), again, lambda: sha1)
 
-    def _compress_window(self, blob: LargeBlob, piece: bytearray, digest: bytes | None) -> Callable[[], None]:
-        result = blob.compress(piece)
+    def _hashing(self, pieces: Iterator[bytearray], digest: hashlib._Hash) -> Iterator[bytearray]:
+        for piece in pieces:
+            digest.update(piece)
+            self._counter.add(len(piece))
+            yield piece
 
-        def write() -> None:
-            blob.add(result)
-            if digest is not None:
-                offset, size_in_wim, compressed = blob.finish()
-                self._blobs.place(digest, offset=offset, size_in_wim=size_in_wim, size=blob.size, compressed=compressed)
-
-        return write
+    def _note(self, stream: int, digest: hashlib._Hash) -> bytes:
+        sha1 = digest.digest()
+        self._tree.set_hash(stream, sha1)
+        self._blobs.begin(sha1)
+        return sha1
 
     def _windows(self, stream: int, size: int) -> Iterator[bytearray]:
         for at in range(0, size, BATCH):

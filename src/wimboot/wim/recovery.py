@@ -17,7 +17,7 @@ from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
 
-__all__ = ["Outcome", "Recovered", "lock", "record_name", "recover", "recover_open", "temporary_name", "write_record"]
+__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "temporary_name", "write_record"]
 
 _MAX_RECORD_SIZE = 16384
 
@@ -98,8 +98,8 @@ def recover(folder: Folder, name: str, *, where: str) -> Recovered:
 def recover_open(folder: Folder, name: str, file: File, *, where: str) -> Recovered:
     """The same for a WIM that is open for writing and locked.
 
-    The old state: the old pages and the old size are put back, synced, and then the record removed; a crash between
-    leaves the record, and the same is done again.
+    What is put back, or the header that was found, is synced before the record is removed; a crash between leaves
+    the record, and the same is done again.
     """
     if not folder.exists(record_name(name)):
         return Recovered(outcome=Outcome.NOTHING)
@@ -108,14 +108,22 @@ def recover_open(folder: Folder, name: str, file: File, *, where: str) -> Recove
     if problem:
         raise NotTheWimItWas(where=where, record=record_name(name), problem=problem)
     if outcome is Outcome.UNDONE:
-        file.pwrite(0, record.first_page)
-        if record.last_page:
-            file.pwrite(record.last_page_offset, record.last_page)
-        file.truncate(record.old_size)
+        put_back(file, record)
+    else:
+        file.pwrite(0, record.new_header or b"")    # it may only be in the host's cache, or its sync have failed
         file.sync()
     folder.remove(record_name(name))
     folder.sync()
     return Recovered(outcome=outcome)
+
+
+def put_back(file: File, record: UndoRecord) -> None:
+    """Make the WIM the old one, durably. The record must stay until this is done."""
+    file.pwrite(0, record.first_page)
+    if record.last_page:
+        file.pwrite(record.last_page_offset, record.last_page)
+    file.truncate(record.old_size)
+    file.sync()
 
 
 def _read_record(folder: Folder, name: str, where: str) -> UndoRecord:

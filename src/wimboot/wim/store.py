@@ -6,9 +6,9 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
+from wimboot.formats.wimxml import parse_xml
 from wimboot.wim._metadata import fill_sizes
 from wimboot.wim._metadata import parse as parse_metadata
-from wimboot.wim.description import ImageXml, read_images
 from wimboot.wim.check import check_blobs
 from wimboot.wim.errors import (
     BlobDamaged,
@@ -16,7 +16,6 @@ from wimboot.wim.errors import (
     ImageOutOfRange,
     PartMissing,
     TooLarge,
-    WimDamaged,
     WimSplit,
     locating,
 )
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from wimboot.events import Counter, Problem
     from wimboot.formats.blobtable import BlobRow
+    from wimboot.formats.wimxml import ImageXml
     from wimboot.storage.protocol import File
     from wimboot.tree import Tree
 
@@ -46,10 +46,8 @@ class Store:
         first = parts[0]
         self.header: WimHeader = first.header
         with locating(where):
-            self.images: tuple[ImageXml, ...] = read_images(first.xml)
-        if len(self.images) != first.header.image_count:
-            raise WimDamaged(where=where, structure="XML data", offset=0,
-                             problem=f"it describes {len(self.images)} images of {first.header.image_count}")
+            document = parse_xml(first.xml, first.header.image_count)
+        self.images: tuple[ImageXml, ...] = document.images
 
     @classmethod
     def open(cls, file: File, *, where: str) -> Store:
@@ -131,6 +129,18 @@ class Store:
             if row is not None:
                 return part.blob_of(row, number)
         return None
+
+    def place(self, sha1: bytes) -> tuple[int, int]:
+        """(offset, size in the WIM) of a blob that is not solid, as pointers carry them. Raises BlobMissing."""
+        part, row, _ = self._locate(sha1)
+        return part.table.place(row)
+
+    def in_file_order(self, hashes: Collection[bytes]) -> Iterator[Blob]:
+        """The blobs of these hashes, those that are here, in the order in which reading them is cheapest."""
+        for number, part in enumerate(self.parts):
+            index = part.table.index
+            for row in part.table.in_file_order([index[sha1] for sha1 in hashes if sha1 in index]):
+                yield part.blob_of(part.table.row(row), number)
 
     def backable(self, sha1: bytes) -> bool:
         """Whether the driver can serve this blob from this WIM."""
