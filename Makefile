@@ -34,12 +34,11 @@ $(VENV)/.created: $(VENV)/.packages
 $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	@echo "== Python packages (pyproject.toml)"
 	@$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.0.8' wheel
-	@echo "== Building the compiled modules"
-	@$(BIN)/pip install -q --no-build-isolation -e '.[test,lint]'
+	@WIMBOOT_COMPILE=no $(BIN)/pip install -q --no-build-isolation -e '.[test,lint]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed setup.py $(SOURCES)
-	@echo "== Building the compiled modules that changed"
+	@echo "== Compiled modules (those that changed; output in $(VENV)/build.log)"
 	@$(BIN)/python setup.py -q build_ext --inplace >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
