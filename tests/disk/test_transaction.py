@@ -62,7 +62,7 @@ def test_reads_and_writes_are_those_of_a_disk(
     model = bytearray(CONTENT[:size])
     count = max(0, size - start) // unit
     bits = random.Random(seed).randbytes((count + 7) // 8)
-    free = bytearray(size)
+    free, told = bytearray(size), False
     with Transaction(file, folder, "log", where="x", batch_pages=3) as transaction:
         for kind, offset, length, data in operations:
             offset = min(offset, size)
@@ -72,7 +72,8 @@ def test_reads_and_writes_are_those_of_a_disk(
                 data = (data * (length // max(1, len(data)) + 1))[:size - offset]
                 transaction.device.pwrite(offset, data)
                 model[offset:offset + len(data)] = data
-            elif not any(free) and start <= size:
+            elif not told and start <= size:
+                told = True
                 transaction.set_free(start, unit, bits, count)
                 for number in range(count):
                     if not bits[number >> 3] >> (number & 7) & 1:

@@ -156,7 +156,7 @@ class Header:
             raise FormatError("log header", 48, "more guards than pages")
         if not batch:
             raise FormatError("log header", 52, "batches of no pages")
-        if has_store > 1:
+        if has_store > 1 or (not has_store and any(store)):
             raise FormatError("log header", 72, "neither with nor without a WIM")
         if max(place, where) > MAX_TEXT_SIZE:
             raise FormatError("log header", 112, "a name that is too long")

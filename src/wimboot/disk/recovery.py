@@ -136,7 +136,7 @@ def _complete(found: _Found, log: File, file: File, where: str,
     batch = copying.first_batch if found.batch is None else found.batch
     if not copying.first_batch <= batch <= copying.last_batch:
         raise LogDamaged(where=where)
-    if _must_restart(found, copying, log, file, batch, where):
+    if _Comparison(found, log, file).must_restart(batch, copying, where):
         copying.copy(0 if batch == copying.last_batch else batch, where)
         batch = copying.first_batch
         copying.note(batch)
@@ -148,64 +148,65 @@ def _untouched(found: _Found, log: File, file: File) -> bool:
     """Whether a prepared, undecided log still fits its target and is whole."""
     if file.size() != found.header.target_size:
         return False
-    damaged, foreign, _ = check_pages(FileDevice(log), FileDevice(file), found.index.records, 0,
-                                      found.header.page_count, DATA_OFFSET)
-    return damaged < 0 and not foreign and _guards_whole(found, log)
+    comparison = _Comparison(found, log, file)
+    damaged, foreign, _ = comparison.look(0, found.header.page_count)
+    return damaged < 0 and not foreign and comparison.guards_whole()
 
 
-def _guards_whole(found: _Found, log: File) -> bool:
-    start = DATA_OFFSET + found.header.page_count * PAGE
-    return all(hash_of(log.pread(start + number * PAGE, PAGE)) == digest
-               for number, (_, digest) in enumerate(found.index.guards))
+class _Comparison:
+    """The log against its target, before anything is written."""
 
+    def __init__(self, found: _Found, log: File, file: File) -> None:
+        self._found = found
+        self._log = log
+        self._file = file
+        self._devices = FileDevice(log), FileDevice(file)
 
-def _must_restart(found: _Found, copying: Copying, log: File, file: File, batch: int, where: str) -> bool:
-    """Compare the whole target with the log, before anything is written.
+    def look(self, first: int, end: int, *, limit: int = 1) -> tuple[int, list[int], int]:
+        """As `check_pages`, of these records."""
+        return check_pages(*self._devices, self._found.index.records, first, end, DATA_OFFSET, limit)
 
-    True where pages of batches that were done are old again, or guards are missing: the target was put back
-    to a state before the commit, and copying begins at its first batch. Raises LogDamaged, TargetChanged.
-    """
-    log_device, target_device = FileDevice(log), FileDevice(file)
-    plain, end = found.header.plain_count, found.header.page_count
-    torn_first, torn_end = copying.records_of(batch)
-    restart = False
-    for first, stop in ((0, min(torn_first, plain)), (torn_first, torn_end), (torn_end, plain)):
-        if first >= stop:
-            continue
-        in_flight = (first, stop) == (torn_first, torn_end)
-        damaged, foreign, not_new = check_pages(log_device, target_device, found.index.records, first, stop,
-                                                DATA_OFFSET, limit=stop if in_flight else 1)
-        if damaged >= 0:
+    def guards_whole(self) -> bool:
+        """Whether the log's guard pages are as they were written."""
+        return all(hash_of(self._guard_page(number)) == digest
+                   for number, (_, digest) in enumerate(self._found.index.guards))
+
+    def _guard_page(self, number: int) -> bytes:
+        return self._log.pread(DATA_OFFSET + (self._found.header.page_count + number) * PAGE, PAGE)
+
+    def must_restart(self, batch: int, copying: Copying, where: str) -> bool:
+        """Whether pages of batches that were done are old again, or guards are missing: the target was put back to a
+        state before the commit, and copying begins at its first batch. Raises LogDamaged, TargetChanged.
+        """
+        plain, end = self._found.header.plain_count, self._found.header.page_count
+        torn_first, torn_end = copying.records_of(batch)
+        restart = False
+        for first, stop in ((0, min(torn_first, plain)), (min(torn_end, plain), plain)):
+            damaged, foreign, not_new = self.look(first, stop)
+            if damaged >= 0:
+                raise LogDamaged(where=where)
+            if foreign:
+                page = int.from_bytes(self._found.index.records[foreign[0] * RECORD_SIZE:][:8], "little")
+                raise TargetChanged(where=where, why=f"the 4 KiB at byte {page * PAGE} are neither old nor new")
+            restart |= stop <= torn_first and not_new < stop
+        # of the batch in flight and of the guarded pages only what the log holds must be sound
+        for first, stop in ((torn_first, torn_end), (plain, end)):
+            if self.look(first, stop, limit=stop + 1)[0] >= 0:
+                raise LogDamaged(where=where)
+        if not self.guards_whole():
             raise LogDamaged(where=where)
-        if foreign and not in_flight:
-            page = int.from_bytes(found.index.records[foreign[0] * RECORD_SIZE:][:8], "little")
-            raise TargetChanged(where=where, why=f"the 4 KiB at byte {page * PAGE} are neither old nor new")
-        restart |= stop <= torn_first and not_new < stop
-    if not _guards_whole(found, log):
-        raise LogDamaged(where=where)
-    if torn_first < plain:
-        restart |= not _guards_stand(found, copying, log, file, (plain, end), where)
-    return restart
+        if torn_first < plain:
+            restart |= not self._guards_stand(plain, where)
+        return restart and batch != copying.first_batch
 
-
-def _guards_stand(found: _Found, copying: Copying, log: File, file: File, records: tuple[int, int],
-                  where: str) -> bool:
-    """Whether each guarded page holds its guard. Raises TargetChanged where a sector is not old, new or the
-    guard's.
-    """
-    log_device, target_device = FileDevice(log), FileDevice(file)
-    stand = True
-    for number, (page, _) in enumerate(found.index.guards):
-        room = min(PAGE, found.header.target_size - page * PAGE)
-        image, here = copying.guard_page(number)[:room], file.pread(page * PAGE, room)
-        if image == here:
-            continue
-        stand = False
-        record = records[0] + number
-        damaged, foreign, _ = check_pages(log_device, target_device, found.index.records, record, record + 1,
-                                          DATA_OFFSET)
-        if damaged >= 0:
-            raise LogDamaged(where=where)
-        if foreign:
-            raise TargetChanged(where=where, why=f"the guarded 4 KiB at byte {page * PAGE} are foreign")
-    return stand
+    def _guards_stand(self, plain: int, where: str) -> bool:
+        """Whether each guarded page holds its guard. Raises TargetChanged where one is neither that nor old nor new."""
+        stand = True
+        for number, (page, _) in enumerate(self._found.index.guards):
+            room = min(PAGE, self._found.header.target_size - page * PAGE)
+            if self._guard_page(number)[:room] == self._file.pread(page * PAGE, room):
+                continue
+            stand = False
+            if self.look(plain + number, plain + number + 1)[1]:
+                raise TargetChanged(where=where, why=f"the guarded 4 KiB at byte {page * PAGE} are foreign")
+        return stand
