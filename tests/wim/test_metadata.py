@@ -125,7 +125,8 @@ def test_what_is_excluded_is_left_out_everywhere(tree: Tree, data: st.DataObject
         total += sum(row.size for row in streams)
         further += sum(row.size for row in streams) if node in seen else 0
         seen.add(node)
-    folders = sum(1 for link in kept.values() if tree.attributes(tree.link(link).node) & FileAttribute.DIRECTORY)
+    folders = sum(1 for link in kept.values() if tree.attributes(tree.link(link).node) & (
+        FileAttribute.DIRECTORY | FileAttribute.REPARSE_POINT) == FileAttribute.DIRECTORY)
     assert references(tree, mask) == counted
     assert image_counts(tree, mask) == (folders, len(kept) - folders, total, further)
 
@@ -313,6 +314,21 @@ def test_a_link_of_a_volume_is_marked_as_not_changed() -> None:
         builder.link(0, node, encoded("j"))
         tree = parse(serialise(builder.tree))
         assert (tree.node(1).reparse_tag, tree.node(1).reparse_extra) == (0xA0000003, expected)
+
+
+def test_a_junction_has_no_list_of_entries() -> None:
+    """wimlib warns of lists there; only one with something in it, such as a cloud folder, has one."""
+    builder = Builder()
+    junction, cloud = (builder.node(attributes=0x410, reparse_tag=tag) for tag in (0xA0000003, 0x9000001A))
+    file = builder.node()
+    for node in (junction, cloud):
+        builder.stream(node, kind=StreamKind.REPARSE, size=4, hash=HASH)
+    builder.link(0, junction, encoded("junction"))
+    builder.link(0, cloud, encoded("cloud"))
+    builder.link(cloud, file, encoded("inside"))
+    written = serialise(builder.tree)
+    assert len(links_by_path(parse(written))) == 4
+    assert written.count(struct.pack("<IIQ", 0x410, 0xFFFFFFFF, 0)) == 1
 
 
 def test_security_descriptors_are_kept_once_and_only_those_used() -> None:

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from wimboot.tree._stored cimport (A_DIRECTORY, A_ENCRYPTED, A_NORMAL, A_REPARSE, A_SPARSE, blob_key, is_backed,
-                                   is_stored)
+                                   is_reparse_point, is_stored)
 from wimboot.tree._tree cimport HASHED, REPARSE, ROOT, Link, Node, Stream, Tree
 from wimboot.wim._dentry cimport (ATTRIBUTES, CREATION, FIXED, LAST_ACCESS, LAST_WRITE, LENGTH, LINK_GROUP,
                                   MAIN_HASH, NAME_SIZE, REPARSE_EXTRA, REPARSE_TAG, SECURITY, SHORT_SIZE,
@@ -45,7 +45,10 @@ def serialise(Tree tree not None, const uint8_t[::1] excluded=None):
 
 
 def image_counts(Tree tree not None, const uint8_t[::1] excluded=None):
-    """(folders with the root, names of files, bytes of all streams of all names, the part of them in further names)."""
+    """(folders with the root, names of files, bytes of all streams of all names, the part of them in further names).
+
+    A junction counts as a file, as for wimlib.
+    """
     cdef uint64_t folders = 0, files = 0, total = 0, further = 0, size
     cdef uint32_t node, i
     writer = _Writer(tree)
@@ -57,7 +60,7 @@ def image_counts(Tree tree not None, const uint8_t[::1] excluded=None):
         for i in range(tree.nodes[node].first_stream, tree.nodes[node].first_stream + tree.nodes[node].stream_count):
             if is_stored(tree, i):
                 size += tree.streams[i].size
-        if tree.nodes[node].attributes & A_DIRECTORY:
+        if tree.nodes[node].attributes & A_DIRECTORY and not is_reparse_point(tree, &tree.nodes[node]):
             folders += 1
         else:
             files += writer.names[node]
@@ -142,6 +145,7 @@ cdef class _Writer:
         cdef Tree tree = self.tree
         cdef uint32_t *stack = <uint32_t *> malloc((<uint64_t> tree.node_count + 1) * 4)
         cdef uint32_t height = 1, folder, link, node
+        cdef bint empty
         cdef int64_t i
         if stack == NULL:
             raise MemoryError
@@ -157,13 +161,13 @@ cdef class _Writer:
             while height:
                 height -= 1
                 folder = stack[height]
-                self.folders[self.folder_count] = folder
-                self.folder_count += 1
+                empty = True
                 for i in range(<int64_t> tree.child_start[folder + 1] - 1, <int64_t> tree.child_start[folder] - 1, -1):
                     link = tree.child_links[i]
                     node = tree.links[link].node
                     if excluded is not None and excluded[link]:
                         continue
+                    empty = False
                     self.kept[link] = 1
                     self.names[node] += 1
                     if tree.nodes[node].attributes & A_DIRECTORY:
@@ -171,6 +175,9 @@ cdef class _Writer:
                             raise FormatError("folder", link, "it has two names")
                         stack[height] = node
                         height += 1
+                if not (empty and is_reparse_point(tree, &tree.nodes[folder])):     # a junction has no list at all
+                    self.folders[self.folder_count] = folder
+                    self.folder_count += 1
         finally:
             free(stack)
         return 0
