@@ -76,8 +76,8 @@ def test_marvin32_refuses_half_words() -> None:
         marvin32(b"abcde", SEED)
 
 
-pages = st.lists(st.tuples(st.integers(0, 2), st.binary(min_size=1, max_size=900)), max_size=4).map(
-    lambda items: tuple((number * PAGE, memoryview(data)) for number, data in items))
+pages = st.lists(st.tuples(st.integers(0, 20), st.binary(min_size=1, max_size=9)), max_size=4).map(
+    lambda items: tuple((number * 512, memoryview(data * 512)) for number, data in items if number < 12))
 
 
 @given(st.integers(0, 2**32 - 1), pages, st.integers(0, 1))
@@ -98,6 +98,22 @@ def test_any_bytes_replay_or_raise(primary: bytes, other: bytes) -> None:
         for journal in (other, log(other), log(entry(10, 1), b"HvLE" + other)):
             with contextlib.suppress(FormatError, LogsUnusable):
                 replay(data, {"LOG1": journal, "LOG2": other})
+
+
+@given(st.lists(pages, min_size=1, max_size=3), st.integers(1, 6))
+def test_pages_are_applied_as_a_slow_twin_does(
+        rounds: list[tuple[tuple[int, memoryview], ...]], size: int) -> None:
+    """Overlapping pages, later ones on top, in a hive that grows: the same as writing them one by one."""
+    primary = hive(pages=size)
+    journal = log(*(pack_entry(LogEntry(sequence=10 + number, bins_size=6 * PAGE, pages=changed))
+                    for number, changed in enumerate(rounds)))
+    expected = bytearray(primary.ljust(7 * PAGE, b"\0"))
+    for changed in rounds:
+        for where, data in changed:
+            expected[PAGE + where:PAGE + where + len(data)] = data
+    replayed = replay(primary, {"LOG1": journal})
+    assert replayed.applied_entries == len(rounds)
+    assert replayed.data[512:] == bytes(expected[512:])
 
 
 def test_real_windows_10_logs_are_applied_in_order() -> None:

@@ -106,7 +106,7 @@ def _pages(log: memoryview, offset: int, size: int, count: int, bins_size: int) 
     at, end = offset + _ENTRY.size + count * _REFERENCE.size, offset + size
     for index in range(count):
         where, length = _REFERENCE.unpack_from(log, offset + _ENTRY.size + index * _REFERENCE.size)
-        if length > end - at or where + length > bins_size:
+        if where % _SECTOR or length % _SECTOR or length > end - at or where + length > bins_size:
             raise FormatError("registry log entry", offset, f"page {index} at {where:#x} does not fit")
         yield where, log[at:at + length]
         at += length
@@ -293,12 +293,22 @@ def _old_pages(log: memoryview, bins_size: int) -> Iterator[Page]:
 
 
 def _written(primary: bytes, after: BaseBlock, largest: int, pages: Iterator[Page]) -> bytes:
-    """The hive with another base block and these pages, which lie within `largest` bytes. Raises FormatError."""
+    """The hive with another base block and these pages, which lie within `largest` bytes. Raises FormatError.
+
+    It is put together in one go: hives of 100 MB occur, and three copies of one at a time would be too much.
+    """
     size = max(len(primary), BASE_BLOCK_SIZE + largest)
     after.check_primary(size)
-    data = bytearray(primary)
-    data.extend(bytes(size - len(data)))
+    sectors: dict[int, memoryview] = {}
     for where, page in pages:
-        data[BASE_BLOCK_SIZE + where:BASE_BLOCK_SIZE + where + len(page)] = page
-    data[:HEADER_SIZE] = after.pack()
-    return bytes(data)
+        for at in range(0, len(page), _SECTOR):
+            sectors[BASE_BLOCK_SIZE + where + at] = page[at:at + _SECTOR]
+    view, at, parts = memoryview(primary), HEADER_SIZE, [memoryview(after.pack())]
+    for place in [*sorted(sectors), size]:
+        parts.append(view[at:place])
+        if place > max(at, len(primary)):
+            parts.append(memoryview(bytes(place - max(at, len(primary)))))
+        if place < size:
+            parts.append(sectors[place])
+        at = place + _SECTOR
+    return b"".join(parts)
