@@ -31,12 +31,14 @@ def logs(draw: st.DrawFn) -> tuple[Header, Index]:
         for page, slot in zip(order, slots, strict=True))
     place, where = draw(st.text(max_size=20).filter(_is_utf8)), draw(st.text(max_size=20).filter(_is_utf8))
     index = Index(records=records, guards=tuple((page, draw(words)) for page in guards), place=place, where=where)
+    seen = draw(st.lists(st.tuples(st.integers(0, 500), words), max_size=3))
+    index = replace(index, witnesses=tuple(seen))
     has_store = draw(st.booleans())
     header = Header(guid=draw(GUIDS), target_size=501 * PAGE - draw(st.integers(0, PAGE - 1)), page_count=len(order),
                     guard_count=len(guards), batch_pages=draw(st.integers(1, 2**32 - 1)), index_size=len(index.pack()),
                     store_guid=draw(GUIDS) if has_store else None,
                     table_hash=draw(st.binary(min_size=20, max_size=20)), place_size=len(place.encode()),
-                    where_size=len(where.encode()))
+                    where_size=len(where.encode()), witness_count=len(index.witnesses))
     return replace(header, digest=header.digest_with(index.pack())), index
 
 
@@ -76,11 +78,11 @@ def test_any_bytes_are_refused_or_a_structure(data: bytes) -> None:
 def test_no_flip_in_a_log_goes_unnoticed(log: tuple[Header, Index], data: st.DataObject) -> None:
     """Each bit of the header's fields and of the index counts."""
     header, index = log
-    packed = bytearray(header.pack()[:152] + index.pack())
+    packed = bytearray(header.pack()[:156] + index.pack())
     bit = data.draw(st.integers(0, len(packed) * 8 - 1))
     packed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(FormatError):
-        Index.parse(bytes(packed[152:]), Header.parse(bytes(packed[:152])))
+        Index.parse(bytes(packed[156:]), Header.parse(bytes(packed[:156])))
 
 
 @given(st.data())

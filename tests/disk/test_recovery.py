@@ -90,6 +90,16 @@ def test_target_put_back_is_completed(state: CrashState) -> None:
     assert content(folder) == bytes(SCENE.new)
 
 
+@pytest.mark.parametrize("state", HALVES, ids=lambda state: state.key)
+def test_target_put_back_without_the_straight_writes_is_refused(state: CrashState) -> None:
+    """The log does not hold what went straight to free pages, so a target that lacks it cannot be completed."""
+    folder = state.folder("here")
+    folder.images["disk.img"].write(0, SCENE.old)
+    with pytest.raises(TargetChanged):
+        recover_in(folder)
+    assert content(folder) == SCENE.old
+
+
 def test_target_of_another_size_is_refused() -> None:
     """A grown or cut image is not the one that was being written."""
     for size in (SIZE - 512, SIZE + 512):

@@ -44,6 +44,8 @@ cdef class Overlay(Device):
     cdef int64_t room
     cdef int64_t written
     cdef unsigned char *tail
+    cdef int64_t runs
+    cdef int64_t witnesses[64]
     cdef FreeMap maps[8]
     cdef int map_count
     cdef object bitmaps

@@ -25,6 +25,7 @@ cdef enum:
     TAIL = 256          # slots kept in memory
     RECORD = 11          # 64-bit words of an index record
     MAPS = 8
+    WITNESSES = 64
     MOST = 0x7FFFFFFF    # pages of one log: 8 TiB
 
 
@@ -241,6 +242,8 @@ cdef class Overlay(Device):
                 if straight:
                     code = self.base.write(buffer, part, offset)
                     self.straight_size += part
+                    self.witnesses[self.runs % WITNESSES] = page
+                    self.runs += 1
                 else:
                     code = self.log_run(page, count)
                     if not code:
@@ -276,6 +279,11 @@ cdef class Overlay(Device):
             raise Internal(what="a guarded page lies past the end of the target")
         if self.slot_of(page) == 0:
             self.check(self.log_run(page, 1), "writing the log")
+
+    def straight_pages(self):
+        """Some of the pages that were written straight: where the latest 64 writes began."""
+        cdef int64_t i
+        return sorted({self.witnesses[i] for i in range(min(self.runs, <int64_t> WITNESSES))})
 
     def seal(self):
         """Refuse every further write: what the log holds is final."""

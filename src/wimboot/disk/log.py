@@ -10,7 +10,7 @@ A log is a row of 4 KiB pages::
     3, 4      progress notes, written in turn: the one with the higher sequence counts
     5 ...     the new pages, slot after slot, in the order in which they were first written
     then      the guard pages: what stands in for a guarded page while the others are copied
-    then      the index: page records, guard records, the WIM's place, the target's name
+    then      the index: page records, guard records, witness records, the WIM's place, the target's name
 
 Header::
 
@@ -30,7 +30,8 @@ Header::
     92      20    SHA-1 of that WIM's table
     112     4     size of the WIM's place in bytes, UTF-8
     116     4     size of the target's name in bytes, UTF-8
-    120     32    SHA-256 of the header with this field zero, followed by the index
+    120     4     number of witnesses
+    124     32    SHA-256 of the header with this field zero, followed by the index
 
 Mark (prepared, committed, note)::
 
@@ -46,8 +47,9 @@ Mark (prepared, committed, note)::
 
 Page record, 88 bytes: page number of the target, slot, hash of the new page, hash of each of its 8 sectors
 of 512 bytes before, 64 bits each. Sorted by page; the records of guarded pages come last, in the order of
-the guard records. Guard record, 16 bytes: page number of the target, hash of the guard page. A page that
-reaches past the target's end is filled with zeros.
+the guard records. Guard record, 16 bytes: page number of the target, hash of the guard page. Witness record, 16 bytes: page number and
+hash of a page that was written straight, to tell a target that was put back to a state without those writes.
+A page that reaches past the target's end is filled with zeros.
 """
 
 from __future__ import annotations
@@ -60,7 +62,16 @@ from enum import IntEnum
 from wimboot.errors import FormatError
 
 __all__ = [
-    "DATA_OFFSET", "GUARD_RECORD", "MARKS", "NOTES", "PAGE", "RECORD_SIZE", "Header", "Index", "Kind", "Mark",
+    "DATA_OFFSET",
+    "MARKS",
+    "NOTES",
+    "PAGE",
+    "PAIR",
+    "RECORD_SIZE",
+    "Header",
+    "Index",
+    "Kind",
+    "Mark",
     "StoreMark",
 ]
 
@@ -69,15 +80,15 @@ DATA_OFFSET = 5 * PAGE
 RECORD_SIZE = 88
 MAX_TEXT_SIZE = 64 * 1024
 MAX_GUARDS = 64
+MAX_WITNESSES = 64
 NOTES = (3 * PAGE, 4 * PAGE)
 
 _MAGIC = b"WBLOG\r\n\x1a"
 _MARK_MAGIC = b"WBMARK\r\n"
-_HEADER = struct.Struct("<8sII16sQQIIQQI16s20sII32s")
+_HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
 _MARK = struct.Struct("<8sII16s32sQQ")
-_HASH_OFFSET = 120
 _PAGE_NUMBER = struct.Struct("<QQ72x")
-GUARD_RECORD = struct.Struct("<QQ")
+PAIR = struct.Struct("<QQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +127,7 @@ class Header:
     table_hash: bytes
     place_size: int
     where_size: int
+    witness_count: int = 0
     digest: bytes = bytes(32)
 
     @property
@@ -135,7 +147,7 @@ class Header:
         return _HEADER.pack(_MAGIC, 1, PAGE, self.guid, self.target_size, self.page_count, self.guard_count,
                             self.batch_pages, self.index_offset, self.index_size, self.store_guid is not None,
                             self.store_guid or bytes(16), self.table_hash, self.place_size, self.where_size,
-                            digest)
+                            self.witness_count, digest)
 
     def digest_with(self, index: bytes) -> bytes:
         """The SHA-256 that the header must have."""
@@ -147,7 +159,7 @@ class Header:
         if len(data) < _HEADER.size or data[:8] != _MAGIC:
             raise FormatError("log header", 0, "no such magic")
         (_, version, page, guid, target_size, pages, guards, batch, offset, size, has_store, store, table,
-         place, where, digest) = _HEADER.unpack_from(data)
+         place, where, witnesses, digest) = _HEADER.unpack_from(data)
         if version != 1 or page != PAGE:
             raise FormatError("log header", 8, f"version {version} with pages of {page} bytes")
         if pages > (target_size + PAGE - 1) // PAGE:
@@ -158,30 +170,34 @@ class Header:
             raise FormatError("log header", 52, "batches of no pages")
         if has_store > 1 or (not has_store and any(store)):
             raise FormatError("log header", 72, "neither with nor without a WIM")
+        if witnesses > MAX_WITNESSES:
+            raise FormatError("log header", 120, "too many witnesses")
         if max(place, where) > MAX_TEXT_SIZE:
             raise FormatError("log header", 112, "a name that is too long")
         header = cls(guid=guid, target_size=target_size, page_count=pages, guard_count=guards,
                      batch_pages=batch, index_size=size, store_guid=store if has_store else None,
-                     table_hash=table, place_size=place, where_size=where, digest=digest)
+                     table_hash=table, place_size=place, where_size=where, witness_count=witnesses,
+                     digest=digest)
         if offset != header.index_offset:
             raise FormatError("log header", 56, "the index is not behind the pages")
-        if size != pages * RECORD_SIZE + guards * GUARD_RECORD.size + place + where:
+        if size != pages * RECORD_SIZE + (guards + witnesses) * PAIR.size + place + where:
             raise FormatError("log header", 64, "an index of another size than its content")
         return header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """What stands behind the pages: `records` packed, `guards` as (page, hash), the two names."""
+    """What stands behind the pages: `records` packed, `guards` and `witnesses` as (page, hash), the two names."""
 
     records: bytes
     guards: tuple[tuple[int, int], ...]
+    witnesses: tuple[tuple[int, int], ...] = ()
     place: str
     where: str
 
     def pack(self) -> bytes:
-        guards = b"".join(GUARD_RECORD.pack(*guard) for guard in self.guards)
-        return self.records + guards + self.place.encode() + self.where.encode()
+        pairs = b"".join(PAIR.pack(*pair) for pair in self.guards + self.witnesses)
+        return self.records + pairs + self.place.encode() + self.where.encode()
 
     @classmethod
     def parse(cls, data: bytes, header: Header) -> Index:
@@ -189,16 +205,18 @@ class Index:
         if len(data) != header.index_size or header.digest_with(data) != header.digest:
             raise FormatError("log index", 0, "it does not match the header's SHA-256")
         records_size = header.page_count * RECORD_SIZE
-        guards_end = records_size + header.guard_count * GUARD_RECORD.size
-        pairs = GUARD_RECORD.iter_unpack(data[records_size:guards_end])
-        guards = tuple((page, digest) for page, digest in pairs)
+        pairs_end = records_size + (header.guard_count + header.witness_count) * PAIR.size
+        pairs = tuple((page, digest) for page, digest in PAIR.iter_unpack(data[records_size:pairs_end]))
+        guards, witnesses = pairs[:header.guard_count], pairs[header.guard_count:]
         _check_records(data[:records_size], header, [page for page, _ in guards])
+        if any(page * PAGE >= header.target_size for page, _ in witnesses):
+            raise FormatError("log index", records_size, "a witness past the target's end")
         try:
-            place = data[guards_end:guards_end + header.place_size].decode()
-            where = data[guards_end + header.place_size:].decode()
+            place = data[pairs_end:pairs_end + header.place_size].decode()
+            where = data[pairs_end + header.place_size:].decode()
         except UnicodeDecodeError as error:
-            raise FormatError("log index", guards_end, "a name is not UTF-8") from error
-        return cls(records=data[:records_size], guards=guards, place=place, where=where)
+            raise FormatError("log index", pairs_end, "a name is not UTF-8") from error
+        return cls(records=data[:records_size], guards=guards, witnesses=witnesses, place=place, where=where)
 
 
 def _check_records(records: bytes, header: Header, guarded: list[int]) -> None:

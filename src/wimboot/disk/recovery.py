@@ -150,7 +150,7 @@ def _untouched(found: _Found, log: File, file: File) -> bool:
         return False
     comparison = _Comparison(found, log, file)
     damaged, foreign, _ = comparison.look(0, found.header.page_count)
-    return damaged < 0 and not foreign and comparison.guards_whole()
+    return damaged < 0 and not foreign and comparison.guards_whole() and comparison.missing_witness() is None
 
 
 class _Comparison:
@@ -174,6 +174,11 @@ class _Comparison:
     def _guard_page(self, number: int) -> bytes:
         return self._log.pread(DATA_OFFSET + (self._found.header.page_count + number) * PAGE, PAGE)
 
+    def missing_witness(self) -> int | None:
+        """A page that was written straight and does not hold that any more."""
+        return next((page for page, digest in self._found.index.witnesses
+                     if hash_of(self._file.pread(page * PAGE, PAGE).ljust(PAGE, b"\0")) != digest), None)
+
     def must_restart(self, batch: int, copying: Copying, where: str) -> bool:
         """Whether pages of batches that were done are old again, or guards are missing: the target was put back to a
         state before the commit, and copying begins at its first batch. Raises LogDamaged, TargetChanged.
@@ -195,6 +200,9 @@ class _Comparison:
                 raise LogDamaged(where=where)
         if not self.guards_whole():
             raise LogDamaged(where=where)
+        missing = self.missing_witness()
+        if missing is not None:
+            raise TargetChanged(where=where, why=f"new data is missing at byte {missing * PAGE}")
         if torn_first < plain:
             restart |= not self._guards_stand(plain, where)
         return restart and batch != copying.first_batch

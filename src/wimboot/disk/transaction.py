@@ -181,15 +181,18 @@ class Transaction:
 
     def _describe(self, guards: dict[int, bytearray], store: StoreMark | None) -> tuple[Header, Index]:
         """Header and index of the log as it stands."""
+        witnesses = tuple((page, hash_of(self._base.pread(page * PAGE, PAGE)))
+                          for page in self._overlay.straight_pages())
         index = Index(records=self._overlay.index(guards.keys()),
-                      guards=tuple((page, hash_of(guards[page])) for page in sorted(guards)),
+                      guards=tuple((page, hash_of(guards[page])) for page in sorted(guards)), witnesses=witnesses,
                       place=store.place if store else "", where=self._where)
         header = Header(guid=secrets.token_bytes(16), target_size=self._base.size(),
                         page_count=self._overlay.logged_pages, guard_count=len(guards),
                         batch_pages=self._batch_pages, index_size=len(index.pack()),
                         store_guid=store.guid if store else None,
                         table_hash=store.table_hash if store else bytes(20),
-                        place_size=len(index.place.encode()), where_size=len(self._where.encode()))
+                        place_size=len(index.place.encode()), where_size=len(self._where.encode()),
+                        witness_count=len(witnesses))
         return replace(header, digest=header.digest_with(index.pack())), index
 
     def commit(self, counter: Counter | None = None) -> None:
