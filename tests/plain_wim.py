@@ -24,7 +24,11 @@ def _reshdr(data: tuple[int, int], flags: int) -> bytes:
     return (size | flags << 56).to_bytes(8, "little") + struct.pack("<QQ", offset, size)
 
 
-def write(path: Path, metadata: bytes, blobs: list[bytes], references: dict[bytes, int]) -> None:
+XML = "\ufeff<WIM><IMAGE INDEX=\"1\"><NAME>one</NAME></IMAGE></WIM>".encode("utf-16-le")
+
+
+def write(path: Path, metadata: bytes, blobs: list[bytes], references: dict[bytes, int], *,
+          xml: bytes = XML) -> None:
     """One image with this metadata."""
     body = bytearray(_HEADER.size)
     table = b""
@@ -36,7 +40,6 @@ def write(path: Path, metadata: bytes, blobs: list[bytes], references: dict[byte
     body += metadata
     table = head + table
     table_at, xml_at = len(body), len(body) + len(table)
-    xml = "\ufeff<WIM><IMAGE INDEX=\"1\"><NAME>one</NAME></IMAGE></WIM>".encode("utf-16-le")
     body += table + xml
     body[:_HEADER.size] = _HEADER.pack(
         b"MSWIM\0\0\0", _HEADER.size, 0x10D00, 0, 0, 1, 2, 1, 1, 1, _reshdr((table_at, len(table)), 2),
