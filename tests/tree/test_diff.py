@@ -11,8 +11,7 @@ from volume_model import Model
 from wimboot.errors import FormatError, Internal
 from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree
 from wimboot.tree._builder import Builder
-from wimboot.tree._diff import diff
-from wimboot.tree.changes import Changes, MetadataBit, moved
+from wimboot.tree.changes import Changes, MetadataBit, diff, moved
 
 LARGE = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from wimboot.tree._tree import Tree
 
-__all__ = ["Changes", "MetadataBit", "moved"]
+__all__ = ["Changes", "MetadataBit", "diff", "moved"]
 
 
 class MetadataBit(IntFlag):
@@ -57,6 +57,23 @@ class Changes:
         """Whether anything has to be done, as far as is known."""
         return any((self.removed_links, self.added_links, self.respelled, self.removed_streams, self.data,
                     self.metadata))
+
+
+def diff(old: Tree, new: Tree, ignored: bytes | bytearray | None = None, *, last_access: bool = False) -> Changes:
+    """What must happen to `old` so that it equals `new`.
+
+    Args:
+        old: the volume.
+        new: the image.
+        ignored: one byte for each link of old: what is marked is neither compared nor removed, nor is anything below
+            it, and the folders above it stay. A file that has another name too is compared under that.
+        last_access: whether the time of last access counts.
+
+    Raises FormatError for a folder with two names.
+    """
+    from wimboot.tree import _diff
+
+    return _diff.diff(old, new, ignored, last_access=last_access)
 
 
 def moved(old: Tree, new: Tree, changes: Changes) -> list[tuple[int, int]]:
