@@ -47,9 +47,9 @@ Mark (prepared, committed, note)::
 
 Page record, 88 bytes: page number of the target, slot, hash of the new page, hash of each of its 8 sectors
 of 512 bytes before, 64 bits each. Sorted by page; the records of guarded pages come last, in the order of
-the guard records. Guard record, 16 bytes: page number of the target, hash of the guard page. Witness record, 16 bytes: page number and
-hash of a page that was written straight, to tell a target that was put back to a state without those writes.
-A page that reaches past the target's end is filled with zeros.
+the guard records. Guard record, 16 bytes: page number of the target, hash of the guard page. Witness record,
+16 bytes: page number and hash of a page that was written straight, to tell a target that was put back to a
+state without those writes. A page that reaches past the target's end is filled with zeros.
 """
 
 from __future__ import annotations
