@@ -11,6 +11,7 @@ from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from wimboot.ops.explain import Explained
 
 __all__ = ["explain"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 
 

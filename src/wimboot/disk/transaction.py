@@ -29,8 +29,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import signal
-import threading
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Self
@@ -38,13 +36,13 @@ from typing import TYPE_CHECKING, Self
 from wimboot.disk._overlay import Overlay, hash_of
 from wimboot.disk.copying import Copying
 from wimboot.disk.errors import CommitUnfinished, LogWaits
+from wimboot.disk.interrupts import uninterrupted
 from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark
 from wimboot.errors import HostError, Internal
 from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType, TracebackType
+    from types import TracebackType
 
     from wimboot.events import Counter
     from wimboot.storage import Device, File, Folder
@@ -62,28 +60,6 @@ class _State(Enum):
     PREPARED = "prepared"
     COMMITTED = "committed"
     CLOSED = "closed"
-
-
-@contextlib.contextmanager
-def _uninterrupted(*, forget: bool = False) -> Iterator[None]:
-    """Holds Ctrl-C back: until the block is over, or for good where it came too late to mean anything."""
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or previous is None:
-        yield
-        return
-    pressed = False
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        if pressed and not forget:
-            signal.raise_signal(signal.SIGINT)
 
 
 class Transaction:
@@ -109,7 +85,7 @@ class Transaction:
         self._copying: Copying | None = None
         self._state = _State.CLOSED
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 self._log = folder.create(name)
                 self._state = _State.OPEN
             self._log.pwrite(0, bytes(DATA_OFFSET))
@@ -206,7 +182,7 @@ class Transaction:
             self.prepare()
         if self._state is not _State.PREPARED or self._copying is None:
             raise Internal(what="a transaction that was given up was committed")
-        with _uninterrupted(forget=True):
+        with uninterrupted(forget=True):
             try:
                 self._copying.mark_committed()
             except BaseException:
@@ -230,7 +206,7 @@ class Transaction:
 
     def _drop(self) -> None:
         """Remove the log durably."""
-        with _uninterrupted():
+        with uninterrupted():
             self._release()
             self._folder.remove(self._name)
             self._folder.sync()

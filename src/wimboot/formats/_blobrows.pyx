@@ -138,3 +138,30 @@ def in_file_order(bytes table, rows):
         keyed.append((number(raw + row * ROW + 8, 8), row))
     keyed.sort()
     return [row for _, row in keyed]
+
+
+def pointer_places(bytes table, dict index, hashes, uint64_t size_limit):
+    """For each hash (offset, size in the WIM), as a pointer carries them; None where no pointer can lead to that blob.
+
+    Windows' driver takes a blob for compressed exactly where its two sizes differ, so a blob flagged as compressed must
+    have shrunk and one that is not must not have.
+    """
+    cdef const uint8_t *raw = table
+    cdef const uint8_t *entry
+    cdef uint64_t in_wim, size
+    cdef uint32_t flags
+    cdef list out = []
+    for sha1 in hashes:
+        row = index.get(sha1)
+        if row is None:
+            out.append(None)
+            continue
+        entry = raw + <Py_ssize_t> row * ROW
+        in_wim = number(entry, 7)
+        flags = entry[7]
+        size = number(entry + 16, 8)
+        if flags & SOLID or size > size_limit or (in_wim >= size if flags & COMPRESSED else in_wim != size):
+            out.append(None)
+        else:
+            out.append((number(entry + 8, 8), in_wim))
+    return out

@@ -26,14 +26,17 @@ from wimboot.formats import _blobrows
 from wimboot.formats.wimheader import ResourceFlag, ResourceHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
-__all__ = ["ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "pack_row"]
+__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "pack_row"]
 
 ROW_SIZE = 50
 _ROW = struct.Struct("<QQQHI20s")
-_PLACE = struct.Struct("<QQ")
 _SOLID_RESOURCE_SIZE = 0x100000000
+
+MAX_POINTER_SIZE = 4_200_000_000
+"""Bytes of the largest blob that Windows' driver reads right: it fails where a read ends past 4 GiB, and wimlib draws the
+line here."""
 
 
 class BlobRow(NamedTuple):
@@ -118,10 +121,9 @@ class BlobTable:
         packed, offset, size, part, references, sha1 = _ROW.unpack_from(self.raw, row * ROW_SIZE)
         return BlobRow(packed & 0xFFFFFFFFFFFFFF, packed >> 56, offset, size, part, references, sha1)
 
-    def place(self, row: int) -> tuple[int, int]:
-        """(offset, size in the WIM) of entry number `row`."""
-        packed, offset = _PLACE.unpack_from(self.raw, row * ROW_SIZE)
-        return offset, packed & 0xFFFFFFFFFFFFFF
+    def pointer_places(self, hashes: Iterable[bytes]) -> list[tuple[int, int] | None]:
+        """For each hash (offset, size in the WIM); None where the driver cannot take the blob, or there is none."""
+        return _blobrows.pointer_places(self.raw, self.index, hashes, MAX_POINTER_SIZE)
 
     def find(self, sha1: bytes) -> BlobRow | None:
         """The entry of a hash."""
@@ -138,7 +140,7 @@ class BlobTable:
             return _blobrows.in_file_order(self.raw, chosen)
         solid = [row for row in chosen if row in self.run_of]
         plain = [row for row in chosen if row not in self.run_of]
-        solid.sort(key=lambda row: (self.run_of[row], self.place(row)[0]))
+        solid.sort(key=lambda row: (self.run_of[row], self.row(row).offset))
         return _blobrows.in_file_order(self.raw, plain) + solid
 
     def sizes(self, least: int) -> set[int]:

@@ -19,6 +19,7 @@ from wimboot.tree._diff import diff
 
 if TYPE_CHECKING:
     from collections import Counter
+
     from wimboot.windows.whyreal import WhyReal
 
 __all__ = ["Applied", "NotEmpty", "apply"]
@@ -50,7 +51,7 @@ class Applied:
 def apply(options: ApplyOptions, emit: Emit) -> Applied:
     """Put an image onto the target. Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises."""
     pointers = options.form is Form.POINTERS
-    with opened_store(options.wim) as store:
+    with opened_store(options.wim, options.target.folders) as store:
         number = choose_image(store, options.image, where=str(options.wim))
         emit(Phase(name="load"))
         image, system = look_at(store, number)

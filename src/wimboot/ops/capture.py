@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.disk import uninterrupted
 from wimboot.ops.imaging import Image, begin_append, write_image
 from wimboot.ops.opening import open_volume
 from wimboot.ops.snapshot import capture_plan, take_snapshot
@@ -43,7 +44,8 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         image = None
         if not options.target.dry_run:
             image = write_image(append, snapshot, plan, options, emit)
-            append.finish()
+            with uninterrupted(forget=True):
+                append.finish()
         return Captured(
             image=image,
             files=sum(plan.included),

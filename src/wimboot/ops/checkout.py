@@ -281,5 +281,7 @@ class Checkout:
     def _reparse_value(self, sha1: bytes, size: int) -> bytes:
         if self._pack is None:
             raise ValueError("a pointer without a data source")
-        offset, size_in_wim = self._store.place(sha1)
-        return self._pack(sha1, size, size_in_wim, offset)
+        place = self._store.pointer_places((sha1,))[0]
+        if place is None:
+            raise ValueError("a pointer to a blob that cannot have one")
+        return self._pack(sha1, size, place[1], place[0])

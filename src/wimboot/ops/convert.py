@@ -66,9 +66,9 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         image = write_image(append, snapshot, plan, capturing, emit)
         pending = append.pending()
         pointing = plan_pointing(
-            snapshot.tree, included=plan.included, ruled_by=snapshot.selection.real_by, backable=pending.backable
+            snapshot.tree, included=plan.included, ruled_by=snapshot.selection.real_by, places=pending.pointer_places
         )
-        read_back(append, {sha1 for _, sha1, _ in pointing.rows}, capturing, emit)
+        read_back(pending, pointing.blobs, capturing, emit)
         free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)

@@ -106,7 +106,7 @@ def forms_of(
 ) -> Forms:
     """Which files of an image become pointers."""
     lists = find_lists(config, wim, lambda path: read_image(store, image, path), system, emit)
-    return plan_forms(image, pointers=pointers, ruled_by=select(image, lists).real_by, backable=store.backable)
+    return plan_forms(image, pointers=pointers, ruled_by=select(image, lists).real_by, places=store.pointer_places)
 
 
 def check_pointers_possible(store: Store, system: System | None, driver: str | None, wim: Path, emit: Emit) -> None:

@@ -15,9 +15,8 @@ from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.contents import MissingBlob
 from wimboot.ops.options import CaptureOptions, Compression
-from wimboot.storage import HostFolder
 from wimboot.tree import StreamFlag, Tree, _passes
-from wimboot.wim import Append, CreateOptions
+from wimboot.wim import Append, CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 
@@ -72,7 +71,7 @@ def begin_append(options: CaptureOptions) -> Iterator[Append]:
     """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
     codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
     with Append(
-        HostFolder(options.wim.absolute().parent),
+        options.target.folders(options.wim.absolute().parent),
         options.wim.name,
         where=str(options.wim),
         create=CreateOptions(compression=codec, chunk_size=chunk_size),
@@ -133,13 +132,14 @@ def write_image(
     return Image(number=number, name=name, guid=append.guid, growth=append.growth)
 
 
-def read_back(append: Append, hashes: set[bytes], options: CaptureOptions, emit: Emit) -> None:
-    """Read every blob that pointers will need back from the disk and compare its SHA-1. Raises ReadBackFailed."""
-    store = append.pending()
-    sizes = sum(blob.size for blob in map(store.blob, hashes) if blob is not None)
-    phase = Phase(name="read-back", total=sizes, unit="bytes")
+def read_back(store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit) -> None:
+    """Read every blob that pointers will need back from the disk and compare its SHA-1. Raises ReadBackFailed.
+
+    `blobs` are hashes and sizes; `store` is the WIM as it will be.
+    """
+    phase = Phase(name="read-back", total=sum(blobs.values()), unit="bytes")
     emit(phase)
-    problems = store.check_blobs(hashes, phase.counter, options.threads)
+    problems = store.check_blobs(blobs.keys(), phase.counter, options.threads)
     if problems:
         raise ReadBackFailed(where=str(options.wim), count=len(problems), first=problems[0].text)
 
@@ -167,8 +167,6 @@ def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: 
                 missing.setdefault(sha1, stream)
     for store in stores:
         here = [sha1 for sha1 in missing if sha1 in store]
-        from wimboot.wim import copy_blobs
-
         copy_blobs(store, here, append)
         for sha1 in here:
             del missing[sha1]

@@ -23,6 +23,7 @@ from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from wimboot.disk import Table
     from wimboot.formats.overlaydat import DataSource
     from wimboot.ntfs import VolumeFacts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.disk import NotNtfs, Recovered, TableKind, Transaction, open_target, parse_place, peek, recover
@@ -118,11 +119,12 @@ class Opened:
 def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
     """Complete or drop what an interrupted run left beside the target. Raises Refused where neither is safe."""
     place = parse_place(options.place)
-    with open_target(place, write=False, log_folder=options.log_folder) as target:
+    with open_target(place, write=False, log_folder=options.log_folder, opener=options.folders) as target:
         if not peek(target.folder, target.log_name):
             return Recovered.NOTHING
-    with open_target(place, write=True, log_folder=options.log_folder) as target:
-        found = recover(target.file, target.folder, target.log_name, where=options.place, store_is=store_is)
+    with open_target(place, write=True, log_folder=options.log_folder, opener=options.folders) as target:
+        found = recover(target.file, target.folder, target.log_name, where=options.place,
+                        store_is=partial(store_is, folders=options.folders))
     if found is Recovered.COMPLETED:
         emit(
             Note(
@@ -161,7 +163,8 @@ def open_volume(
     finish_interrupted(options, emit)
     with ExitStack() as stack:
         target = stack.enter_context(
-            open_target(parse_place(options.place), write=write, log_folder=options.log_folder)
+            open_target(parse_place(options.place), write=write, log_folder=options.log_folder,
+                        opener=options.folders)
         )
         transaction = None
         if write:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from wimboot.storage import HostFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from wimboot.storage import Folder
 
 __all__ = [
     "ApplyOptions",
     "CaptureOptions",
     "Compression",
     "ConvertOptions",
+    "Folders",
     "Form",
     "RestoreOptions",
     "TargetOptions",
     "VerifyOptions",
 ]
+
+
+Folders: TypeAlias = "Callable[[Path], Folder]"
 
 
 class Compression(Enum):
@@ -41,11 +50,15 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies."""
+    """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies.
+
+    `folders` gives the folder of a host path, for the target and for the WIM; a test gives one that records or fails.
+    """
 
     place: str
     log_folder: Path | None = None
     dry_run: bool = False
+    folders: Folders = HostFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from wimboot.disk import Lies
     from wimboot.ntfs import Volume
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.formats.reparse import PointerMaker
-from wimboot.tree import StreamFlag, Tree
+from wimboot.tree import StreamFlag, Tree, _passes
 
 if TYPE_CHECKING:
     from wimboot.events import Counter
@@ -24,19 +24,15 @@ def point_files(
     """Point every file of the plan at its blob; times, security, streams and links stay."""
     make = PointerMaker(data_source_id, store.table_hash).pack
     _unpack_compact(volume, tree, plan)
-    point, blob_place = volume.point, store.place
-    for done, (file_id, sha1, size) in enumerate(plan.rows, start=1):
-        offset, size_in_wim = blob_place(sha1)
+    point = volume.point
+    for (file_id, sha1, size), (offset, size_in_wim) in zip(plan.rows, plan.places, strict=True):
         point(file_id, make(sha1, size, size_in_wim, offset), size)
-        if not done & 0xFF:
-            counter.add(256)
-    counter.add(len(plan.rows) & 0xFF)
+        counter.done += 1
 
 
 def _unpack_compact(volume: Volume, tree: Tree, plan: PointingPlan) -> None:
     """A Compact OS file gives up its compressed stream and its own reparse point first."""
-    for node in plan.nodes:
-        stream = tree.data_stream(node)
-        if tree.stream(stream).flags & StreamFlag.COMPACT:
-            volume.remove_reparse(tree.file_id(node))
-            volume.remove_stream(tree.file_id(node), COMPACT_STREAM)
+    compact = {tree.stream_node(stream) for stream in _passes.flagged_streams(tree, StreamFlag.COMPACT)}
+    for node in compact.intersection(plan.nodes):
+        volume.remove_reparse(tree.file_id(node))
+        volume.remove_stream(tree.file_id(node), COMPACT_STREAM)

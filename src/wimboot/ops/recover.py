@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered
 from wimboot.ops.opening import finish_interrupted
-from wimboot.storage import HostFolder
 from wimboot.wim import Outcome
 from wimboot.wim import recover as recover_wim
 
@@ -40,7 +39,7 @@ def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone
     outcome = None
     told = []
     if wim is not None:
-        outcome = recover_wim(HostFolder(wim.absolute().parent), wim.name, where=str(wim)).outcome
+        outcome = recover_wim(options.folders(wim.absolute().parent), wim.name, where=str(wim)).outcome
         told.append(f"The WIM: {outcome.name.lower()}.")
     found = finish_interrupted(options, emit)
     told.insert(0, _TARGET[found])

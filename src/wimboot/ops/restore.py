@@ -33,6 +33,7 @@ from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from wimboot.plan.forms import Forms
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
@@ -71,7 +72,7 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
         contents = Contents(opened.tree, opened.device, opened.volume)
         sources = read_sources(contents.read_path)
         wim, standing = _wim_of(options, sources, opened)
-        with opened_store(wim) as store:
+        with opened_store(wim, options.target.folders) as store:
             if options.image is not None:
                 number = choose_image(store, options.image, where=str(wim))
             elif standing is not None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.disk import StoreMark
+from wimboot.disk import StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
 from wimboot.storage import HostFolder
 from wimboot.wim import Store, open_store, recover
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from wimboot.disk import Transaction
     from wimboot.events import Counter
+    from wimboot.ops.options import Folders
     from wimboot.wim import Append
 
 __all__ = ["NoImage", "choose_image", "commit", "opened_store", "store_is"]
@@ -30,10 +31,10 @@ class NoImage(UsageError):
 
 
 @contextmanager
-def opened_store(path: Path) -> Iterator[Store]:
+def opened_store(path: Path, folders: Folders = HostFolder) -> Iterator[Store]:
     """The WIM at a host path, open for reading, after finishing an interrupted append to it."""
-    recover(HostFolder(path.absolute().parent), path.name, where=str(path))
-    with open_store(path) as store:
+    recover(folders(path.absolute().parent), path.name, where=str(path))
+    with open_store(path, folders) as store:
         yield store
 
 
@@ -47,13 +48,11 @@ def choose_image(store: Store, wanted: str, *, where: str) -> int:
     raise NoImage(where=where, image=wanted, count=len(store.images))
 
 
-def store_is(mark: StoreMark) -> bool:
+def store_is(mark: StoreMark, folders: Folders = HostFolder) -> bool:
     """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach."""
     path = Path(mark.place)
-    if not path.exists():
-        return False
     try:
-        with opened_store(path) as store:
+        with opened_store(path, folders) as store:
             return store.guid == mark.guid and store.table_hash == mark.table_hash
     except Error:
         return False
@@ -70,7 +69,9 @@ def commit(transaction: Transaction, append: Append | None, wim: Path, counter: 
     """
     if append is None:
         transaction.prepare()
-    else:
-        transaction.prepare(StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute())))
+        transaction.commit(counter)
+        return
+    transaction.prepare(StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute())))
+    with uninterrupted(forget=True):
         append.finish()
-    transaction.commit(counter)
+        transaction.commit(counter)

@@ -17,6 +17,7 @@ from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, Sources, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
+
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree

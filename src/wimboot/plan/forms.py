@@ -11,7 +11,9 @@ from wimboot.tree import Tree, _passes
 from wimboot.windows.lists import WhyReal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from wimboot.plan.pointing import Places
 
 __all__ = ["RESIDENT_LIMIT", "Forms", "plan_forms"]
 
@@ -34,13 +36,13 @@ class Forms:
         return sum(self.pointer)
 
 
-def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], backable: Callable[[bytes], bool]) -> Forms:
+def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: Places) -> Forms:
     """Decide the form of every file of an image.
 
     Args:
         pointers: whether the volume is to have pointers at all.
         ruled_by: for each node the rule that keeps it real, -1 for none.
-        backable: whether the store holds a blob of this SHA-1 in a form that the driver reads.
+        places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
     classes = _passes.classify(image, POINTER_SIZE_LIMIT)
     pointer = bytearray(image.node_count)
@@ -49,7 +51,9 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], backable
     candidates = [node for node, kind in enumerate(classes) if not kind]
     for kind, count in Counter(filter(None, classes)).items():
         real[class_reason(kind)] += count
-    for node, (_, sha1, size) in zip(candidates, _passes.data_rows(image, candidates), strict=True):
+    rows = _passes.data_rows(image, candidates)
+    found = places([sha1 for _, sha1, _ in rows])
+    for node, (_, _, size), place in zip(candidates, rows, found, strict=True):
         if not pointers:
             full_size += size
         elif ruled_by[node] >= 0:
@@ -57,7 +61,7 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], backable
             full_size += size
         elif size <= RESIDENT_LIMIT:
             real[WhyReal.RESIDENT] += 1
-        elif not backable(sha1):
+        elif place is None:
             real[WhyReal.NOT_IN_WIM] += 1
             full_size += size
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from wimboot.tree import _passes
 from wimboot.windows.lists import WhyReal
@@ -31,21 +31,29 @@ _CLASSES = {
 }
 
 
+Places: TypeAlias = "Callable[[Sequence[bytes]], list[tuple[int, int] | None]]"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointingPlan:
-    """`rows` are (file_id, SHA-1, size) of the files to point, in MFT order; `real` counts the others by reason."""
+    """What becomes a pointer, in MFT order; `real` counts the other files by reason.
+
+    `rows` are (file_id, SHA-1, size) and `places` (offset, size in the WIM) of the nodes' data.
+    """
 
     nodes: array[int]
     rows: list[tuple[int, bytes, int]]
+    places: list[tuple[int, int]]
     real: Counter[WhyReal] = field(default_factory=Counter)
 
     @property
-    def bytes_pointed(self) -> int:
-        return sum(size for _, _, size in self.rows)
+    def blobs(self) -> dict[bytes, int]:
+        """The blobs that pointers will lead to, with their sizes."""
+        return {sha1: size for _, sha1, size in self.rows}
 
 
 def plan_pointing(
-    tree: Tree, *, included: bytes | bytearray, ruled_by: Sequence[int], backable: Callable[[bytes], bool]
+    tree: Tree, *, included: bytes | bytearray, ruled_by: Sequence[int], places: Places
 ) -> PointingPlan:
     """Choose the files to point.
 
@@ -53,7 +61,7 @@ def plan_pointing(
         tree: the volume, every included stream hashed.
         included: one byte a node, 0 where no name of it is in the image.
         ruled_by: for each node the rule that keeps it real, -1 for none.
-        backable: whether the store holds a blob of this SHA-1 in a form that the driver reads.
+        places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
     classes = _passes.classify(tree, POINTER_SIZE_LIMIT)
     real: Counter[WhyReal] = Counter()
@@ -68,12 +76,12 @@ def plan_pointing(
         else:
             chosen.append(node)
     rows = _passes.data_rows(tree, chosen)
-    held = [backable(row[1]) for row in rows]
-    if not all(held):
-        real[WhyReal.NOT_IN_WIM] += held.count(False)
-        chosen = array("I", (node for node, here in zip(chosen, held, strict=True) if here))
-        rows = [row for row, here in zip(rows, held, strict=True) if here]
-    return PointingPlan(nodes=chosen, rows=rows, real=real)
+    found = places([sha1 for _, sha1, _ in rows])
+    if None in found:
+        real[WhyReal.NOT_IN_WIM] += found.count(None)
+        chosen = array("I", (node for node, place in zip(chosen, found, strict=True) if place is not None))
+        rows = [row for row, place in zip(rows, found, strict=True) if place is not None]
+    return PointingPlan(nodes=chosen, rows=rows, places=[place for place in found if place is not None], real=real)
 
 
 def class_reason(kind: int) -> WhyReal:

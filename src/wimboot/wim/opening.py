@@ -5,28 +5,34 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from wimboot.storage.host import HostFile
+from wimboot.storage.host import HostFolder
 from wimboot.wim.errors import WimSplit
 from wimboot.wim.store import SplitStore, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from wimboot.storage.protocol import File, Folder
 
 __all__ = ["open_store"]
 
 
 @contextmanager
-def open_store(path: Path) -> Iterator[Store]:
-    """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the others."""
-    file = HostFile.open(path)
+def open_store(path: Path, folders: Callable[[Path], Folder] = HostFolder) -> Iterator[Store]:
+    """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the others.
+
+    `folders` gives the folder of a host path.
+    """
+    folder = folders(path.absolute().parent)
+    file = folder.open(path.name)
     try:
         try:
             store = Store.open(file, where=str(path))
         except WimSplit as error:
             if error.facts["part"] != 1:
                 raise
-            store = _open_parts(path, int(str(error.facts["parts"])))
+            store = _open_parts(folder, path, int(str(error.facts["parts"])))
         try:
             yield store
         finally:
@@ -35,12 +41,12 @@ def open_store(path: Path) -> Iterator[Store]:
         file.close()
 
 
-def _open_parts(path: Path, total: int) -> Store:
+def _open_parts(folder: Folder, path: Path, total: int) -> Store:
     paths = [path, *(path.with_name(f"{path.stem}{number}{path.suffix}") for number in range(2, total + 1))]
-    files: list[tuple[HostFile, str]] = []
+    files: list[tuple[File, str]] = []
     try:
         for each in paths:
-            files.append((HostFile.open(each), str(each)))
+            files.append((folder.open(each.name), str(each)))
         return SplitStore.open_parts(files, where=str(path))
     except BaseException:
         for file, _ in files:

@@ -22,7 +22,7 @@ from wimboot.wim.errors import (
 from wimboot.wim.part import Blob, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from wimboot.events import Counter, Problem
     from wimboot.formats.blobtable import BlobRow
@@ -130,10 +130,11 @@ class Store:
                 return part.blob_of(row, number)
         return None
 
-    def place(self, sha1: bytes) -> tuple[int, int]:
-        """(offset, size in the WIM) of a blob that is not solid, as pointers carry them. Raises BlobMissing."""
-        part, row, _ = self._locate(sha1)
-        return part.table.place(row)
+    def pointer_places(self, hashes: Sequence[bytes]) -> list[tuple[int, int] | None]:
+        """For each hash (offset, size in the WIM), as pointers carry them; None where no pointer can lead there."""
+        if self.not_backable is not None:
+            return [None] * len(hashes)
+        return self.parts[0].table.pointer_places(hashes)
 
     def in_file_order(self, hashes: Collection[bytes]) -> Iterator[Blob]:
         """The blobs of these hashes, those that are here, in the order in which reading them is cheapest."""
@@ -174,8 +175,9 @@ class Store:
                                             part.resources.windows(entry, part.run_of(row))))
 
     def check_blobs(self, hashes: Collection[bytes] | None, counter: Counter, threads: int) -> list[Problem]:
-        """Read these blobs (None: all) from disk and hash them; a Problem for each that is missing or not sound.
+        """Read these blobs (None: all, and the images' metadata) from disk and hash them.
 
+        A Problem for each that is missing or not sound.
         `counter` counts uncompressed bytes.
         """
         return check_blobs(self.parts, hashes, counter, threads, where=self.where)
