@@ -172,6 +172,8 @@ cdef class Rows:
         if owner.record == ROOT_RECORD:
             if owner.node == NULL or self.have_root:
                 return 0
+            if parent != <uint64_t> owner.sequence << 48 | ROOT_RECORD or not owner.node.attributes & DIRECTORY:
+                return BAD_NAME
             self.have_root = True
             name_size = 0
         memcpy(self.tree.names + name_offset, value + 66, name_size)

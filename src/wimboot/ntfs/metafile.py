@@ -115,7 +115,9 @@ class Metafiles:
             return attribute.value
         if attribute.flags & 0x40FF:
             raise FormatError("attribute", attribute.offset, "compressed or encrypted where it cannot be")
-        if attribute.size > limit or attribute.initialized > attribute.size:
+        if attribute.initialized > attribute.size:
+            raise FormatError("attribute", attribute.offset, f"{attribute.initialized} of {attribute.size} bytes written")
+        if attribute.size > limit:
             raise FormatError("attribute", attribute.offset, f"{attribute.size} bytes, over the limit of {limit}")
         extents = Extents(self.device, self.boot)
         extents.add(attribute.runs)
