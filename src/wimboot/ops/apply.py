@@ -86,7 +86,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             changes = diff(opened.tree, image, ignored=ignored)
             carry_out(opened, opened.tree, image, changes, forms, store, number, place, emit)
             emit(Phase(name="commit"))
-            commit(opened.transaction, None, options.wim)
+            commit(opened.writing, None, options.wim)
         return done
 
 

@@ -6,22 +6,44 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.errors import Refused
 from wimboot.events import Emit, Phase
+from wimboot.ntfs import volume_facts
+from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
-from wimboot.ops.imaging import Image, begin_append, read_back, write_image
-from wimboot.ops.opening import open_volume
+from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
+from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import find_place, register
 from wimboot.ops.pointing import point_files
-from wimboot.ops.snapshot import capture_plan, take_snapshot
+from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit
-from wimboot.plan.pointing import plan_pointing
+from wimboot.plan.forms import plan_forms
+from wimboot.plan.pointing import POINTER_SIZE_LIMIT, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
+from wimboot.tree import FileAttribute, _passes
+from wimboot.tree._diff import diff
+from wimboot.tree.selection import select
 
 if TYPE_CHECKING:
     from wimboot.ops.options import ConvertOptions
+    from wimboot.plan.capture import CapturePlan
+    from wimboot.wim import Append, Store
     from wimboot.windows.lists import WhyReal
+    from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Converted", "EncryptedWouldGo", "convert"]
+
+
+_FOLDER = FileAttribute.DIRECTORY
+
+
+class EncryptedWouldGo(Refused):
+    """Formatting a volume whose encrypted files no image can hold."""
+
+    id = "encrypted-would-go"
+    sentence = "{where} has {count} encrypted files ({first}, ...) that an image cannot hold and formatting would destroy"
+    advice = "Decrypt or move them under Windows first, or convert in place, without --format: they stay as they are then."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,50 +73,118 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         Refused: no Windows, no driver for it, no place for the WIM, no space, hibernated, mounted, ...
         Damaged: the volume, the WIM, or what was read back.
     """
-    capturing = options.capture
-    write = not capturing.target.dry_run
-    with begin_append(capturing) as append, open_volume(capturing.target, emit, write=write) as opened:
-        stores = [append.store] if append.store is not None else []
-        snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
-        check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
-        place = find_place(options.wim_place, capturing.wim, emit)
-        plan = capture_plan(snapshot, emit)
-        check_wim_space(plan.read_size, append.folder.free_size(), where=str(capturing.wim.absolute().parent))
-        check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
-        if opened.transaction is None:
-            return _preview(snapshot.tree.node_count, plan.read_size, plan.included)
-        image = write_image(append, snapshot, plan, capturing, emit)
+    if options.capture.target.dry_run:
+        return _preview(options, emit)
+    with begin_append(options.capture) as append, open_volume(options.capture.target, emit, write=True) as opened:
+        ready = _look(options, opened, [] if append.store is None else [append.store], emit)
+        image = write_image(append, ready.snapshot, ready.plan, options.capture, emit)
         pending = append.pending()
+        if options.rebuild:
+            return _rebuild(options, opened, ready, append, image, emit)
         pointing = plan_pointing(
-            snapshot.tree, included=plan.included, ruled_by=snapshot.selection.real_by, places=pending.pointer_places
+            opened.tree,
+            included=ready.plan.included,
+            ruled_by=ready.snapshot.selection.real_by,
+            places=pending.pointer_places,
         )
-        read_back(pending, pointing.blobs, capturing, emit)
+        read_back(pending, pointing.blobs, options.capture, emit)
         free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
-        source = register(opened.volume, pending.guid, image.number, place)
-        point_files(opened.volume, snapshot.tree, pointing, pending, source, phase.counter)
+        source = register(opened.volume, pending.guid, image.number, ready.place)
+        point_files(opened.volume, opened.tree, pointing, pending, source, phase.counter)
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()
-        commit(opened.transaction, append, capturing.wim)
+        commit(opened.writing, append, options.capture.wim)
+    return Converted(
+        image=image,
+        files=ready.files,
+        pointed=len(pointing.rows),
+        real=pointing.real,
+        freed=freed,
+        read_size=ready.plan.read_size,
+        data_source_id=source,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A volume that may be converted: all that is refused has been."""
+
+    snapshot: Snapshot
+    plan: CapturePlan
+    place: WimPlace
+
+    @property
+    def files(self) -> int:
+        """Files in the image, folders not counted."""
+        tree = self.snapshot.tree
+        return sum(1 for node, here in enumerate(self.plan.included) if here and not tree.attributes(node) & _FOLDER)
+
+
+def _look(options: ConvertOptions, opened: Opened, stores: list[Store], emit: Emit) -> _Ready:
+    capturing = options.capture
+    snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
+    check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
+    place = find_place(options.wim_place, capturing.wim, emit)
+    plan = capture_plan(snapshot, emit)
+    if options.rebuild and plan.encrypted:
+        raise EncryptedWouldGo(where=opened.where, count=len(plan.encrypted), first=plan.encrypted[0])
+    folder = capturing.wim.absolute().parent
+    check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
+    check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
+    return _Ready(snapshot=snapshot, plan=plan, place=place)
+
+
+def _preview(options: ConvertOptions, emit: Emit) -> Converted:
+    """What would be done, without writing anything; pointers are counted as if every new blob could take one."""
+    with (
+        existing_store(options.capture) as store,
+        open_volume(options.capture.target, emit, write=False) as opened,
+    ):
+        ready = _look(options, opened, [] if store is None else [store], emit)
+        classes = _passes.classify(opened.tree, POINTER_SIZE_LIMIT)
+        ruled_by = ready.snapshot.selection.real_by
+        pointed = sum(
+            1
+            for node, kind in enumerate(classes)
+            if kind == _passes.CANDIDATE and ready.plan.included[node] and ruled_by[node] < 0
+        )
         return Converted(
-            image=image,
-            files=sum(plan.included),
-            pointed=len(pointing.rows),
-            real=pointing.real,
-            freed=freed,
-            read_size=plan.read_size,
-            data_source_id=source,
+            image=None,
+            files=ready.files,
+            pointed=pointed,
+            real=Counter(),
+            freed=0,
+            read_size=ready.plan.read_size,
+            data_source_id=None,
         )
 
 
-def _preview(files: int, read_size: int, included: bytearray) -> Converted:
+def _rebuild(
+    options: ConvertOptions, opened: Opened, ready: _Ready, append: Append, image: Image, emit: Emit
+) -> Converted:
+    """Format the volume and deploy the image that was just captured from it."""
+    pending = append.pending()
+    tree = pending.load_tree(image.number)
+    ruled_by = select(tree, ready.snapshot.selection.lists).real_by
+    forms = plan_forms(tree, pointers=True, ruled_by=ruled_by, places=pending.pointer_places)
+    # the volume's own files are given up here, real ones too: everything the image needs is read back first
+    blobs = {sha1: blob.size for sha1 in _passes.hashes(tree) if (blob := pending.blob(sha1)) is not None}
+    read_back(pending, blobs, options.capture, emit)
+    free_before = opened.volume.free_clusters
+    rebuild(opened)
+    ignored = bytearray(opened.tree.link_count)
+    changes = diff(opened.tree, tree, ignored)
+    carry_out(opened, opened.tree, tree, changes, forms, pending, image.number, ready.place, emit)
+    freed = (volume_facts(opened.device).free_clusters - free_before) * opened.facts.cluster_size
+    commit(opened.writing, append, options.capture.wim)
     return Converted(
-        image=None,
-        files=sum(included),
-        pointed=files,
-        real=Counter(),
-        freed=0,
-        read_size=read_size,
-        data_source_id=None,
+        image=image,
+        files=ready.files,
+        pointed=forms.pointed,
+        real=forms.real,
+        freed=freed,
+        read_size=ready.plan.read_size,
+        data_source_id=0,
     )

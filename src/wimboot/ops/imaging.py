@@ -15,6 +15,7 @@ from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.contents import MissingBlob
 from wimboot.ops.options import CaptureOptions, Compression
+from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, _passes
 from wimboot.wim import Append, CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Store
 
-__all__ = ["Image", "NameTaken", "ReadBackFailed", "begin_append", "read_back", "write_image"]
+__all__ = ["Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image"]
 
 _CODECS = {
     Compression.XPRESS4K: (Codec.XPRESS, 4096),
@@ -77,6 +78,16 @@ def begin_append(options: CaptureOptions) -> Iterator[Append]:
         create=CreateOptions(compression=codec, chunk_size=chunk_size),
     ) as append:
         yield append
+
+
+@contextmanager
+def existing_store(options: CaptureOptions) -> Iterator[Store | None]:
+    """The WIM of a capture as it is, only to be read; None where there is none."""
+    if not options.target.folders(options.wim.absolute().parent).exists(options.wim.name):
+        yield None
+        return
+    with opened_store(options.wim, options.target.folders) as store:
+        yield store
 
 
 def write_image(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.disk import NotNtfs, Recovered, TableKind, Transaction, open_target, parse_place, peek, recover
-from wimboot.errors import FormatError, Refused
+from wimboot.errors import FormatError, Internal, Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import Volume, cluster_bitmap, scan, volume_facts
@@ -87,6 +87,13 @@ class Opened:
         if self._volume is None:
             raise NoVolume(where=self.where)
         return self._volume
+
+    @property
+    def writing(self) -> Transaction:
+        """The transaction of a volume that is open for writing."""
+        if self.transaction is None:
+            raise Internal(what="a volume that is only read was to be changed")
+        return self.transaction
 
     @property
     def facts(self) -> VolumeFacts:

@@ -115,7 +115,7 @@ def _restore(
     )
     carry_out(opened, tree, image, changes, forms, store, number, place, emit)
     emit(Phase(name="commit"))
-    commit(opened.transaction, None, wim)
+    commit(opened.writing, None, wim)
     return done
 
 
