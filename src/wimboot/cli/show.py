@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "document", "iso_time", "lines", "size", "table"]
 
 SCHEMA = 1
+_PIPED_WIDTH = 160
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
@@ -61,7 +63,8 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) 
         out.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         out.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(highlight=False, markup=False, soft_wrap=False, emoji=False).print(out)
+    wide = None if sys.stdout.isatty() else _PIPED_WIDTH
+    Console(highlight=False, markup=False, soft_wrap=False, emoji=False, width=wide).print(out)
 
 
 def _plain(value: object) -> object:

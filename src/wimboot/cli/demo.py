@@ -1,0 +1,45 @@
+"""`wimboot demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wimboot.cli import options, show
+from wimboot.cli.progress import listener
+
+__all__ = ["demo"]
+
+
+@click.command(short_help="Build a sample system and take it through convert, verify, restore.")
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@options.reporting
+def demo(folder: Path | None, **chosen: Any) -> None:
+    """Build a disk image with a Windows-like system of real program files and every NTFS feature in DIR (default:
+    ./wimboot-demo), convert it, verify it, damage it, restore it and verify it again. Needs no Windows and no root.
+
+    \b
+    Example:
+      wimboot demo /tmp/demo
+    """
+    from wimboot.ops.demo import demo as run
+
+    with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
+        done = run(folder or Path("wimboot-demo"), listen)
+    if chosen["as_json"]:
+        show.document({"disk": done.disk, "wim": done.wim, "stages": [
+            {"name": stage.name, "files": stage.files, "pointers": stage.pointers, "virtual_bytes": stage.virtual,
+             "occupied_bytes": stage.occupied, "wim_bytes": stage.wim_size, "seconds": round(stage.seconds, 3),
+             "told": stage.told} for stage in done.stages]})
+        return
+    if chosen["quiet"]:
+        return
+    show.table([("step", "left"), ("files", "right"), ("pointers", "right"), ("size as seen", "right"),
+                ("on disk", "right"), ("WIM", "right"), ("time", "right"), ("", "left")],
+               [(stage.name, f"{stage.files:,}", f"{stage.pointers:,}", show.size(stage.virtual), show.size(stage.occupied),
+                 show.size(stage.wim_size) if stage.wim_size else "", f"{stage.seconds:.2f} s", stage.told)
+                for stage in done.stages])
+    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: wimboot info {done.disk}; wimboot images {done.wim}; "
+               f"wimboot explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")
