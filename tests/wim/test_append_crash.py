@@ -56,7 +56,7 @@ def _check(state: CrashState, old: bytes | None, new: bytes) -> Outcome:
     outcome = recover(folder, NAME, where=NAME).outcome
     images = set(folder.images)
     found = _content(folder) if NAME in images else None
-    assert found == old or found == new, f"{state}: neither old nor new"
+    assert found in (old, new), f"{state}: neither old nor new"
     assert images <= {NAME}, f"{state}: {images} left behind"
     assert recover(folder, NAME, where=NAME).outcome is Outcome.NOTHING
     return outcome

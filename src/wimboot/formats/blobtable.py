@@ -35,8 +35,8 @@ _ROW = struct.Struct("<QQQHI20s")
 _SOLID_RESOURCE_SIZE = 0x100000000
 
 MAX_POINTER_SIZE = 4_200_000_000
-"""Bytes of the largest blob that Windows' driver reads right: it fails where a read ends past 4 GiB, and wimlib draws the
-line here."""
+"""Bytes of the largest blob that Windows' driver reads right: it fails where a read ends past 4 GiB, and wimlib draws
+the line here."""
 
 
 class BlobRow(NamedTuple):

@@ -1,8 +1,9 @@
 """Chunk tables: how the pieces of a compressed resource lie behind each other.
 
-Ordinary resource (checked against a WIM made by wimlib 1.13): n = ceil(size / chunk size) chunks, in front of them n - 1
-entries of 4 bytes, 8 where the resource has more than 0xFFFFFFFF bytes uncompressed. Entry i is where chunk i + 1
-starts, counted from the end of the table; chunk 0 starts at 0. A chunk stored with as many bytes as it holds is raw.
+Ordinary resource (checked against a WIM made by wimlib 1.13): n = ceil(size / chunk size) chunks, in front of them
+n - 1 entries of 4 bytes, 8 where the resource has more than 0xFFFFFFFF bytes uncompressed. Entry i is where chunk
+i + 1 starts, counted from the end of the table; chunk 0 starts at 0. A chunk stored with as many bytes as it holds
+is raw.
 
 Solid resource (version 0xE00; wimlib 1.14.5's source, checked against a small LZMS WIM):
 

@@ -171,8 +171,8 @@ class Append:
         if self._undo:
             last = size // PAGE_SIZE * PAGE_SIZE
             self._record = UndoRecord(
-                old_size=size, old_table_hash=self.store.table_hash, first_page=self._file.pread(0, min(size, PAGE_SIZE)),
-                last_page=self._file.pread(last, size - last))
+                old_size=size, old_table_hash=self.store.table_hash,
+                first_page=self._file.pread(0, min(size, PAGE_SIZE)), last_page=self._file.pread(last, size - last))
             write_record(self.folder, self._name, self._record)
         if self._file.size() > size:
             self._file.truncate(size)

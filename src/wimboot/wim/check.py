@@ -45,13 +45,16 @@ class _Span:
 
 def check_blobs(parts: tuple[Part, ...], hashes: Collection[bytes] | None, counter: Counter, threads: int, *,
                 where: str) -> list[Problem]:
-    """Read the blobs (None: all) in the order in which they lie and hash them; a Problem for each that is not sound."""
+    """Read the blobs (None: all, and the images' metadata) in the order in which they lie, and hash them.
+
+    A Problem for each that is not sound.
+    """
     problems: list[Problem] = []
     wanted = None if hashes is None else set(hashes)
     for part in parts:
         index = part.table.index
-        rows = part.table.in_file_order(
-            None if wanted is None else [index[sha1] for sha1 in wanted if sha1 in index])
+        rows = part.table.in_file_order([*index.values(), *part.table.metadata] if wanted is None else
+                                        [index[sha1] for sha1 in wanted if sha1 in index])
         problems += _check_part(part, rows, counter, threads)
     for sha1 in wanted or ():
         if not any(sha1 in part.table.index for part in parts):
@@ -87,7 +90,7 @@ def _spans(part: Part, rows: list[int]) -> Iterator[_Span]:
     span = _Span()
     for number in rows:
         row = part.table.row(number)
-        if number in part.table.run_of or row.size > WINDOW:
+        if number in part.table.run_of or max(row.size, row.size_in_wim) > WINDOW:
             yield _Span(rows=[row], numbers=[number], alone=True)
             continue
         if span.rows and (span.size + row.size > _SPAN or not span.start <= row.offset <= span.end + _GAP):

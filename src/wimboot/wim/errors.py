@@ -130,6 +130,7 @@ class WimBusy(Busy):
 
     id = "wim-busy"
     sentence = "{where} is being written to by another process"
+    advice = "Wait until it has ended."
 
 
 class WimNotExtendable(Refused):
@@ -153,6 +154,7 @@ class WimMissing(Refused):
 
     id = "wim-missing"
     sentence = "there is no WIM {where}"
+    advice = "Check the path; a capture makes a new one where it is told to."
 
 
 class NotTheWimItWas(Refused):
@@ -177,6 +179,7 @@ class ImageOutOfRange(UsageError):
 
     id = "image-out-of-range"
     sentence = "{where} has {count} images, no image {image}"
+    advice = "`wimboot images` lists them."
 
 
 class SourceFailed(HostError):
@@ -186,7 +189,7 @@ class SourceFailed(HostError):
     sentence = "{what} {where} failed: {why}"
 
 
-class Cancelled(Error):
+class Cancelled(Internal):
     """Another thread asked a running batch to stop; never reaches the user."""
 
     id = "cancelled"
@@ -243,8 +246,8 @@ def _table() -> dict[int, tuple[str, type[Error]]]:
             "69 UNSUPPORTED_FILE,74 WIM_IS_ENCRYPTED,75 WIMBOOT,82 FVE_LOCKED_VOLUME,85 COMPACTION_NOT_POSSIBLE"),
         LibraryHostError: (
             "1 ALREADY_LOCKED,6 FUSE,12 INSUFFICIENT_PRIVILEGES,32 IS_DIRECTORY,35 LINK,37 MKDIR,38 MQUEUE,40 NOTDIR,"
-            "41 NOTEMPTY,42 NOT_A_REGULAR_FILE,46 NTFS_3G,47 OPEN,48 OPENDIR,49 PATH_DOES_NOT_EXIST,50 READ,51 READLINK,"
-            "52 RENAME,54 REPARSE_POINT_FIXUP_FAILED,57 SET_ATTRIBUTES,58 SET_REPARSE_DATA,59 SET_SECURITY,"
+            "41 NOTEMPTY,42 NOT_A_REGULAR_FILE,46 NTFS_3G,47 OPEN,48 OPENDIR,49 PATH_DOES_NOT_EXIST,50 READ,"
+            "51 READLINK,52 RENAME,54 REPARSE_POINT_FIXUP_FAILED,57 SET_ATTRIBUTES,58 SET_REPARSE_DATA,59 SET_SECURITY,"
             "60 SET_SHORT_NAME,61 SET_TIMESTAMPS,63 STAT,71 WIM_IS_READONLY,72 WRITE,78 MKNOD,79 MOUNTED_IMAGE_IS_BUSY,"
             "80 NOT_A_MOUNTPOINT,81 NOT_PERMITTED_TO_UNMOUNT,83 UNABLE_TO_READ_CAPTURE_CONFIG,"
             "88 CONCURRENT_MODIFICATION_DETECTED,89 SNAPSHOT_FAILURE,91 SET_XATTR"),

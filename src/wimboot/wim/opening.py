@@ -20,7 +20,7 @@ __all__ = ["open_store"]
 
 @contextmanager
 def open_store(path: Path, folders: Callable[[Path], Folder] = HostFolder) -> Iterator[Store]:
-    """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the others.
+    """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the rest.
 
     `folders` gives the folder of a host path.
     """

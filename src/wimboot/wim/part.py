@@ -31,7 +31,7 @@ _BACKABLE_SIZE = 4_200_000_000
 
 
 class Blob(NamedTuple):
-    """Where a blob lies. In a solid resource `offset` counts in its uncompressed bytes and `size_in_wim` means nothing."""
+    """Where a blob lies. In a solid resource `offset` counts uncompressed bytes and `size_in_wim` means nothing."""
 
     sha1: bytes
     offset: int
@@ -54,7 +54,7 @@ class Blob(NamedTuple):
     def backable(self) -> bool:
         """Whether Windows' driver reads it right, given a WIM it can mount.
 
-        The driver takes a blob for compressed exactly where its two sizes differ, and fails past 4 GiB (wimlib's limit).
+        The driver takes a blob for compressed exactly where its two sizes differ, and fails past 4 GiB.
         """
         shrunk = self.size_in_wim < self.size
         return not self.solid and self.size <= _BACKABLE_SIZE and (

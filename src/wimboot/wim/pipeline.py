@@ -1,9 +1,9 @@
 """Reading, hashing, deduplicating and compressing the streams of a volume into a WIM.
 
-One thread, the caller's, reads batches of whole streams in the order in which they lie on the disk, hashes each and drops
-what is known already; `threads` others compress; the results are appended in the order in which they were read, so the
-same input makes the same WIM. Streams larger than a batch go through in windows. What is read and not yet written is
-capped, so that memory does not grow with the volume.
+One thread, the caller's, reads batches of whole streams in the order in which they lie on the disk, hashes each and
+drops what is known already; `threads` others compress; the results are appended in the order in which they were read,
+so the same input makes the same WIM. Streams larger than a batch go through in windows. What is read and not yet
+written is capped, so that memory does not grow with the volume.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
 
-__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "temporary_name", "write_record"]
+__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "temporary_name",
+           "write_record"]
 
 _MAX_RECORD_SIZE = 16384
 

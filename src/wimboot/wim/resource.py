@@ -1,4 +1,4 @@
-"""Reading one resource: raw, chunked or inside a solid one; whole or in windows. What the bytes hash to is not checked here."""
+"""Reading one resource: raw, chunked or inside a solid one, in windows. What the bytes hash to is not checked here."""
 
 from __future__ import annotations
 

@@ -195,14 +195,19 @@ class Store:
                            limit=MAX_METADATA_SIZE)
         return b"".join(self._parts(self.parts[0], rows[image - 1]))
 
-    def load_tree(self, image: int) -> Tree:
-        """The files of an image (from 1), with their sizes. Raises as `metadata` does, and WimDamaged."""
+    def load_tree(self, image: int, *, allow_missing: bool = False) -> Tree:
+        """The files of an image (from 1), with their sizes; with `allow_missing`, 0 where the blob is not here.
+
+        Raises as `metadata` does, WimDamaged, and BlobMissing.
+        """
         with locating(f"image {image} of {self.where}"):
             tree = parse_metadata(self.metadata(image))
             sizes: dict[bytes, int] = {}
             for part in self.parts:
                 sizes |= part.sizes()
-            fill_sizes(tree, sizes)
+            missing = fill_sizes(tree, sizes)
+        if missing and not allow_missing:
+            raise BlobMissing(where=self.where, sha1=tree.stream(missing[0]).hash.hex())
         return tree
 
 

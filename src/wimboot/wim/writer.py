@@ -27,7 +27,7 @@ Task = Callable[[], Write]
 
 
 class BlobWriter:
-    """Makes tasks for `Workers`: each compresses in any thread and gives what writes the result, in the tasks' order."""
+    """Makes tasks for `Workers`: each compresses in any thread and gives what writes the result, in order."""
 
     def __init__(self, blobs: NewBlobs, tail: Tail, codec: Codec) -> None:
         self.blobs = blobs

@@ -15,7 +15,7 @@ from wimboot.wim import Append, CreateOptions
 
 __all__ = ["SAMPLES", "Source", "add_image", "applied", "contents", "make_tree", "verified", "wimlib", "write"]
 
-SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples" / "wim"
+SAMPLES = Path(__file__).parents[1].parent / "shared" / "samples" / "wim"
 
 
 class Source:
