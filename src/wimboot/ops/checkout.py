@@ -5,17 +5,17 @@ Runs inside the volume's transaction, so the order below is what libntfs-3g need
 1. names that the image does not have go, deepest first;
 2. names that differ in case or in their DOS name are spelled anew;
 3. folders, then files, then further names are made; a file is made under the name that has its DOS name;
-4. data that differs is written, in the order in which it lies in the WIM, or a pointer is set;
+4. reparse points that change go; data that differs is written, in the order in which it lies in the WIM, or a pointer is set;
 5. attributes, security, reparse points, object ids and extended attributes;
 6. times: of files at once, of folders at the very end, when nothing in them changes any more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.reparse import PointerMaker, Reparse
-from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree
+from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree, _passes
 from wimboot.tree.changes import MetadataBit
 
 if TYPE_CHECKING:
@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from wimboot.ntfs import Volume
     from wimboot.plan.forms import Forms
     from wimboot.tree import NodeRow
+    from wimboot.tree._passes import CreationRow
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
 
 __all__ = ["Checkout"]
 
 _OVERLAID = StreamFlag.POINTER | StreamFlag.COMPACT
+_DIRECTORY = int(FileAttribute.DIRECTORY)   # plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
+# columns of a row of `creation_rows`
+_NODE: Final = 1
+_PARENT: Final = 2
+_NAME: Final = 3
+_SHORT_NAME: Final = 4
+_ATTRIBUTES: Final = 5
+_MORE: Final = 8
+
 _COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
 
 
@@ -52,13 +62,13 @@ class Checkout:
         self._changes = changes
         self._forms = forms
         self._store = store
-        self._pack = None if data_source_id is None else PointerMaker(data_source_id, store.table_hash).pack
+        # without a data source the plan has no pointers, and this is never called
+        self._pack = PointerMaker(data_source_id or 0, store.table_hash).pack
         self._counter = counter
         self._ids = [0] * new.node_count
         self._security: dict[int, int] = {}
         self._writes: list[tuple[tuple[int, int], int, int]] = []  # (part and offset in the WIM, node, stream)
         self._touched: set[int] = set()  # nodes whose times must be set at the end
-        self._made: set[int] = set()
         for node, old_node in enumerate(changes.pairs):
             if old_node >= 0:
                 self._ids[node] = old.file_id(old_node)
@@ -68,6 +78,7 @@ class Checkout:
         self._remove()
         self._respell()
         self._create()
+        self._drop_reparse_points()
         self._change_data()
         self._change_metadata()
         self._write_data()
@@ -80,7 +91,7 @@ class Checkout:
         for link in self._changes.removed_links:
             row = old.link(link)
             parent = old.file_id(row.parent)
-            if old.attributes(row.node) & FileAttribute.DIRECTORY:
+            if old.attributes(row.node) & _DIRECTORY:
                 self._volume.remove_folder(old.file_id(row.node), parent, row.name)
             else:
                 self._volume.unlink(old.file_id(row.node), parent, row.name)
@@ -98,67 +109,44 @@ class Checkout:
             self._counter.add(1)
 
     def _create(self) -> None:
-        new, ids = self._new, self._ids
-        files: dict[int, list[int]] = {}
-        for link in self._changes.added_links:
-            row = new.link(link)
-            self._touched.add(row.parent)
-            if new.attributes(row.node) & FileAttribute.DIRECTORY:
-                self._make_folder(link)
+        """Folders come before what is in them; a file of several names waits until all their folders are there."""
+        later: dict[int, list[CreationRow]] = {}
+        for row in _passes.creation_rows(self._new, self._changes.added_links, self._forms.pointer):
+            if row[_ATTRIBUTES] & _DIRECTORY or not row[_MORE]:
+                self._make(row)
             else:
-                files.setdefault(row.node, []).append(link)
-        for node, links in files.items():
-            if not ids[node]:
-                if len(links) > 1:
-                    links.sort(key=lambda link: not new.link(link).short_name)
-                self._make_file(node, links.pop(0))
-            for link in links:
-                row = new.link(link)
-                self._volume.link(ids[node], ids[row.parent], row.name)
+                later.setdefault(row[_NODE], []).append(row)
+        for node, rows in later.items():
+            rows.sort(key=lambda row: not row[_SHORT_NAME])     # the DOS name can only be given to the first name
+            if not self._ids[node]:
+                self._make(rows.pop(0))
+            for row in rows:
+                self._volume.link(self._ids[node], self._ids[row[_PARENT]], row[_NAME])
                 self._touched.add(node)
-            self._counter.add(1)
+            self._counter.done += len(rows)
 
-    def _make_folder(self, link: int) -> None:
-        row = self._new.link(link)
-        facts = self._new.node(row.node)
-        self._ids[row.node] = self._volume.create_folder(
-            self._ids[row.parent],
-            row.name,
-            row.short_name,
-            facts.attributes,
-            (facts.creation, facts.last_write, facts.last_access),
-            self._security_of(facts),
-        )
-        self._finish_made(row.node, facts)
-        self._counter.add(1)
-
-    def _make_file(self, node: int, link: int) -> None:
-        new = self._new
-        row, facts = new.link(link), new.node(node)
-        times = (facts.creation, facts.last_write, facts.last_access)
-        security = self._security_of(facts)
-        parent = self._ids[row.parent]
-        if self._forms.pointer[node]:
-            stream = new.stream(new.data_stream(node))
-            self._ids[node] = self._volume.create_pointer(
-                parent,
-                row.name,
-                row.short_name,
-                facts.attributes,
-                times,
-                security,
-                stream.size,
-                self._reparse_value(stream.hash, stream.size),
-            )
+    def _make(self, row: CreationRow) -> None:
+        _, node, parent, name, short_name, attributes, times, security, more = row
+        folder = self._ids[parent]
+        if security >= 0:
+            security = self._security.get(security) or self._security_of(security)
         else:
-            self._ids[node] = self._volume.create_file(
-                parent, row.name, row.short_name, facts.attributes, times, security
+            security = 0
+        place = self._forms.places.get(node)
+        if attributes & _DIRECTORY:
+            self._ids[node] = self._volume.create_folder(folder, name, short_name, attributes, times, security)
+        elif place is None:
+            self._ids[node] = self._volume.create_file(folder, name, short_name, attributes, times, security)
+        else:
+            self._ids[node] = self._volume.create_pointer(
+                folder, name, short_name, attributes, times, security, place[1], self._pack(*place)
             )
-        self._finish_made(node, facts)
+        if more:
+            self._finish_made(node, self._new.node(node))
+        self._counter.done += 1
 
     def _finish_made(self, node: int, facts: NodeRow) -> None:
         """What a new file or folder has beyond its names: streams, reparse point, object id, extended attributes."""
-        self._made.add(node)
         for stream in self._new.streams_of(node):
             unnamed = stream.kind == StreamKind.DATA and not stream.name
             if stream.kind == StreamKind.DATA and not (unnamed and (self._forms.pointer[node] or not stream.size)):
@@ -182,10 +170,17 @@ class Checkout:
             if old_stream >= 0 and self._old.stream(old_stream).flags & _OVERLAID:
                 self._drop_overlay(node, old_stream)
             if not stream.name and self._forms.pointer[node]:
-                self._volume.point(self._ids[node], self._reparse_value(stream.hash, stream.size), stream.size)
+                self._volume.point(self._ids[node], self._pack(*self._forms.places[node]), stream.size)
                 self._counter.add(1)
             else:
                 self._write_later(node, new_stream)
+
+    def _drop_reparse_points(self) -> None:
+        """A link that is to become a file, or another link, gives up what it was before anything is written to it."""
+        for node, old_node, mask in self._changes.metadata:
+            if mask & MetadataBit.REPARSE and self._old.node(old_node).reparse_tag:
+                self._volume.remove_reparse(self._ids[node])
+                self._touched.add(node)
 
     def _drop_overlay(self, node: int, old_stream: int) -> None:
         self._volume.remove_reparse(self._ids[node])
@@ -217,18 +212,15 @@ class Checkout:
     # ---- everything else
 
     def _change_metadata(self) -> None:
-        for node, _old_node, mask in self._changes.metadata:
+        for node, _, mask in self._changes.metadata:
             facts = self._new.node(node)
             file_id = self._ids[node]
-            if mask & MetadataBit.REPARSE:
-                if self._old.node(_old_node).reparse_tag:
-                    self._volume.remove_reparse(file_id)
-                if facts.reparse_tag:
-                    self._set_reparse(node, facts)
+            if mask & MetadataBit.REPARSE and facts.reparse_tag:
+                self._set_reparse(node, facts)
             if mask & MetadataBit.ATTRIBUTES:
                 self._volume.set_attributes(file_id, facts.attributes)
             if mask & MetadataBit.SECURITY:
-                self._volume.set_security(file_id, self._security_of(facts))
+                self._volume.set_security(file_id, 0 if facts.security < 0 else self._security_of(facts.security))
             if mask & MetadataBit.EXTRA:
                 self._set_extra(node, facts)
             self._touched.add(node)
@@ -252,7 +244,7 @@ class Checkout:
     def _set_times(self) -> None:
         """Times last: what came before moved them. Folders after files, for setting nothing in them moves theirs."""
         folders = []
-        for node in self._touched | {node for node in self._made if self._is_folder(node)}:
+        for node in self._touched:
             if self._is_folder(node):
                 folders.append(node)
             else:
@@ -261,27 +253,14 @@ class Checkout:
             self._stamp(node)
 
     def _is_folder(self, node: int) -> bool:
-        return bool(self._new.attributes(node) & FileAttribute.DIRECTORY)
+        return bool(self._new.attributes(node) & _DIRECTORY)
 
     def _stamp(self, node: int) -> None:
         facts = self._new.node(node)
         if self._ids[node]:
             self._volume.set_times(self._ids[node], facts.creation, facts.last_write, facts.last_access)
 
-    def _security_of(self, facts: NodeRow) -> int:
-        """The id in $Secure of a node's descriptor, 0 where it has none."""
-        if facts.security < 0:
-            return 0
-        found = self._security.get(facts.security)
-        if found is None:
-            found = self._volume.security_id(self._new.securities[facts.security])
-            self._security[facts.security] = found
+    def _security_of(self, index: int) -> int:
+        """The id in $Secure of a descriptor of the image."""
+        found = self._security[index] = self._volume.security_id(self._new.securities[index])
         return found
-
-    def _reparse_value(self, sha1: bytes, size: int) -> bytes:
-        if self._pack is None:
-            raise ValueError("a pointer without a data source")
-        place = self._store.pointer_places((sha1,))[0]
-        if place is None:
-            raise ValueError("a pointer to a blob that cannot have one")
-        return self._pack(sha1, size, place[1], place[0])

@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.errors import FormatError, Refused
+from wimboot.errors import Error, FormatError, Refused
 from wimboot.formats.guid import guid_text
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.storage import HostFolder
+from wimboot.wim import recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.options import Folders
     from wimboot.windows.sources import Sources
 
 __all__ = ["NotWimBoot", "OtherWim", "WimNotFound", "likely_folders", "require_wim", "search", "wim_guid"]
@@ -43,13 +46,30 @@ class OtherWim(Refused):
     advice = "Give the WIM that the volume uses; `wimboot info {where}` shows which one that is."
 
 
-def wim_guid(path: Path) -> bytes | None:
-    """The GUID in a WIM's header; None where the file is no WIM or cannot be read."""
+def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
+    """The GUID in a WIM's header; None where the file is no WIM or cannot be read.
+
+    A header that a power cut tore is put right first, where the interrupted append left its record.
+    """
     try:
-        with path.open("rb") as file:
-            return WimHeader.parse(file.read(HEADER_SIZE)).guid
-    except (OSError, FormatError):
+        return _header(path, folders).guid
+    except FormatError:
+        pass
+    except Error:
         return None
+    try:
+        recover(folders(path.absolute().parent), path.name, where=str(path))
+        return _header(path, folders).guid
+    except Error:
+        return None
+
+
+def _header(path: Path, folders: Folders) -> WimHeader:
+    file = folders(path.absolute().parent).open(path.name)
+    try:
+        return WimHeader.parse(file.pread(0, HEADER_SIZE))
+    finally:
+        file.close()
 
 
 def likely_folders(target: Path) -> list[Path]:
@@ -76,12 +96,14 @@ def search(sources: Sources, folders: Sequence[Path]) -> dict[int, Path]:
     return found
 
 
-def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str) -> tuple[DataSource, Path]:
+def require_wim(
+    sources: Sources, wim: Path | None, target: Path, *, where: str, folders: Folders = HostFolder
+) -> tuple[DataSource, Path]:
     """The data source that a verb works with, and its WIM file. Raises NotWimBoot, WimNotFound, OtherWim."""
     if not sources.all:
         raise NotWimBoot(where=where)
     if wim is not None:
-        guid = wim_guid(wim)
+        guid = wim_guid(wim, folders)
         mine = [source for source in sources.all if source.wim_guid == guid]
         if not mine:
             raise OtherWim(
@@ -91,8 +113,8 @@ def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str)
                 expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
             )
         return mine[-1], wim
-    folders = likely_folders(target)
-    found = search(sources, folders)
+    likely = likely_folders(target)
+    found = search(sources, likely)
     for source in reversed(sources.all):
         if source.data_source_id in found:
             return source, found[source.data_source_id]
@@ -101,7 +123,7 @@ def require_wim(sources: Sources, wim: Path | None, target: Path, *, where: str)
         where=where,
         guid=guid_text(last.wim_guid),
         place=sources.place(last.data_source_id),
-        folders=", ".join(map(str, folders)),
+        folders=", ".join(map(str, likely)),
     )
 
 

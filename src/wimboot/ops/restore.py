@@ -86,7 +86,9 @@ def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[
     """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
     if options.wim is not None and not sources.all:
         return options.wim, None
-    source, wim = require_wim(sources, options.wim, opened.target.path, where=opened.where)
+    source, wim = require_wim(
+        sources, options.wim, opened.target.path, where=opened.where, folders=options.target.folders
+    )
     return wim, source.wim_index
 
 

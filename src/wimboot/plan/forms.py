@@ -24,16 +24,20 @@ nothing; larger ones may have to leave it, and cost a pointer no more than their
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """One byte a node of the image: 1 where a pointer stands for its unnamed data."""
+    """`pointer` has one byte a node of the image: 1 where a pointer stands for its unnamed data.
+
+    `places` are (SHA-1, size, size in the WIM, offset) of those nodes' data.
+    """
 
     pointer: bytearray
+    places: dict[int, tuple[bytes, int, int, int]]
     real: Counter[WhyReal]
     full_size: int
 
     @property
     def pointed(self) -> int:
         """Number of files that become pointers."""
-        return sum(self.pointer)
+        return len(self.places)
 
 
 def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: Places) -> Forms:
@@ -53,7 +57,8 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
         real[class_reason(kind)] += count
     rows = _passes.data_rows(image, candidates)
     found = places([sha1 for _, sha1, _ in rows])
-    for node, (_, _, size), place in zip(candidates, rows, found, strict=True):
+    pointed: dict[int, tuple[bytes, int, int, int]] = {}
+    for node, (_, sha1, size), place in zip(candidates, rows, found, strict=True):
         if not pointers:
             full_size += size
         elif ruled_by[node] >= 0:
@@ -66,4 +71,5 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
             full_size += size
         else:
             pointer[node] = 1
-    return Forms(pointer=pointer, real=real, full_size=full_size)
+            pointed[node] = (sha1, size, place[1], place[0])
+    return Forms(pointer=pointer, places=pointed, real=real, full_size=full_size)

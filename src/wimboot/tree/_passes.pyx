@@ -145,6 +145,40 @@ def stream_sizes(Tree tree, streams):
     return total
 
 
+def creation_rows(Tree tree, links, pointer):
+    """What it takes to make the file or folder of each link, in one tuple:
+
+    (link, node, parent, name, short name, attributes, (creation, last write, last access), security, more). `pointer` has one
+    byte a node, 1 where a pointer stands for the unnamed data; `more` is True where the node has anything beyond that and one
+    name: data to be written, other streams, a reparse point, an object id, extended attributes, further names.
+    """
+    cdef const uint8_t[::1] is_pointer = pointer
+    cdef uint32_t link, i
+    cdef Link *k
+    cdef Node *n
+    cdef Stream *s
+    cdef bint more
+    cdef list out = []
+    if is_pointer.shape[0] != tree.node_count:
+        raise ValueError("one byte a node")
+    tree.index()
+    for link in links:
+        if link >= tree.link_count:
+            raise IndexError(link)
+        k = &tree.links[link]
+        n = &tree.nodes[k.node]
+        more = n.reparse_tag != 0 or n.extra >= 0 or n.link_count != 1
+        for i in range(n.first_stream, n.first_stream + n.stream_count):
+            s = &tree.streams[i]
+            if s.kind != DATA or s.name_size or (s.size and not is_pointer[k.node]):
+                more = True
+        out.append((
+            link, k.node, k.parent, PyBytes_FromStringAndSize(<char *> tree.names + k.name_offset, k.name_size),
+            PyBytes_FromStringAndSize(<char *> tree.names + k.short_offset, k.short_size), n.attributes,
+            (n.creation, n.last_write, n.last_access), n.security, more))
+    return out
+
+
 def pointer_rows(Tree tree, uint64_t data_source_id):
     """(SHA-1 of the data, SHA-1 of the blob table) of every version 2 pointer of that data source.
 
