@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wimboot.disk._overlay import hash_of
-from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark
+from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, encode_text
 from wimboot.errors import FormatError, Internal
 
 GUIDS = st.binary(min_size=16, max_size=16)
@@ -29,7 +29,8 @@ def logs(draw: st.DrawFn) -> tuple[Header, Index]:
     records = b"".join(
         b"".join(value.to_bytes(8, "little") for value in (page, slot, *draw(st.lists(words, min_size=9, max_size=9))))
         for page, slot in zip(order, slots, strict=True))
-    place, where = draw(st.text(max_size=20).filter(_is_utf8)), draw(st.text(max_size=20).filter(_is_utf8))
+    # paths of the host need not be UTF-8
+    place, where = (draw(st.binary(max_size=20)).decode(errors="surrogateescape") for _ in range(2))
     index = Index(records=records, guards=tuple((page, draw(words)) for page in guards), place=place, where=where)
     seen = draw(st.lists(st.tuples(st.integers(0, 500), words), max_size=3))
     index = replace(index, witnesses=tuple(seen))
@@ -37,13 +38,9 @@ def logs(draw: st.DrawFn) -> tuple[Header, Index]:
     header = Header(guid=draw(GUIDS), target_size=501 * PAGE - draw(st.integers(0, PAGE - 1)), page_count=len(order),
                     guard_count=len(guards), batch_pages=draw(st.integers(1, 2**32 - 1)), index_size=len(index.pack()),
                     store_guid=draw(GUIDS) if has_store else None,
-                    table_hash=draw(st.binary(min_size=20, max_size=20)), place_size=len(place.encode()),
-                    where_size=len(where.encode()), witness_count=len(index.witnesses))
+                    table_hash=draw(st.binary(min_size=20, max_size=20)), place_size=len(encode_text(place)),
+                    where_size=len(encode_text(where)), witness_count=len(index.witnesses))
     return replace(header, digest=header.digest_with(index.pack())), index
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 @given(logs())

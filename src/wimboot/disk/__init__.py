@@ -13,5 +13,6 @@ from wimboot.disk.use import Mounted
 __all__ = [
     "STOPPING", "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted", "NotNtfs",
     "Partition", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind", "Target",
-    "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover", "uninterrupted", "where_is",
+    "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover",
+    "uninterrupted", "where_is",
 ]

@@ -28,8 +28,8 @@ Header::
     72      4     1 where a WIM goes with this transaction, else 0
     76      16    GUID of that WIM
     92      20    SHA-1 of that WIM's table
-    112     4     size of the WIM's place in bytes, UTF-8
-    116     4     size of the target's name in bytes, UTF-8
+    112     4     size of the WIM's place in bytes, as the host has it
+    116     4     size of the target's name in bytes, likewise
     120     4     number of witnesses
     124     32    SHA-256 of the header with this field zero, followed by the index
 
@@ -62,17 +62,8 @@ from enum import IntEnum
 from wimboot.errors import FormatError
 
 __all__ = [
-    "DATA_OFFSET",
-    "MARKS",
-    "NOTES",
-    "PAGE",
-    "PAIR",
-    "RECORD_SIZE",
-    "Header",
-    "Index",
-    "Kind",
-    "Mark",
-    "StoreMark",
+    "DATA_OFFSET", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "Header", "Index", "Kind", "Mark", "StoreMark",
+    "encode_text",
 ]
 
 PAGE = 4096
@@ -197,7 +188,7 @@ class Index:
 
     def pack(self) -> bytes:
         pairs = b"".join(PAIR.pack(*pair) for pair in self.guards + self.witnesses)
-        return self.records + pairs + self.place.encode() + self.where.encode()
+        return self.records + pairs + encode_text(self.place) + encode_text(self.where)
 
     @classmethod
     def parse(cls, data: bytes, header: Header) -> Index:
@@ -211,12 +202,14 @@ class Index:
         _check_records(data[:records_size], header, [page for page, _ in guards])
         if any(page * PAGE >= header.target_size for page, _ in witnesses):
             raise FormatError("log index", records_size, "a witness past the target's end")
-        try:
-            place = data[pairs_end:pairs_end + header.place_size].decode()
-            where = data[pairs_end + header.place_size:].decode()
-        except UnicodeDecodeError as error:
-            raise FormatError("log index", pairs_end, "a name is not UTF-8") from error
+        place = data[pairs_end:pairs_end + header.place_size].decode(errors="surrogateescape")
+        where = data[pairs_end + header.place_size:].decode(errors="surrogateescape")
         return cls(records=data[:records_size], guards=guards, witnesses=witnesses, place=place, where=where)
+
+
+def encode_text(text: str) -> bytes:
+    """A host path as the host has it: UTF-8, or what else it is."""
+    return text.encode(errors="surrogateescape")
 
 
 def _check_records(records: bytes, header: Header, guarded: list[int]) -> None:

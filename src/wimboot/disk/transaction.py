@@ -37,7 +37,7 @@ from wimboot.disk._overlay import Overlay, hash_of
 from wimboot.disk.copying import Copying
 from wimboot.disk.errors import CommitUnfinished, LogWaits
 from wimboot.disk.interrupts import uninterrupted
-from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark
+from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark, encode_text
 from wimboot.errors import HostError, Internal
 from wimboot.storage import FileDevice
 
@@ -167,7 +167,7 @@ class Transaction:
                         batch_pages=self._batch_pages, index_size=len(index.pack()),
                         store_guid=store.guid if store else None,
                         table_hash=store.table_hash if store else bytes(20),
-                        place_size=len(index.place.encode()), where_size=len(self._where.encode()),
+                        place_size=len(encode_text(index.place)), where_size=len(encode_text(self._where)),
                         witness_count=len(witnesses))
         return replace(header, digest=header.digest_with(index.pack())), index
 
