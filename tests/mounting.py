@@ -47,24 +47,23 @@ def mounted(image: Path, *, offset: int = 0, write: bool = False) -> Iterator[Pa
             volume = carve(image, offset, Path(scratch) / "volume.img")
         folder = Path(scratch) / "mnt"
         folder.mkdir()
-        mode = "rw" if write else "ro"
-        driver = subprocess.Popen(
-            ["ntfs-3g", "-o", f"{mode},no_detach,{STREAMS}", str(volume), str(folder)],
-            env=UTF_8, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        mode, said = "rw" if write else "ro", Path(scratch) / "said"
+        with said.open("wb") as output:  # not a pipe: the driver says much about pointers, and a full pipe stops it
+            driver = subprocess.Popen(["ntfs-3g", "-o", f"{mode},no_detach,{STREAMS}", str(volume), str(folder)],
+                                      env=UTF_8, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            _wait_for_mount(driver, folder)
+            _wait_for_mount(driver, folder, said)
             yield folder
         finally:
             _unmount(driver, folder)
 
 
-def _wait_for_mount(driver: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_for_mount(driver: subprocess.Popen[bytes], folder: Path, said: Path) -> None:
     outside = folder.parent.stat().st_dev
     deadline = time.monotonic() + PATIENCE_SECONDS
     while folder.stat().st_dev == outside:
         if driver.poll() is not None:
-            said = driver.communicate()[0].decode(errors="replace")
-            raise AssertionError(f"ntfs-3g refused the volume: {said}")
+            raise AssertionError(f"ntfs-3g refused the volume: {said.read_text(errors='replace')}")
         if time.monotonic() > deadline:
             driver.kill()
             raise AssertionError("ntfs-3g did not mount the volume in time")
@@ -78,10 +77,10 @@ def _unmount(driver: subprocess.Popen[bytes], folder: Path) -> None:
                 break
             time.sleep(0.1)
     try:
-        driver.communicate(timeout=PATIENCE_SECONDS)
+        driver.wait(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         driver.kill()
-        driver.communicate()
+        driver.wait()
         raise
 
 

@@ -19,7 +19,7 @@ from mounting import mounted
 
 __all__ = ["Facts", "Snapshot", "differences", "pointer", "seen_through", "snapshot"]
 
-ENCRYPTED, REPARSE, SPARSE = 0x4000, 0x400, 0x200
+ENCRYPTED, REPARSE, SPARSE, NORMAL = 0x4000, 0x400, 0x200, 0x80
 WOF_TAG, WOF_HEADER = 0x80000017, struct.pack("<II", 1, 1)
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.lgetxattr.restype = ctypes.c_ssize_t
@@ -81,7 +81,8 @@ def _fill_in(found: Snapshot, image: Path, offset: int, *, contents: bool) -> No
     with open_volume(image, offset) as volume:
         for name, facts in found.items():
             if facts.short_name == UNTOLD.decode():
-                found[name] = replace(facts, short_name=_short_name(found, volume, name))
+                facts = replace(facts, short_name=_short_name(found, volume, name))
+                found[name] = facts
             if facts.reparse[:4] == WOF_TAG.to_bytes(4, "little"):
                 source = volume.mft.get(facts.record)
                 streams = dict(facts.streams)
@@ -172,7 +173,7 @@ def seen_through(before: Snapshot) -> Snapshot:
             after[name] = facts
         else:
             after[name] = replace(facts, reparse=b"", streams={**facts.streams, "": promise},
-                                  attributes=facts.attributes & ~(REPARSE | SPARSE))
+                                  attributes=facts.attributes & ~(REPARSE | SPARSE) or NORMAL)
     return after
 
 
