@@ -14,8 +14,8 @@ from wimboot.errors import FormatError
 from wimboot.formats.ntfsboot import BootSector
 
 
-def boot(*, sector: int = 512, cluster: int = 8, total: int = 1 << 20, mft: int = 4, mirror: int = 100, record: int = -10,
-         index: int = 1, name: bytes = b"NTFS    ") -> bytes:
+def boot(*, sector: int = 512, cluster: int = 8, total: int = 1 << 20, mft: int = 4, mirror: int = 100,
+         record: int = -10, index: int = 1, name: bytes = b"NTFS    ") -> bytes:
     """A boot sector as mkntfs lays it out."""
     data = bytearray(512)
     data[3:11] = name

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from wimboot.formats.ntfsrecord import FileRecord, Run, pack_runs
+from wimboot.formats.ntfsrecord import FileRecord, Run, pack_runs, unfix
 from wimboot.ntfs.metafile import Metafiles
 from wimboot.storage.host import HostFile
 
@@ -26,15 +26,16 @@ def resident(kind: int, value: bytes, name: str = "", flags: int = 0) -> bytes:
     return head + data[24:]
 
 
-def outside(kind: int, runs: Sequence[Run], *, size: int, lowest: int = 0, initialized: int | None = None, name: str = "",
-            cluster: int = 512, flags: int = 0) -> bytes:
+def outside(kind: int, runs: Sequence[Run], *, size: int, lowest: int = 0, initialized: int | None = None,
+            name: str = "", cluster: int = 512, flags: int = 0) -> bytes:
     """An attribute, or an extent of one, whose value lies in clusters."""
     raw = name.encode("utf-16-le")
     pairs = (64 + len(raw) + 7) // 8 * 8
     clusters = sum(count for _, count in runs)
     data = _padded((bytes(64) + raw).ljust(pairs, b"\0") + pack_runs(runs))
-    head = struct.pack("<IIBBHHHQqHB5xQQQ", kind, len(data), 1, len(raw) // 2, 64, flags, 0, lowest, lowest + clusters - 1,
-                       pairs, 0, clusters * cluster, size, size if initialized is None else initialized)
+    head = struct.pack("<IIBBHHHQqHB5xQQQ", kind, len(data), 1, len(raw) // 2, 64, flags, 0, lowest,
+                       lowest + clusters - 1, pairs, 0, clusters * cluster, size,
+                       size if initialized is None else initialized)
     return head + data[64:]
 
 
@@ -51,8 +52,8 @@ def pack_record(attributes: Sequence[bytes], *, number: int, sequence: int = 1, 
     words = size // 512 + 1
     start = (48 + 2 * words + 7) // 8 * 8
     body = b"".join(attributes) + b"\xff\xff\xff\xff\0\0\0\0"
-    head = struct.pack("<4sHHQHHHHIIQHHI", b"FILE", 48, words, 0, sequence, links, start, flags, start + len(body), size,
-                       base, 99, 0, number)
+    head = struct.pack("<4sHHQHHHHIIQHHI", b"FILE", 48, words, 0, sequence, links, start, flags, start + len(body),
+                       size, base, 99, 0, number)
     record = bytearray(head.ljust(start, b"\0") + body)
     assert len(record) <= size
     record += bytes(size - len(record))
@@ -91,8 +92,6 @@ def patch_record(image: Path, number: int, record: bytes, *, mark: bool = True) 
 
 def whole(image: Path, number: int) -> tuple[FileRecord, bytes]:
     """A record parsed, and its bytes with the update sequence undone."""
-    from wimboot.formats.ntfsrecord import unfix
-
     raw = raw_record(image, number)
     return FileRecord.parse(raw), unfix(raw)
 

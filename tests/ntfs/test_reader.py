@@ -8,12 +8,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from record_bytes import patch_record, raw_record, whole
+from test_scan import WOF, pointer_value
+from tree_facts import scanned
 
 from build import make_volume
 from mounting import mounted
 from sample_features import set_reparse, write_stream
-from test_scan import WOF, pointer_value
-from tree_facts import scanned
 from wimboot.errors import Internal
 from wimboot.ntfs._reader import NotOnVolume, Reader, WrongSize
 from wimboot.storage._device import Device, FileDevice
@@ -135,8 +136,6 @@ def test_initialized_size_within_a_cluster_is_kept(tmp_path: Path) -> None:
         (root / "file").write_bytes(b"y" * 12_000)
     tree, _ = scanned(image)
     number = tree.file_id(tree.find("/file")) & (1 << 48) - 1
-    from record_bytes import patch_record, raw_record, whole
-
     attribute = next(a for a in whole(image, number)[0].attributes if a.type == 0x80)
     record = bytearray(raw_record(image, number))
     record[attribute.offset + 56:attribute.offset + 64] = (4500).to_bytes(8, "little")
@@ -167,8 +166,8 @@ def test_neighbours_on_the_disk_come_with_one_read(tmp_path: Path) -> None:
     found = filled(reader, streams, 4 << 20)
     assert len(counting.reads) <= 8
     for node in range(1, tree.node_count):
-        number = tree.path(tree.links_of(node)[0])[1:]
-        assert found[tree.data_stream(node)] == number.encode() * 1000
+        name = tree.path(tree.links_of(node)[0])[1:]
+        assert found[tree.data_stream(node)] == name.encode() * 1000
 
 
 def test_disk_order_is_by_first_cluster(scattered: Path) -> None:
@@ -215,7 +214,8 @@ def test_what_the_library_reads_stands_in_line(pristine_volume: Path) -> None:
         return bytes([stream % 256]) * tree.stream(stream).size
 
     reader = Reader(device, tree, by_library)
-    streams = [s for s in range(tree.stream_count) if not tree.stream(s).flags & (StreamFlag.POINTER | StreamFlag.COMPACT)]
+    aside = StreamFlag.POINTER | StreamFlag.COMPACT
+    streams = [s for s in range(tree.stream_count) if not tree.stream(s).flags & aside]
     found = filled(reader, array("I", streams), 1 << 20)
     compressed = [s for s in streams if tree.stream(s).flags & StreamFlag.BY_LIBRARY]
     assert sorted(set(asked)) == compressed

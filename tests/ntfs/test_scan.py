@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from record_bytes import copied, list_entry, outside, pack_record, patch_record, raw_record, resident
+from tree_facts import scanned, tree_snapshot
 
 from build import System, make_volume
 from index_judge import open_volume
 from mounting import mounted
-from record_bytes import copied, list_entry, outside, pack_record, patch_record, raw_record, resident
 from sample_features import set_reparse, write_stream
 from snapshots import Snapshot, differences, snapshot
-from tree_facts import scanned, tree_snapshot
 from wimboot.errors import FormatError
-from wimboot.ntfs.metafile import Metafiles
 from wimboot.ntfs._scan import cluster_bitmap, volume_facts
+from wimboot.ntfs.metafile import Metafiles
 from wimboot.storage.host import HostFile
 from wimboot.tree.constants import ROOT, FileAttribute, StreamFlag
 
@@ -62,7 +62,7 @@ def same_as_the_driver(image: Path, offset: int = 0) -> Snapshot:
 
 
 def test_scan_shows_every_feature_as_the_driver_does(pristine_volume: Path) -> None:
-    """Names, times, attributes, security, streams with contents, links, short names, reparse points, object ids, EAs."""
+    """Names, times, attributes, security, streams with contents, links, short names, reparse data, object ids, EAs."""
     assert len(same_as_the_driver(pristine_volume)) > 500
 
 

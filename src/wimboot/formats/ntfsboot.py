@@ -63,7 +63,8 @@ class BootSector:
         """Of the first 512 bytes of a volume. Raises FormatError."""
         if len(data) < cls.SIZE:
             raise FormatError(cls.STRUCTURE, len(data), "it is cut short")
-        _, name, sector, cluster_code, hidden, total, mft, mirror, record_code, index_code, serial = _BOOT.unpack_from(data)
+        (_, name, sector, cluster_code, hidden, total, mft, mirror, record_code, index_code,
+         serial) = _BOOT.unpack_from(data)
         if name != b"NTFS    ":
             raise FormatError(cls.STRUCTURE, 3, "it does not carry the name NTFS")
         if sector not in _SIZES:
@@ -79,7 +80,8 @@ class BootSector:
                 raise FormatError(cls.STRUCTURE, offset, f"cluster {lcn} of {clusters}")
         return cls(sector_size=sector, cluster_size=cluster, hidden_sectors=hidden, total_sectors=total,
                    record_size=cls._record_size(record_code, cluster, 0x40),
-                   index_size=cls._record_size(index_code, cluster, 0x44), mft_lcn=mft, mirror_lcn=mirror, serial=serial)
+                   index_size=cls._record_size(index_code, cluster, 0x44), mft_lcn=mft, mirror_lcn=mirror,
+                   serial=serial)
 
     @classmethod
     def _record_size(cls, code: int, cluster: int, offset: int) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.ntfsrecord import unfix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["block_entries", "root_entries"]
 
@@ -33,7 +36,10 @@ def root_entries(value: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
 
 
 def block_entries(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Of an index block as it lies on the volume: "INDX", update sequence, at 0x18 as in the root. Raises FormatError."""
+    """Of an index block as it lies on the volume. Raises FormatError.
+
+    "INDX" and an update sequence as in a file record, from 0x18 on as in the root from 0x10 on.
+    """
     if data[:4] != b"INDX" or len(data) < _BLOCK_HEADER + 16:
         raise FormatError("index block", 0, "it does not begin with INDX")
     return list(_entries(unfix(data, "index block"), _BLOCK_HEADER, "index block"))

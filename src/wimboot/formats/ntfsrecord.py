@@ -1,16 +1,19 @@
 """NTFS file records, their attributes and their run lists, one at a time.
 
-For the few records that are read by themselves ($MFT's own, $Volume, $Secure); the pass over all files has its own loop.
+For the few records that are read by themselves ($MFT's own, $Volume, $Secure); the pass over all files has its own
+loop.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from wimboot.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Attribute", "AttributeListEntry", "FileRecord", "Run", "pack_runs", "parse_runs", "unfix"]
 
@@ -146,8 +149,9 @@ class Attribute:
         if lowest + sum(clusters for _, clusters in runs) != highest + 1:
             raise FormatError(cls.STRUCTURE, offset + 24, "its run list has another length than it says")
         first = lowest == 0
-        return cls(offset=offset, type=kind, name=name, flags=flags, lowest_vcn=lowest, highest_vcn=highest,
-                   size=size if first else 0, initialized=initialized if first else 0, runs=tuple(runs)), offset + length
+        extent = cls(offset=offset, type=kind, name=name, flags=flags, lowest_vcn=lowest, highest_vcn=highest,
+                     size=size if first else 0, initialized=initialized if first else 0, runs=tuple(runs))
+        return extent, offset + length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +230,8 @@ class AttributeListEntry:
             if at + _LIST_ENTRY.size > len(data):
                 raise FormatError(cls.STRUCTURE, at, "it is cut short")
             kind, length, units, name_offset, lowest, reference, _ = _LIST_ENTRY.unpack_from(data, at)
-            if length < _LIST_ENTRY.size or at + length > len(data) or units and name_offset + 2 * units > length:
+            if length < _LIST_ENTRY.size or at + length > len(data) or (
+                    units and name_offset + 2 * units > length):
                 raise FormatError(cls.STRUCTURE, at + 4, f"an entry of {length} bytes")
             name = data[at + name_offset:at + name_offset + 2 * units] if units else b""
             entries.append(cls(type=kind, name=name, lowest_vcn=lowest, reference=reference))

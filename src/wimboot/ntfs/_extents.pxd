@@ -37,12 +37,14 @@ cdef struct Cursor:         # where a reader stands in a run list; zeros at its 
     uint64_t start          # byte of the list at which that run begins
 
 
-# Runs of mapping pairs, those that adjoin made one, at most as many as half the bytes; their number, -1 where they break
-# the rules or leave the volume of `limit` clusters. `clusters` gets their sum, `occupied` that of those that are no holes.
+# Runs of mapping pairs, those that adjoin made one, at most as many as half the bytes; their number, -1 where they
+# break the rules or leave the volume of `limit` clusters. `clusters` gets their sum, `occupied` that of those that
+# are no holes.
 cdef int64_t decode_runs(const uint8_t *pairs, const uint8_t *end, uint64_t limit, Run *runs, uint64_t *clusters,
                          uint64_t *occupied) noexcept nogil
 
-# `size` bytes from byte `offset` of what the runs map into `buffer`, zeros for holes; 0, an errno, EIO past the last run.
+# `size` bytes from byte `offset` of what the runs map into `buffer`, zeros for holes; 0, an errno, EIO past the last
+# run.
 # Offsets of successive calls with one cursor must not go down.
-cdef int read_runs(Device device, const Run *runs, uint32_t count, uint64_t cluster_size, Cursor *cursor, uint64_t offset,
-                   uint64_t size, uint8_t *buffer) noexcept nogil
+cdef int read_runs(Device device, const Run *runs, uint32_t count, uint64_t cluster_size, Cursor *cursor,
+                   uint64_t offset, uint64_t size, uint8_t *buffer) noexcept nogil

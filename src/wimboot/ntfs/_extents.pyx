@@ -52,8 +52,8 @@ cdef int64_t decode_runs(const uint8_t *pairs, const uint8_t *end, uint64_t limi
     return count
 
 
-cdef int read_runs(Device device, const Run *runs, uint32_t count, uint64_t cluster_size, Cursor *cursor, uint64_t offset,
-                   uint64_t size, uint8_t *buffer) noexcept nogil:
+cdef int read_runs(Device device, const Run *runs, uint32_t count, uint64_t cluster_size, Cursor *cursor,
+                   uint64_t offset, uint64_t size, uint8_t *buffer) noexcept nogil:
     cdef uint64_t length, part
     cdef int code
     while size:

@@ -35,8 +35,9 @@ cdef class Reader:
     cdef int _flush(self, Batch *batch) noexcept nogil
     cdef int _add(self, Batch *batch, uint64_t place, uint64_t size) noexcept nogil
     cdef int _whole(self, Batch *batch, const Stream *stream) noexcept nogil
-    cdef int _window(self, const Run *runs, uint32_t count, uint64_t offset, uint64_t size, uint8_t *buffer) noexcept nogil
+    cdef int _window(self, const Run *runs, uint32_t count, uint64_t offset, uint64_t size,
+                     uint8_t *buffer) noexcept nogil
     cdef bytes _library(self, uint32_t stream)
     cdef Stream *_plain(self, uint32_t stream) except NULL
-    cdef uint64_t _fill_some(self, const uint32_t *streams, uint64_t first, uint64_t count, Batch *batch, uint64_t *ends,
-                             int *code) noexcept nogil
+    cdef uint64_t _fill_some(self, const uint32_t *streams, uint64_t first, uint64_t count, Batch *batch,
+                             uint64_t *ends, int *code) noexcept nogil

@@ -100,7 +100,8 @@ cdef class Reader:
     def fill(self, streams, uint64_t first, buffer):
         """Reads whole streams from streams[first] on, as many as fit, one behind the other into `buffer`.
 
-        Returns the end of each in the buffer; none where the first alone is larger than the buffer: read that in windows.
+        Returns the end of each in the buffer; none where the first alone is larger than the buffer: that is read in
+        windows.
         """
         cdef const uint32_t[::1] given = streams
         cdef unsigned char[::1] out = buffer
@@ -217,8 +218,8 @@ cdef class Reader:
         self._kept = stream, data
         return data
 
-    cdef uint64_t _fill_some(self, const uint32_t *streams, uint64_t first, uint64_t count, Batch *batch, uint64_t *ends,
-                             int *code) noexcept nogil:
+    cdef uint64_t _fill_some(self, const uint32_t *streams, uint64_t first, uint64_t count, Batch *batch,
+                             uint64_t *ends, int *code) noexcept nogil:
         """Reads until one is not plain, does not fit, or fails; which one."""
         cdef Stream *stream
         while first < count:
@@ -270,7 +271,7 @@ cdef class Reader:
         return code
 
     cdef int _add(self, Batch *batch, uint64_t place, uint64_t size) noexcept nogil:
-        """A piece of a stream: with what is pending if it lies close behind that and the buffer has room for the gap."""
+        """A piece of a stream: with what is pending if it lies close behind that and there is room for the gap."""
         cdef int code
         cdef Piece *piece
         if batch.count and (batch.count == PIECES or place < batch.place + batch.size
@@ -306,7 +307,8 @@ cdef class Reader:
         batch.count = 0
         return code
 
-    cdef int _window(self, const Run *runs, uint32_t count, uint64_t offset, uint64_t size, uint8_t *buffer) noexcept nogil:
+    cdef int _window(self, const Run *runs, uint32_t count, uint64_t offset, uint64_t size,
+                     uint8_t *buffer) noexcept nogil:
         """Part of a stream that lies in clusters: zeros in holes and behind its initialized bytes."""
         cdef uint64_t written = size
         cdef Cursor cursor

@@ -1,8 +1,8 @@
 """The pass over $MFT: 1 MiB after the other, each record's attributes into rows, without the GIL.
 
 Before each block there is made room for all that a block can hold, so the loop itself allocates nothing and checks only
-what a record says of itself. What takes more than one record to know (parents, extension records, attribute lists) is left
-to `_scan`. A record that is not sound becomes a fault, and the pass goes on: the user is told of all of them at once.
+what a record says of itself. What takes more than one record to know (parents, extension records, attribute lists) is
+left to `_scan`. A record that is not sound becomes a fault, and the pass goes on: the user is told of all at once.
 """
 
 from libc.stdint cimport uint16_t, uint64_t
@@ -64,8 +64,8 @@ cdef class Pass(Rows):
                 size = min(<uint64_t> BLOCK, total - at)
                 self.room(size, self.record_size)
                 with nogil:
-                    code = read_runs(self.device, self.mft_runs, self.mft_run_count, self.cluster_size, &cursor, at, size,
-                                     block)
+                    code = read_runs(self.device, self.mft_runs, self.mft_run_count, self.cluster_size, &cursor,
+                                     at, size, block)
                     if code == 0:
                         self._block(block, <uint32_t> (at // self.record_size), <uint32_t> (size // self.record_size))
                 if code:

@@ -1,7 +1,7 @@
 """Rows made of the attributes of file records; see `_rows.pxd`.
 
-The room for all that a block of records can hold is made before, with the GIL, so that nothing here allocates. Only what a
-record says of itself is checked here.
+The room for all that a block of records can hold is made before, with the GIL, so that nothing here allocates. Only
+what a record says of itself is checked here.
 """
 
 from libc.stdlib cimport calloc, free, realloc
@@ -134,7 +134,7 @@ cdef class Rows:
             at += size
 
     cdef int _information(self, const uint8_t *value, uint32_t size, Owner *owner) noexcept nogil:
-        """$STANDARD_INFORMATION: 0 creation, 8 last write, 24 last access, 32 attributes; of 72 bytes also 52 security id."""
+        """$STANDARD_INFORMATION: 0 creation, 8 last write, 24 last access, 32 attributes, 52 security id (of 72)."""
         if size < 48 or owner.node == NULL or owner.informed:
             return BAD_INFORMATION
         owner.informed = True
@@ -164,7 +164,8 @@ cdef class Rows:
                 parent & RECORD < FIRST_FILE and parent & RECORD != ROOT_RECORD
                 or parent & RECORD < self.record_count and self.slots[parent & RECORD] == SYSTEM):
             owner.system = True
-            if parent & RECORD == EXTEND and name_size == OBJECT_IDS_SIZE and not memcmp(value + 66, OBJECT_IDS, name_size):
+            if (parent & RECORD == EXTEND and name_size == OBJECT_IDS_SIZE
+                    and not memcmp(value + 66, OBJECT_IDS, name_size)):
                 self.object_ids = owner.record
             return 0
         if parent & RECORD >= self.record_count:
@@ -210,8 +211,8 @@ cdef class Rows:
         cdef uint64_t lowest = u64(attribute + 16)
         if pairs < OUTSIDE_HEADER or pairs > size or lowest >> 41:
             return BAD_RUNS
-        count = decode_runs(attribute + pairs, attribute + size, self.total_clusters, self.tree.runs + self.tree.run_count,
-                            &row.clusters, &row.occupied)
+        count = decode_runs(attribute + pairs, attribute + size, self.total_clusters,
+                            self.tree.runs + self.tree.run_count, &row.clusters, &row.occupied)
         if count < 0 or lowest + row.clusters != u64(attribute + 24) + 1:
             return BAD_RUNS
         row.lowest_vcn = lowest

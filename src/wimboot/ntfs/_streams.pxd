@@ -40,6 +40,6 @@ cdef struct CompactPlace:   # follows a COMPACT stream's reparse value in Tree.p
     uint32_t resident
 
 
-# Appends the streams of one file to the tree, which must have room, and puts its attributes in order. `rows` get sorted.
-# `extents`: whether an attribute may have several. 0, or a Problem.
+# Appends the streams of one file to the tree, which must have room, and puts its attributes in order. `rows` get
+# sorted. `extents`: whether an attribute may have several. 0, or a Problem.
 cdef int finish_node(Tree tree, uint32_t node, Attr *rows, uint32_t count, bint extents) noexcept nogil

@@ -10,7 +10,8 @@ from wimboot.tree._tree cimport (
 )
 
 cdef extern from "<stdlib.h>" nogil:
-    void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
+    void qsort_r(void *base, size_t count, size_t size,
+                 int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
 
 cdef enum:
     DIRECTORY = 0x10

@@ -116,7 +116,8 @@ class Metafiles:
         if attribute.flags & 0x40FF:
             raise FormatError("attribute", attribute.offset, "compressed or encrypted where it cannot be")
         if attribute.initialized > attribute.size:
-            raise FormatError("attribute", attribute.offset, f"{attribute.initialized} of {attribute.size} bytes written")
+            raise FormatError("attribute", attribute.offset,
+                              f"{attribute.initialized} of {attribute.size} bytes written")
         if attribute.size > limit:
             raise FormatError("attribute", attribute.offset, f"{attribute.size} bytes, over the limit of {limit}")
         extents = Extents(self.device, self.boot)
@@ -155,7 +156,7 @@ class Metafiles:
         runs: list[Run] = []
         vcn = 0
         for extent in extents:
-            if extent.lowest_vcn != vcn or extent.value is not None and len(extents) > 1:
+            if extent.lowest_vcn != vcn or (extent.value is not None and len(extents) > 1):
                 raise FormatError("attribute", extent.offset, "its extents do not follow each other")
             vcn = extent.highest_vcn + 1
             runs += extent.runs

@@ -38,7 +38,7 @@ PROBLEMS = (
 class DamagedVolume(Damaged):
     """`problems` are (record number, words), the first few of `count`."""
 
-    id = "volume-damaged"
+    id = "file-table-damaged"
     sentence = "The volume's file table has {count} errors; record {record} {problem}"
     advice = "Let Windows repair the volume (chkdsk /f), then try again. Nothing was changed."
 
