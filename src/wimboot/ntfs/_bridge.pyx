@@ -10,8 +10,8 @@ from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._pages cimport Reader, Writer, pages_flush, pages_free, pages_open, pages_read, pages_write
 from wimboot.storage._device cimport Device
 
-# The device calls. They run without the GIL, where Cython gives no way from a pointer to an object; so a Device is handed
-# through as what it is in C, a pointer, by functions whose address the Bridge keeps.
+# The device calls. They run without the GIL, where Cython gives no way from a pointer to an object; so a Device is
+# handed through as what it is in C, a pointer, by functions whose address the Bridge keeps.
 
 cdef int device_read(Device device, void *buffer, int64_t size, int64_t offset) noexcept nogil:
     return device.read(buffer, size, offset)
@@ -26,10 +26,13 @@ cdef int device_flush(Device device) noexcept nogil:
 
 
 cdef int told(Bridge *bridge, int code) noexcept nogil:
-    if code and not bridge.code:
+    """Keep a failure and set errno; a success leaves it, for the library sets it early and returns late."""
+    if not code:
+        return 0
+    if not bridge.code:
         bridge.code = code
     errno_set(code)
-    return -1 if code else 0
+    return -1
 
 
 cdef int op_open(ntfs_device *device, int flags) noexcept nogil:

@@ -57,7 +57,7 @@ cdef class Changes(Links):
     # facts --------------------------------------------------------------------------------------------------------
 
     def set_times(self, uint64_t file_id, int64_t creation, int64_t write, int64_t access):
-        """Set the three times that can be set; the record's change time stays. Set a folder's after its children are made."""
+        """Set three times; the record's change time stays. A folder's do not change by what is done in it."""
         cdef ntfs_inode *inode
         if creation < 0 or write < 0 or access < 0:
             raise refusals.TimeNotPossible(name=f"record {MREF(file_id)}")
@@ -69,7 +69,7 @@ cdef class Changes(Links):
         self.settle(result, file_id)
 
     def set_attributes(self, uint64_t file_id, uint32_t attributes):
-        """Set what can simply be set (READONLY, HIDDEN, ...; COMPRESSED of a folder); the rest follows from the data."""
+        """Set what can simply be set (READONLY, HIDDEN, ...; COMPRESSED of a folder); the rest follows the data."""
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef uint32_t mask = PLAIN_BITS
         cdef int result = 0
@@ -184,8 +184,7 @@ cdef class Changes(Links):
         cdef const char *raw = PyBytes_AS_STRING(value)
         cdef size_t size = len(value)
         cdef int result = 0
-        if size > EA_LIMIT:
-            raise FormatError("the extended attributes", 0, f"{size} bytes is no possible size")
+        checked_eas(value)
         cdef ntfs_inode *inode = self.open_changed(file_id)
         with nogil:
             errno_set(0)
@@ -230,7 +229,7 @@ cdef class Changes(Links):
         self.settle(result, file_id)
 
     def remove_reparse(self, uint64_t file_id):
-        """Make a reparse point a plain file or folder. The data of one that was a pointer is zeros until it is written."""
+        """Make a reparse point a plain file or folder. The data of one that was a pointer is zeros until written."""
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef int result
         with nogil:
@@ -241,10 +240,10 @@ cdef class Changes(Links):
 
     def write_data(self, uint64_t file_id, bytes name not None, parts, int64_t size, *, bint sparse=False,
                    bint compressed=False):
-        """Replace a stream whole, `parts` in a row making `size` bytes; a missing stream is made, a pointer becomes a file.
+        """Replace a stream whole by `parts`, `size` bytes in all. A missing one is made, a pointer becomes a file.
 
-        With `sparse` zeros take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB). An exception of `parts` goes
-        through; the transaction has to be dropped then.
+        With `sparse` zeros take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB). An exception of
+        `parts` goes through; the transaction has to be dropped then.
         """
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef int result = -1
@@ -334,7 +333,8 @@ cdef class Changes(Links):
                 inode.flags = inode.flags & ~<uint32_t> FILE_ATTR_COMPRESSED | kept
         return 0
 
-    cdef int put(self, ntfs_attr *data, const uint8_t *buffer, int64_t offset, int64_t size, bint sparse) noexcept nogil:
+    cdef int put(self, ntfs_attr *data, const uint8_t *buffer, int64_t offset, int64_t size,
+                 bint sparse) noexcept nogil:
         cdef int64_t done = 0, step
         while done < size:
             step = min(size - done, ZERO_STEP - (offset + done) % ZERO_STEP) if sparse else size - done
@@ -360,6 +360,26 @@ cdef class Changes(Links):
                 result = self.tear(b"ntfs_attr_remove")
             result = self.finish(inode, result)
         self.settle(result, file_id)
+
+
+cdef int checked_eas(bytes value) except -1:
+    """An $EA value: at 0 u32 offset of the next entry, 4 u8 flags, 5 u8 name size, 6 u16 value size, 8 name, NUL,
+    value. Each entry, the last too, leads to its own end, rounded up to 4 bytes, as ntfs-3g writes it.
+    """
+    cdef int64_t offset = 0, next_offset, end
+    if len(value) > EA_LIMIT:
+        raise FormatError("the extended attributes", 0, f"{len(value)} bytes is no possible size")
+    while offset < len(value):
+        if len(value) - offset < 9:
+            raise FormatError("the extended attributes", offset, "an entry is cut off")
+        next_offset = offset + int.from_bytes(value[offset:offset + 4], "little")
+        end = offset + 9 + value[offset + 5] + int.from_bytes(value[offset + 6:offset + 8], "little")
+        if not value[offset + 5] or next_offset > len(value) or next_offset != (end + 3 & ~3):
+            raise FormatError("the extended attributes", offset, "an entry does not lead to its end")
+        if value[offset + 8 + value[offset + 5]]:
+            raise FormatError("the extended attributes", offset + 8, "a name is not ended")
+        offset = next_offset
+    return 0
 
 
 cdef bint any_set(const uint8_t *buffer, int64_t size) noexcept nogil:

@@ -2,17 +2,16 @@
 # distutils: include_dirs = /usr/include/ntfs-3g
 """libntfs-3g on our own bytes: mounting, reading, and the one place where its errors become ours.
 
-One thread owns a volume; the library keeps state without locks. It keeps no table of open inodes either: two handles of one
-record overwrite each other, so every method opens a file, works and closes it, and what is kept open between calls is let go
-by `release`. The GIL is given back around every call of the library.
+One thread owns a volume; the library keeps state without locks. It keeps no table of open inodes either: two
+handles of one record overwrite each other, so every method opens a file, works and closes it, and what is kept open
+between calls is let go by `release`. The GIL is given back around every call of the library.
 """
 
-from libc.errno cimport (EACCES, EALREADY, EBUSY, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EOPNOTSUPP,
-                         EPERM, EROFS, errno)
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdio cimport SEEK_END
+from libc.errno cimport (EACCES, EALREADY, EIO, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EPERM,
+                         errno)
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcmp, strerror
+from libc.string cimport strerror
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from wimboot.ntfs._ntfs3g cimport *
@@ -31,7 +30,7 @@ cdef enum:
 cdef class Mount:
     """A volume opened by the library. `Volume` adds the checks before and the changes after."""
 
-    def __cinit__(self, Device device not None, *, bint write, str where not None):
+    def __cinit__(self, Device device not None, *, bint write, str where not None, **_):
         self.device = device
         self.where = where
         self.writable = write
@@ -204,11 +203,11 @@ cdef class Mount:
         cdef ntfs_inode *inode
         cdef uint16_t sequence = file_id >> RECORD_MASK_BITS
         errno_set(0)
-        inode = ntfs_inode_open(self.volume, file_id)
+        inode = ntfs_inode_open(self.volume, MREF(file_id))     # by record: a stale sequence would look like damage
         if inode == NULL:
             self.fail(b"ntfs_inode_open", errno)
         elif (sequence and inode.mrec.sequence_number != sequence) or inode.mrec.base_mft_record:
-            ntfs_inode_close(inode)         # the library's cache of closed inodes does not look at it
+            ntfs_inode_close(inode)
             self.fail(b"ntfs_inode_open", ENOENT)
             inode = NULL
         return inode
@@ -265,8 +264,8 @@ cdef class Mount:
     def read(self, uint64_t file_id, bytes name not None=b"", int64_t offset=0, int64_t size=-1):
         """Bytes of a stream (decompressed where NTFS compressed it); up to its end, all of it by default.
 
-        Raises FileNotFound (also for a stream that is not there), FileEncrypted, and PointerUnread for the unnamed data of
-        a file whose content lies elsewhere: the library would give zeros.
+        Raises FileNotFound (also for a stream that is not there), FileEncrypted, and PointerUnread for the unnamed
+        data of a file whose content lies elsewhere: the library would give zeros.
         """
         cdef ntfs_inode *inode
         cdef ntfs_attr *data = NULL

@@ -2,8 +2,8 @@
 # distutils: include_dirs = /usr/include/ntfs-3g
 """A file's names: links, short names, moves, removal. The file's reference and the times of its folders stay.
 
-A name without a DOS name lies in the POSIX namespace, as Windows makes it; one with it is a Win32 and DOS pair; one that is its
-own DOS name is both at once. A file has one DOS name at most, whatever number of links.
+A name without a DOS name lies in the POSIX namespace, as Windows makes it; one with it is a Win32 and DOS pair; one
+that is its own DOS name is both at once. A file has one DOS name at most, whatever number of links.
 """
 
 from libc.errno cimport EEXIST, EINVAL, EIO, EISDIR, EMLINK, ENOENT, ENOTDIR, errno
@@ -198,7 +198,8 @@ cdef class Links(Pointers):
         ntfs_attr_put_search_ctx(context)
         return self.finish(inode, result)
 
-    cdef int drop_one(self, ntfs_inode *inode, ntfs_attr_search_ctx *context, uint64_t parent, Name name) noexcept nogil:
+    cdef int drop_one(self, ntfs_inode *inode, ntfs_attr_search_ctx *context, uint64_t parent,
+                      Name name) noexcept nogil:
         """Remove one of several names, with its DOS name if it has one."""
         if attribute_name(context).file_name_type == FILE_NAME_WIN32:
             if self.drop_short(inode, context) or self.seek_name(context, parent, name):
@@ -321,7 +322,7 @@ cdef class Links(Pointers):
         self.settle_name(result, file_id, parent, name)
 
     def unlink(self, uint64_t file_id, uint64_t parent, bytes name not None):
-        """Take a name from a file, its DOS name with it; the last name takes the file: streams, object id, reparse point."""
+        """Take a name from a file, its DOS name with it. The last name takes the file, with all that it has."""
         cdef Name old_name = plain_name(name)
         cdef int result
         self.changing()
@@ -338,8 +339,8 @@ cdef class Links(Pointers):
             result = self.drop_link(file_id, parent, old_name, True)
         self.settle(result, file_id)
 
-    def rename(self, uint64_t file_id, uint64_t parent, bytes name not None, uint64_t new_parent, bytes new_name not None,
-               bytes short_name not None=b""):
+    def rename(self, uint64_t file_id, uint64_t parent, bytes name not None, uint64_t new_parent,
+               bytes new_name not None, bytes short_name not None=b""):
         """Move a name, also to another folder; the reference stays. The DOS name becomes `short_name`, b"" for none.
 
         Raises NameTaken, NameNotPossible, FileNotFound, and CallFailed for a folder that would come to lie in itself.

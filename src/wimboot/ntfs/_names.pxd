@@ -1,6 +1,6 @@
 """Files of a mounted volume, changed in C: names, index entries."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wimboot.ntfs._library cimport Mount
 from wimboot.ntfs._ntfs3g cimport FILE_NAME_ATTR, ntfs_attr_search_ctx, ntfs_index_context, ntfs_inode, ntfschar

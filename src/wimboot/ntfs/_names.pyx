@@ -4,15 +4,16 @@
 
 The library's own ways are not taken where they cost or lose something:
 
-- closing an inode looks up each name's index entry again, opening its folder. Here the folder worked in last stays open
-  (`folder`), a new file's entry is made once with its final facts, and an inode is closed with nothing left to tell.
-- the tag it writes to index entries is wrong for a reparse value that is not resident, and it wipes the size of extended
-  attributes that stands in the tag's place for other files.
+- closing an inode looks up each name's index entry again, opening its folder. Here the folder worked in last stays
+  open (`folder`), a new file's entry is made once with its final facts, and an inode is closed with nothing left to
+  tell.
+- the tag it writes to index entries is wrong for a reparse value that is not resident, and it wipes the size of
+  extended attributes that stands in the tag's place for other files.
 - setting a DOS name makes four names of one; a file that has links in other folders cannot have one at all.
 
-What is kept: after each method, sizes, attributes, tag and times of every index entry agree with the file, and no time changes
-that was not asked for. An inode never reaches the library's close with its names marked dirty, for that would open a folder
-twice.
+What is kept: after each method, sizes, attributes, tag and times of every index entry agree with the file, and no
+time changes that was not asked for. An inode never reaches the library's close with its names marked dirty, for
+that would open a folder twice.
 """
 
 from libc.errno cimport EIO, ENOENT, ENOTDIR, EPERM, errno

@@ -1,11 +1,12 @@
 """A small write-back cache of a device's pages, between libntfs-3g and our Device.
 
-The library reads and writes the same few places over and over: the record of $MFT and its mirror, a byte of a bitmap, the leaf of
-an index, four file records to a page. Each file made costs 7 writes and 7 reads of it, and the same few pages. What lies below
-(a transaction) gives no promise about the order of writes before its commit, so keeping them back is free; `pages_flush`
-hands all over. Nobody else may use the device meanwhile.
+The library reads and writes the same few places over and over: the record of $MFT and its mirror, a byte of a
+bitmap, the leaf of an index, four file records to a page. Each file made costs 7 writes and 7 reads of it, and the
+same few pages. What lies below (a transaction) gives no promise about the order of writes before its commit, so
+keeping them back is free; `pages_flush` hands all over. Nobody else may use the device meanwhile.
 
-Pages lie in slots by their number (direct-mapped): look-up is one division, and two pages of one slot displace each other.
+Pages lie in slots by their number (direct-mapped): look-up is one division, and two pages of one slot displace each
+other.
 """
 
 from libc.errno cimport ENOMEM

@@ -2,13 +2,13 @@
 # distutils: include_dirs = /usr/include/ntfs-3g
 """Files become pointers in place; files, folders and pointers are made. One C call a file.
 
-A pointer's unnamed data is a hole of the file's size (sparse attribute, no clusters) whatever the size, its reparse value the
-96 bytes of wof; neither NTFS-compressed nor encrypted.
+A pointer's unnamed data is a hole of the file's size (sparse attribute, no clusters) whatever the size, its reparse
+value the 96 bytes of wof; neither NTFS-compressed nor encrypted.
 """
 
-from libc.errno cimport EACCES, EALREADY, EEXIST, EINVAL, EIO, EISDIR, ENOENT, EPERM, errno
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.errno cimport EACCES, EALREADY, EEXIST, EIO, EISDIR, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from wimboot.ntfs._ntfs3g cimport *
@@ -121,17 +121,17 @@ cdef class Pointers(Reparse):
             result = self.fail(b"pointing", EACCES)
         elif inode.flags & FILE_ATTR_REPARSE_POINT:
             result = self.fail(b"pointing", EALREADY)
-        elif self.open_reparse_index() or self.empty_data(inode):       # the index first: nothing is given up without it
+        elif self.open_reparse_index() or self.empty_data(inode):   # the index first: nothing is given up without it
             result = -1
         elif self.hole(inode, size) or self.add_reparse(inode, value, value_size):
             result = -1
         return self.finish(inode, result)
 
     def point(self, uint64_t file_id, bytes reparse not None, int64_t size):
-        """Make an ordinary file a pointer in place: same record, names, times (the record's change time too), security, streams.
+        """Make an ordinary file a pointer in place. Names, all times, security and other streams stay.
 
-        `reparse` has its 8-byte header; `size` is the content's. Raises FileNotFound, NotAFile, FileEncrypted, ReparseTaken,
-        RecordReserved with nothing changed; after any other error the transaction has to be dropped.
+        `reparse` has its 8-byte header; `size` is the content's. Raises FileNotFound, NotAFile, FileEncrypted,
+        ReparseTaken, RecordReserved with nothing changed; after any other error the transaction has to be dropped.
         """
         cdef const uint8_t *value = <const uint8_t *> PyBytes_AS_STRING(reparse)
         cdef int64_t value_size = len(reparse)
@@ -257,7 +257,7 @@ cdef class Pointers(Reparse):
 
     def create_pointer(self, uint64_t parent, bytes name not None, bytes short_name not None, uint32_t attributes,
                        tuple times not None, uint32_t security, int64_t size, bytes reparse not None):
-        """A new pointer file; its reference. `times` are creation, last write, last access; the change time is the write time.
+        """A new pointer file; its reference. `times`: creation, last write (the change time too), last access.
 
         `security` is from `security_id`. Raises NameTaken, NameNotPossible with nothing changed.
         """

@@ -1,6 +1,8 @@
 # distutils: libraries = ntfs-3g
 # distutils: include_dirs = /usr/include/ntfs-3g
-"""Reparse points and their index, $Extend\\$Reparse, which stays open: the library opens, searches and closes it for each."""
+"""Reparse points and their index, $Extend\\$Reparse, which stays open: the library opens, searches and closes it for
+each.
+"""
 
 from libc.errno cimport ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -82,7 +82,7 @@ class Volume(Changes):
         self.unmount(discard=error is not None)
 
     def open_path(self, path: str) -> int | None:
-        r"""The file at a path of this volume, whatever its case, None where there is none. Parts are set off by \ or /."""
+        r"""The file at a path of this volume, in whatever case, or None. Parts are set off by \ or /."""
         file_id = ROOT
         for part in path.replace("/", "\\").split("\\"):
             if part:
