@@ -113,7 +113,7 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
                 "pointed": done.pointed,
                 "freed_bytes": done.freed,
                 "read_bytes": done.read_size,
-                "real": {reason.name.lower(): count for reason, count in sorted(done.real.items())},
+                "real": {reason.value: count for reason, count in sorted(done.real.items(), key=str)},
                 "data_source_id": done.data_source_id,
                 "dry_run": chosen["dry_run"],
                 "image": None if image is None else _image(image),

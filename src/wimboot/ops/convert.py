@@ -14,7 +14,7 @@ from wimboot.ops.driver import check_driver
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import find_place, register
-from wimboot.ops.pointing import point_files
+from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit
@@ -92,6 +92,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
         source = register(opened.volume, pending.guid, image.number, ready.place)
+        refresh_pointers(opened.volume, opened.tree, pending)
         point_files(opened.volume, opened.tree, pointing, pending, source, phase.counter)
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()

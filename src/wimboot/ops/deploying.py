@@ -10,6 +10,7 @@ from wimboot.events import Counter, Emit, Phase
 from wimboot.ops.checkout import Checkout
 from wimboot.ops.driver import check_driver
 from wimboot.ops.placing import register
+from wimboot.ops.pointing import refresh_pointers
 from wimboot.ops.rules import find_lists
 from wimboot.plan.forms import Forms, plan_forms
 from wimboot.tree import StreamFlag, Tree
@@ -148,5 +149,6 @@ def carry_out(
     phase = Phase(name="change", total=steps)
     emit(phase)
     source = None if place is None else register(opened.volume, store.guid, number, place)
+    refresh_pointers(opened.volume, tree, store)
     Checkout(opened.volume, tree, image, changes, forms, store, source, phase.counter).run()
     opened.volume.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.formats.reparse import PointerMaker
+from wimboot.formats.reparse import PointerMaker, WimPointer
 from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from wimboot.events import Counter
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from wimboot.plan.pointing import PointingPlan
     from wimboot.wim import Store
 
-__all__ = ["point_files"]
+__all__ = ["point_files", "refresh_pointers"]
 
 COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
+_OVERLAY_LIMIT = 2 << 20
 
 
 def point_files(
@@ -28,6 +30,29 @@ def point_files(
     for (file_id, sha1, size), (offset, size_in_wim) in zip(plan.rows, plan.places, strict=True):
         point(file_id, make(sha1, size, size_in_wim, offset), size)
         counter.done += 1
+
+
+def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
+    """Bring the pointers into this WIM that the volume has up to its present table; returns how many were behind.
+
+    Windows may refuse a pointer that carries the hash of an older table. One whose blob the WIM does not have stays as
+    it is, for `verify` to tell.
+    """
+    sources = read_sources(lambda path: volume.read_path(path, _OVERLAY_LIMIT)).of_wim(store.guid)
+    makers = {source.data_source_id: PointerMaker(source.data_source_id, store.table_hash).pack for source in sources}
+    behind = 0
+    for stream in _passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():
+        old = tree.stream_bytes(stream)
+        pointer = WimPointer.parse(old)
+        make = makers.get(pointer.data_source_id)
+        place = store.pointer_places((pointer.hash,))[0] if make is not None else None
+        if make is None or place is None:
+            continue
+        new = make(pointer.hash, tree.stream(stream).size, place[1], place[0])
+        if new != old:
+            volume.replace_reparse(tree.file_id(tree.stream_node(stream)), new)
+            behind += 1
+    return behind
 
 
 def _unpack_compact(volume: Volume, tree: Tree, plan: PointingPlan) -> None:
