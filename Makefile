@@ -43,6 +43,7 @@ $(VENV)/.built: $(VENV)/.installed setup.py $(SOURCES)
 	@touch $@
 
 demo: setup  ## build a sample system and take it through convert, verify, restore
+	@rm -f build/demo/disk.img build/demo/store.wim
 	@$(BIN)/wimboot demo $(ARGS) build/demo
 
 test: setup  ## run the tests (WORKERS=0: one after the other; ARGS: more for pytest)
