@@ -52,8 +52,8 @@ cdef Name checked_name(bytes name, bint short) except *:
 
 cdef bint[128] FORBIDDEN
 memset(FORBIDDEN, 0, sizeof(FORBIDDEN))
-for character in '"*/:<>?\\|':
-    FORBIDDEN[ord(character)] = True
+for _character in '"*/:<>?\\|':
+    FORBIDDEN[ord(_character)] = True
 
 
 cdef void fill_name(FILE_NAME_ATTR *entry, ntfs_inode *folder, ntfs_inode *inode, Name name, int kind,
