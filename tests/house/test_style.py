@@ -78,14 +78,24 @@ def _defined(tree: ast.Module) -> tuple[set[str], set[str]]:
     return defined - {"__all__"}, imported
 
 
-@pytest.mark.parametrize("path", [*modules(), *test_modules()], ids=relative)
+@pytest.mark.parametrize("path", modules(), ids=relative)
 def test_docstrings_stand_where_others_look(path: Path) -> None:
-    """Each module, public class and public function says what it is; each test says its promise."""
+    """Each module, public class and public function says what it is."""
     tree = parsed(path)
     if tree.body:
         assert ast.get_docstring(tree), "the module"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+
+
+@pytest.mark.parametrize("path", test_modules(), ids=relative)
+def test_tests_say_what_they_promise(path: Path) -> None:
+    """Each test has its promise in a sentence, and each module of tests what it is about."""
+    tree = parsed(path)
+    assert ast.get_docstring(tree), "the module"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and path.name.startswith("test_"):
             assert ast.get_docstring(node), node.name
 
 
