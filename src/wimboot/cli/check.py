@@ -24,8 +24,8 @@ __all__ = ["recover", "verify"]
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Reading threads (default: cores).")
 @options.reporting
 def verify(target: str | None, log_folder: Path | None, wim: Path | None, **chosen: Any) -> None:
-    """Check that every pointer of TARGET leads to bytes of the right SHA-1, that each WIM it uses is registered, found and
-    the one it should be; with --wim alone, check that WIM. Exit code 3 when something is wrong.
+    """Check that every pointer of TARGET leads to bytes of the right SHA-1, that each WIM it uses is registered, found
+    and the one it should be; with --wim alone, check that WIM. Exit code 3 when something is wrong.
 
     \b
     Examples:

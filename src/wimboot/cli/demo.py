@@ -18,7 +18,7 @@ __all__ = ["demo"]
 @options.reporting
 def demo(folder: Path | None, **chosen: Any) -> None:
     """Build a disk image with a Windows-like system of real program files and every NTFS feature in DIR (default:
-    ./wimboot-demo), convert it, verify it, damage it, restore it and verify it again. Needs no Windows and no root.
+    ./wimboot-demo), convert it, verify it, damage it, restore it, verify it again. Needs no Windows and no root.
 
     \b
     Example:
@@ -38,8 +38,8 @@ def demo(folder: Path | None, **chosen: Any) -> None:
         return
     show.table([("step", "left"), ("files", "right"), ("pointers", "right"), ("size as seen", "right"),
                 ("on disk", "right"), ("WIM", "right"), ("time", "right"), ("", "left")],
-               [(stage.name, f"{stage.files:,}", f"{stage.pointers:,}", show.size(stage.virtual), show.size(stage.occupied),
-                 show.size(stage.wim_size) if stage.wim_size else "", f"{stage.seconds:.2f} s", stage.told)
+               [(stage.name, f"{stage.files:,}", f"{stage.pointers:,}", show.size(stage.virtual),
+                 show.size(stage.occupied), show.size(stage.wim_size) if stage.wim_size else "", f"{stage.seconds:.2f} s", stage.told)
                 for stage in done.stages])
-    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: wimboot info {done.disk}; wimboot images {done.wim}; "
-               f"wimboot explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")
+    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: wimboot info {done.disk}; "
+               f"wimboot images {done.wim}; wimboot explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")

@@ -111,8 +111,8 @@ def _tell(found: Explained) -> None:
     if found.pointer is not None:
         pointer = found.pointer
         click.echo(
-            f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of the "
-            f"WIM of data source {pointer.data_source_id}\n({found.place})."
+            f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of "
+            f"the WIM of data source {pointer.data_source_id}\n({found.place})."
         )
         return
     if found.reason is None:

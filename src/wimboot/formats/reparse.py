@@ -180,7 +180,7 @@ class FileBacked:
     0x0C   4     provider              2
     0x10   4     version               1
     0x14   4     algorithm             see Algorithm; unknown ones are kept as numbers
-    0x18   -     tail                  u32 flags, 0; many writers leave it out (wimlib does, and ntfs-3g reads it without); kept
+    0x18   -     tail                  u32 flags, 0; many writers leave it out (wimlib does); kept
     """
 
     algorithm: int

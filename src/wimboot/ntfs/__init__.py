@@ -6,4 +6,6 @@ from wimboot.ntfs.facts import VolumeFacts, cluster_bitmap, volume_facts
 from wimboot.ntfs.format import copy_formatted, format_volume
 from wimboot.ntfs.volume import Volume
 
-__all__ = ["Reader", "Volume", "VolumeFacts", "cluster_bitmap", "copy_formatted", "format_volume", "scan", "volume_facts"]
+__all__ = [
+    "Reader", "Volume", "VolumeFacts", "cluster_bitmap", "copy_formatted", "format_volume", "scan", "volume_facts",
+]

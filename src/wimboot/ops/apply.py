@@ -49,7 +49,10 @@ class Applied:
 
 
 def apply(options: ApplyOptions, emit: Emit) -> Applied:
-    """Put an image onto the target. Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises."""
+    """Put an image onto the target.
+
+    Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises.
+    """
     pointers = options.form is Form.POINTERS
     with opened_store(options.wim, options.target.folders) as store:
         number = choose_image(store, options.image, where=str(options.wim))

@@ -5,7 +5,7 @@ Runs inside the volume's transaction, so the order below is what libntfs-3g need
 1. names that the image does not have go, deepest first;
 2. names that differ in case or in their DOS name are spelled anew;
 3. folders, then files, then further names are made; a file is made under the name that has its DOS name;
-4. reparse points that change go; data that differs is written, in the order in which it lies in the WIM, or a pointer is set;
+4. reparse points that change go; data that differs is written, in the order in which it lies in the WIM, or pointed;
 5. attributes, security, reparse points, object ids and extended attributes;
 6. times: of files at once, of folders at the very end, when nothing in them changes any more.
 """
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Checkout"]
 
 _OVERLAID = StreamFlag.POINTER | StreamFlag.COMPACT
-_DIRECTORY = int(FileAttribute.DIRECTORY)   # plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
+# plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
+_DIRECTORY = int(FileAttribute.DIRECTORY)
 # columns of a row of `creation_rows`
 _NODE: Final = 1
 _PARENT: Final = 2
@@ -128,18 +129,15 @@ class Checkout:
     def _make(self, row: CreationRow) -> None:
         _, node, parent, name, short_name, attributes, times, security, more = row
         folder = self._ids[parent]
-        if security >= 0:
-            security = self._security.get(security) or self._security_of(security)
-        else:
-            security = 0
+        security_id = 0 if security < 0 else self._security.get(security) or self._security_of(security)
         place = self._forms.places.get(node)
         if attributes & _DIRECTORY:
-            self._ids[node] = self._volume.create_folder(folder, name, short_name, attributes, times, security)
+            self._ids[node] = self._volume.create_folder(folder, name, short_name, attributes, times, security_id)
         elif place is None:
-            self._ids[node] = self._volume.create_file(folder, name, short_name, attributes, times, security)
+            self._ids[node] = self._volume.create_file(folder, name, short_name, attributes, times, security_id)
         else:
             self._ids[node] = self._volume.create_pointer(
-                folder, name, short_name, attributes, times, security, place[1], self._pack(*place)
+                folder, name, short_name, attributes, times, security_id, place[1], self._pack(*place)
             )
         if more:
             self._finish_made(node, self._new.node(node))

@@ -1,7 +1,7 @@
 """The bytes behind every stream of a volume, whatever form they have there.
 
-Ordinary streams come from their clusters, NTFS-compressed ones through libntfs-3g, Compact OS files are unpacked, pointers
-are followed into their WIM. What cannot be read is an error, never zeros.
+Ordinary streams come from their clusters, NTFS-compressed ones through libntfs-3g, Compact OS files are unpacked,
+pointers are followed into their WIM. What cannot be read is an error, never zeros.
 """
 
 from __future__ import annotations

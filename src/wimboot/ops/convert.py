@@ -42,8 +42,8 @@ class EncryptedWouldGo(Refused):
     """Formatting a volume whose encrypted files no image can hold."""
 
     id = "encrypted-would-go"
-    sentence = "{where} has {count} encrypted files ({first}, ...) that an image cannot hold and formatting would destroy"
-    advice = "Decrypt or move them under Windows first, or convert in place, without --format: they stay as they are then."
+    sentence = "{where} has {count} encrypted files ({first}, ...), which no image holds and formatting would destroy"
+    advice = "Decrypt or move them under Windows first, or convert in place, without --format: then they stay."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

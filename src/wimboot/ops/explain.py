@@ -39,7 +39,10 @@ class NoSuchPath(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One file. `reason` is None where it could be a pointer and is not; `runs` are (byte on the volume or -1, bytes)."""
+    """One file.
+
+    `reason` is None where it could be a pointer and is not; `runs` are (byte on the volume or -1, bytes).
+    """
 
     path: str
     names: tuple[str, ...]

@@ -160,6 +160,8 @@ def open_volume(
     """The volume of a target.
 
     Args:
+        options: which target, and where its transaction log lies.
+        emit: told of an interrupted run that had to be finished first.
         write: begin a transaction; the caller commits it, leaving without that changes nothing.
         windows: the volume must hold a Windows.
         blank: it is about to be formatted, and need not hold a volume.

@@ -50,8 +50,8 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
                     id="place-later",
                     warning=True,
                     text=(
-                        "Where the WIM will lie is not registered yet: the system does not start before `wimboot relocate` "
-                        "has told it."
+                        "Where the WIM will lie is not registered yet: the system does not start before `wimboot "
+                        "relocate` has told it."
                     ),
                 )
             )

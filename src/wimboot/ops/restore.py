@@ -103,7 +103,7 @@ def _restore(
         rebuild(opened)
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, [store])
-    ignored, kept = _ignored(options, tree, image, system, store, wim, contents, emit)
+    ignored, kept = _ignored(options, tree, image, system, store, wim, emit)
     changes = changes_between(tree, image, ignored, contents, emit)
     done = _told(wim, number, store.images[number - 1].name, tree, image, changes, kept)
     if opened.transaction is None:
@@ -144,7 +144,6 @@ def _ignored(
     system: System | None,
     store: Store,
     wim: Path,
-    contents: Contents,
     emit: Emit,
 ) -> tuple[bytearray, tuple[str, ...]]:
     """One byte a name of the volume: 1 where it is left alone, and the paths that --keep saved.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Note
 from wimboot.formats.ini import CaptureList
+from wimboot.windows.bootfiles import boot_files
 from wimboot.windows.lists import Lists, compose
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def find_lists(
         version=None if system is None else (system.major, system.minor),
         has_overlay_driver=system is not None and system.has_wof,
         origin=origin,
+        boot_files=_sane(boot_files(read)),
     )
 
 
@@ -49,3 +51,8 @@ def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes |
             return path.read_bytes(), str(path)
     inside = read(LIST_IN_SYSTEM)
     return inside, LIST_IN_SYSTEM
+
+
+def _sane(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that can be a pattern for themselves; a hive may say anything."""
+    return tuple(path for path in paths if path.startswith("\\") and not set(path) & set('*?"<>|'))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.errors import Unsupported
 from wimboot.events import Emit, Note
+from wimboot.formats.reparse import REPARSE_TAG_WOF
 from wimboot.ops.contents import Contents
 from wimboot.ops.rules import find_lists
 from wimboot.plan.capture import CapturePlan, plan_capture
+from wimboot.tree import _passes
 from wimboot.tree.selection import Selection, select
 from wimboot.windows.identify import System, identify
 
@@ -20,7 +23,15 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
     from wimboot.wim import Store
 
-__all__ = ["Snapshot", "capture_plan", "take_snapshot"]
+__all__ = ["Snapshot", "UnknownBacking", "capture_plan", "take_snapshot"]
+
+
+class UnknownBacking(Unsupported):
+    """A file of the overlay filter that is neither a pointer into a WIM nor a Compact OS file."""
+
+    id = "backing-unknown"
+    sentence = "{where} keeps its data in a way of Windows' overlay filter unknown here, and would be captured empty"
+    advice = "Make it an ordinary file under Windows, or leave it out with a WimBootCompress.ini (--config)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,7 @@ def take_snapshot(
 
 def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
     """What of the volume goes into an image, with the notes that the user needs."""
+    _refuse_unknown_backing(snapshot)
     plan = plan_capture(snapshot.tree, snapshot.selection.excluded)
     if plan.encrypted:
         emit(
@@ -54,12 +66,21 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
                 id="encrypted",
                 warning=True,
                 text=(
-                    f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a running "
-                    f"Windows can export them: {_some(plan.encrypted)}"
+                    f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a "
+                    f"running Windows can export them: {_some(plan.encrypted)}"
                 ),
             )
         )
     return plan
+
+
+def _refuse_unknown_backing(snapshot: Snapshot) -> None:
+    """A file whose data only a filter of Windows can give would be captured as zeros."""
+    tree = snapshot.tree
+    for node in _passes.tagged_nodes(tree, REPARSE_TAG_WOF):
+        for link in tree.links_of(node):
+            if not snapshot.selection.excluded[link]:
+                raise UnknownBacking(where=tree.path(link))
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -44,6 +44,7 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
     """Decide the form of every file of an image.
 
     Args:
+        image: its files, with hashes and sizes.
         pointers: whether the volume is to have pointers at all.
         ruled_by: for each node the rule that keeps it real, -1 for none.
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.

@@ -1,4 +1,4 @@
-"""Which files become pointers, and why each other one stays real. Pure: a Tree, the lists' verdicts, the store's rows."""
+"""Which files become pointers, and why each other one stays real. Pure: a Tree, the lists' verdicts, blobs' places."""
 
 from __future__ import annotations
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from wimboot.errors import HostError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.storage.protocol import Data
 
 __all__ = ["HostFile", "HostFolder", "OutOfSpace"]

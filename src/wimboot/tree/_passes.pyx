@@ -107,6 +107,16 @@ def flagged_streams(Tree tree, int flags):
     return out
 
 
+def tagged_nodes(Tree tree, uint32_t tag):
+    """The nodes with that reparse tag: array('I')."""
+    cdef uint32_t node
+    out = array("I")
+    for node in range(tree.node_count):
+        if tree.nodes[node].reparse_tag == tag:
+            out.append(node)
+    return out
+
+
 def data_rows(Tree tree, nodes):
     """(file_id, hash, size) of the unnamed data of each of these nodes; the hash must be known."""
     cdef uint32_t node

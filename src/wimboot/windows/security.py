@@ -1,7 +1,7 @@
 """The one security descriptor that this program makes itself: that of System Volume Information.
 
-Layout: a self-relative SECURITY_DESCRIPTOR of [MS-DTYP] 2.4.6: u8 revision 1, u8 0, u16 control, u32 offsets of owner, group,
-SACL, DACL; then owner, group, and an ACL (2.4.5) of one ACCESS_ALLOWED_ACE (2.4.4.2).
+Layout: a self-relative SECURITY_DESCRIPTOR of [MS-DTYP] 2.4.6: u8 revision 1, u8 0, u16 control, u32 offsets of owner,
+group, SACL, DACL; then owner, group, and an ACL (2.4.5) of one ACCESS_ALLOWED_ACE (2.4.4.2).
 """
 
 from __future__ import annotations
