@@ -39,7 +39,8 @@ def demo(folder: Path | None, **chosen: Any) -> None:
     show.table([("step", "left"), ("files", "right"), ("pointers", "right"), ("size as seen", "right"),
                 ("on disk", "right"), ("WIM", "right"), ("time", "right"), ("", "left")],
                [(stage.name, f"{stage.files:,}", f"{stage.pointers:,}", show.size(stage.virtual),
-                 show.size(stage.occupied), show.size(stage.wim_size) if stage.wim_size else "", f"{stage.seconds:.2f} s", stage.told)
+                 show.size(stage.occupied), show.size(stage.wim_size) if stage.wim_size else "",
+                 f"{stage.seconds:.2f} s", stage.told)
                 for stage in done.stages])
     click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: wimboot info {done.disk}; "
                f"wimboot images {done.wim}; wimboot explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")

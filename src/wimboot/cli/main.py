@@ -30,6 +30,7 @@ VERBS = {
     "apply": "checkout",
     "restore": "checkout",
     "verify": "check",
+    "relocate": "relocate",
     "recover": "check",
     "demo": "demo",
 }

@@ -128,4 +128,5 @@ def _stage(name: str, target: TargetOptions, wim: Path, seconds: float, told: st
     if not isinstance(volume, VolumeInfo):
         raise Internal(what="the demo's disk has no volume")
     return Stage(name=name, files=volume.files, pointers=volume.pointers, virtual=volume.virtual,
-                 occupied=volume.occupied, wim_size=wim.stat().st_size if wim.exists() else 0, seconds=seconds, told=told)
+                 occupied=volume.occupied, wim_size=wim.stat().st_size if wim.exists() else 0, seconds=seconds,
+                 told=told)

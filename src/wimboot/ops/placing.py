@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from wimboot.disk import Lies
     from wimboot.ntfs import Volume
+    from wimboot.windows.sources import Sources
 
-__all__ = ["UnreadablePlace", "find_place", "register"]
+__all__ = ["UnreadablePlace", "find_place", "register", "write_sources"]
 
 _FILE_LIMIT = 2 << 20
 _READABLE = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat"})
@@ -74,7 +75,13 @@ def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -
     registration = read_sources(lambda path: volume.read_path(path, _FILE_LIMIT)).register(
         wim_guid=wim_guid, place=place, wim_index=wim_index
     )
-    data = registration.sources.pack()
+    write_sources(volume, registration.sources)
+    return registration.data_source_id
+
+
+def write_sources(volume: Volume, sources: Sources) -> None:
+    """Write WimOverlay.dat and its backup, the same bytes. Raises OverlayFull."""
+    data = sources.pack()
     now = from_unix_ns(time.time_ns())
     times, security = (now, now, now), volume.security_id(SYSTEM_ONLY)
     hidden = FileAttribute.HIDDEN | FileAttribute.SYSTEM
@@ -88,4 +95,3 @@ def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -
         if file is None:
             file = volume.create_file(folder, encode_name(path.rpartition("\\")[2]), b"", hidden, times, security)
         volume.write_data(file, b"", iter((data,)), len(data))
-    return registration.data_source_id
