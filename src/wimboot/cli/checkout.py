@@ -20,6 +20,13 @@ _SHOWN = 20
 @click.argument("wim", type=click.Path(dir_okay=False, path_type=Path), metavar="WIM")
 @click.argument("image", metavar="IMAGE")
 @options.targeting
+@click.option(
+    "--export",
+    type=options.WIM,
+    metavar="STORE",
+    help="Bring the image into the WIM STORE first and point there: for solid, LZMS and split WIMs, which Windows "
+    "cannot read pointers into.",
+)
 @click.option("--full", is_flag=True, help="Write all data; no pointers, no WIM needed afterwards.")
 @click.option("--format", "rebuild", is_flag=True, help="Format the volume first: all that is on it is given up.")
 @click.option("--config", type=options.CONFIG, metavar="INI", help="The list of what stays real.")
@@ -49,6 +56,7 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
                 wim=wim,
                 image=image,
                 form=Form.FULL if chosen["full"] else Form.POINTERS,
+                export=chosen["export"],
                 rebuild=chosen["rebuild"],
                 config=chosen["config"],
                 wim_place=chosen["wim_place"],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
-from wimboot.events import Emit, Phase
+from wimboot.events import Emit, Note, Phase
 from wimboot.ops.deploying import carry_out, check_pointers_possible, forms_of, look_at
+from wimboot.ops.exporting import export_image
 from wimboot.ops.opening import open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.placing import find_place
@@ -19,6 +20,7 @@ from wimboot.tree._diff import diff
 
 if TYPE_CHECKING:
     from collections import Counter
+    from pathlib import Path
 
     from wimboot.windows.whyreal import WhyReal
 
@@ -53,6 +55,8 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
 
     Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises.
     """
+    if options.export is not None:
+        options = _exported(options, options.export, emit)
     pointers = options.form is Form.POINTERS
     with opened_store(options.wim, options.target.folders) as store:
         number = choose_image(store, options.image, where=str(options.wim))
@@ -91,6 +95,17 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             emit(Phase(name="commit"))
             commit(opened.writing, None, options.wim)
         return done
+
+
+def _exported(options: ApplyOptions, into: Path, emit: Emit) -> ApplyOptions:
+    """The same deployment out of the store that the image was exported into."""
+    folders = options.target.folders
+    with opened_store(options.wim, folders) as store:
+        number = choose_image(store, options.image, where=str(options.wim))
+    if options.target.dry_run:
+        emit(Note(id="would-export", text=f"Image {number} of {options.wim} would be exported into {into} first."))
+        return replace(options, form=Form.FULL, export=None)
+    return replace(options, wim=into, image=str(export_image(options.wim, number, into, folders, emit)), export=None)
 
 
 def _check_empty(tree: Tree, where: str) -> None:

@@ -13,9 +13,10 @@ from wimboot.ops.placing import register
 from wimboot.ops.pointing import refresh_pointers
 from wimboot.ops.rules import find_lists
 from wimboot.plan.forms import Forms, plan_forms
-from wimboot.tree import StreamFlag, Tree
+from wimboot.tree import StreamFlag, Tree, _passes
 from wimboot.tree._diff import diff
 from wimboot.tree.selection import select
+from wimboot.wim.errors import BlobMissing
 from wimboot.windows.identify import System, identify
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class NotBackable(Refused):
 
     id = "wim-not-backable"
     sentence = "Windows cannot read pointers into {wim}: {why}"
-    advice = "Deploy it with --full, or export the image into a WIM of XPRESS or LZX first (convert does)."
+    advice = "Write its data with --full, or bring the image into a WIM that Windows can read: --export STORE.wim."
 
 
 class BlobsDamaged(Damaged):
@@ -69,8 +70,11 @@ def read_image(store: Store, tree: Tree, path: str) -> bytes | None:
 
 
 def look_at(store: Store, number: int) -> tuple[Tree, System | None]:
-    """The tree of an image and the Windows in it."""
+    """The tree of an image and the Windows in it. Raises BlobMissing where the WIM lacks any of its data."""
     tree = store.load_tree(number)
+    for sha1 in _passes.hashes(tree):
+        if sha1 not in store:
+            raise BlobMissing(where=store.where, sha1=sha1.hex())
     return tree, identify(lambda path: read_image(store, tree, path))
 
 

@@ -86,12 +86,16 @@ class ConvertOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions:
-    """Deploying image `image` (a number or a name) onto an empty or a freshly formatted volume."""
+    """Deploying image `image` (a number or a name) onto an empty or a freshly formatted volume.
+
+    `export` is a WIM into which the image is brought first, so that Windows can read pointers to it.
+    """
 
     target: TargetOptions
     wim: Path
     image: str
     form: Form = Form.POINTERS
+    export: Path | None = None
     rebuild: bool = False
     config: Path | None = None
     wim_place: str | None = None

@@ -1,0 +1,42 @@
+"""Bring an image out of a WIM that Windows' driver cannot read (solid, LZMS, split) into one that it can."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from wimboot.disk import uninterrupted
+from wimboot.events import Emit, Note, Phase
+from wimboot.ops.storing import opened_store
+from wimboot.tree import _passes
+from wimboot.wim import Append, CreateOptions, copy_blobs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.options import Folders
+
+__all__ = ["export_image"]
+
+
+def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit) -> int:
+    """Append image `image` of `wim` to the WIM `into`, which is made where there is none; its number there.
+
+    Every blob is checked against its hash on the way. Raises what opening the two raises, BlobDamaged, NotStorable.
+    """
+    with (
+        opened_store(wim, folders) as store,
+        Append(folders(into.absolute().parent), into.name, create=CreateOptions(), where=str(into)) as append,
+    ):
+        tree = store.load_tree(image)
+        hashes = _passes.hashes(tree)
+        sizes = sum(blob.size for blob in map(store.blob, hashes) if blob is not None)
+        phase = Phase(name="export", total=sizes, unit="bytes")
+        emit(phase)
+        copy_blobs(store, hashes, append, counter=phase.counter, threads=len(os.sched_getaffinity(0)))
+        number = append.add_image(tree, store.images[image - 1])
+        append.seal()
+        with uninterrupted(forget=True):
+            append.finish()
+    emit(Note(id="exported", text=f"Image {image} of {wim} is now image {number} of {into}, and pointers lead there."))
+    return number
