@@ -128,7 +128,7 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
         else:
             click.echo(
                 f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
-                f"{done.pointed:,} of {done.files:,} files are pointers now; {show.size(done.freed)} are free again."
+                f"{done.pointed:,} of {done.files:,} files became pointers; {show.size(done.freed)} are free again."
             )
 
 

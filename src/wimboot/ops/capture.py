@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import uninterrupted
+from wimboot.events import Note
+from wimboot.ops.contents import Contents
+from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.plan.space import check_wim_space
+from wimboot.tree import _passes
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from wimboot.events import Emit
@@ -39,19 +44,47 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         Damaged: the volume or the WIM.
     """
     if options.target.dry_run:
-        with existing_store(options) as store, open_volume(options.target, emit, write=False) as opened:
-            _, plan = _look(options, opened, store, emit)
+        with (
+            existing_store(options) as store,
+            open_volume(options.target, emit, write=False) as opened,
+            stores_behind(opened, store, options.target.folders) as stores,
+        ):
+            _, plan = _look(options, opened, stores, emit)
             return _told(plan, None)
-    with begin_append(options) as append, open_volume(options.target, emit, write=False) as opened:
-        snapshot, plan = _look(options, opened, append.store, emit)
-        image = write_image(append, snapshot, plan, options, emit)
+    with (
+        begin_append(options) as append,
+        open_volume(options.target, emit, write=False) as opened,
+        stores_behind(opened, append.store, options.target.folders) as stores,
+    ):
+        snapshot, plan = _look(options, opened, stores, emit)
+        image = write_image(append, snapshot, plan, options, emit, stores)
         with uninterrupted(forget=True):
             append.finish()
+        _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
 
 
-def _look(options: CaptureOptions, opened: Opened, store: Store | None, emit: Emit) -> tuple[Snapshot, CapturePlan]:
-    snapshot = take_snapshot(opened, [] if store is None else [store], options.config, options.wim, emit)
+def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
+    """Say so where the volume itself stands on the WIM that has just grown, for only reading it was allowed."""
+    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+    pointers = sum(len(_passes.pointer_rows(opened.tree, source.data_source_id)) for source in sources.of_wim(guid))
+    if pointers:
+        emit(
+            Note(
+                id="behind",
+                warning=True,
+                text=(
+                    f"{pointers:,} pointers of {opened.where} now carry the hash of an older table of the WIM, and Windows "
+                    "may refuse them: `wimboot convert` or `wimboot restore` brings them up to date."
+                ),
+            )
+        )
+
+
+def _look(
+    options: CaptureOptions, opened: Opened, stores: list[Store], emit: Emit
+) -> tuple[Snapshot, CapturePlan]:
+    snapshot = take_snapshot(opened, stores, options.config, options.wim, emit)
     plan = capture_plan(snapshot, emit)
     folder = options.wim.absolute().parent
     check_wim_space(plan.read_size, options.target.folders(folder).free_size(), where=str(folder))

@@ -11,6 +11,7 @@ from wimboot.events import Emit, Phase
 from wimboot.ntfs import volume_facts
 from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
+from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import find_place, register
@@ -19,9 +20,9 @@ from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit
 from wimboot.plan.forms import plan_forms
-from wimboot.plan.pointing import POINTER_SIZE_LIMIT, plan_pointing
+from wimboot.plan.pointing import POINTER_SIZE_LIMIT, PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
-from wimboot.tree import FileAttribute, _passes
+from wimboot.tree import FileAttribute, StreamFlag, Tree, _passes
 from wimboot.tree._diff import diff
 from wimboot.tree.selection import select
 
@@ -75,9 +76,13 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
     """
     if options.capture.target.dry_run:
         return _preview(options, emit)
-    with begin_append(options.capture) as append, open_volume(options.capture.target, emit, write=True) as opened:
-        ready = _look(options, opened, [] if append.store is None else [append.store], emit)
-        image = write_image(append, ready.snapshot, ready.plan, options.capture, emit)
+    with (
+        begin_append(options.capture) as append,
+        open_volume(options.capture.target, emit, write=True) as opened,
+        stores_behind(opened, append.store, options.capture.target.folders) as stores,
+    ):
+        ready = _look(options, opened, stores, emit)
+        image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
         if options.rebuild:
             return _rebuild(options, opened, ready, append, image, emit)
@@ -87,7 +92,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
             ruled_by=ready.snapshot.selection.real_by,
             places=pending.pointer_places,
         )
-        read_back(pending, pointing.blobs, options.capture, emit)
+        read_back(pending, _to_read_back(opened.tree, pending, pointing), options.capture, emit)
         free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
@@ -137,13 +142,24 @@ def _look(options: ConvertOptions, opened: Opened, stores: list[Store], emit: Em
     return _Ready(snapshot=snapshot, plan=plan, place=place)
 
 
+def _to_read_back(tree: Tree, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
+    """The blobs that new pointers need, and those of files that stay real: hash -> size.
+
+    A damaged blob that the WIM held already must not pass for the image's copy of a real file either.
+    """
+    pointed = {tree.stream(stream).hash for stream in _passes.flagged_streams(tree, StreamFlag.POINTER)}
+    hashes = _passes.hashes(tree) - pointed
+    return pointing.blobs | {sha1: blob.size for sha1 in hashes if (blob := store.blob(sha1)) is not None}
+
+
 def _preview(options: ConvertOptions, emit: Emit) -> Converted:
     """What would be done, without writing anything; pointers are counted as if every new blob could take one."""
     with (
         existing_store(options.capture) as store,
         open_volume(options.capture.target, emit, write=False) as opened,
+        stores_behind(opened, store, options.capture.target.folders) as stores,
     ):
-        ready = _look(options, opened, [] if store is None else [store], emit)
+        ready = _look(options, opened, stores, emit)
         classes = _passes.classify(opened.tree, POINTER_SIZE_LIMIT)
         ruled_by = ready.snapshot.selection.real_by
         pointed = sum(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import UsageError
 from wimboot.formats.reparse import FileBacked, WimPointer, parse_wof
 from wimboot.ops.contents import Contents
+from wimboot.ops.finding import stores_behind
 from wimboot.ops.opening import open_volume
 from wimboot.ops.snapshot import take_snapshot
 from wimboot.plan.pointing import why_real
@@ -59,8 +60,11 @@ class Explained:
 
 def explain(options: TargetOptions, path: str, config: Path | None, emit: Emit) -> Explained:
     """Explain the file at a path. Raises NoSuchPath and what opening raises."""
-    with open_volume(options, emit, write=False, windows=False) as opened:
-        snapshot = take_snapshot(opened, [], config, None, emit)
+    with (
+        open_volume(options, emit, write=False, windows=False) as opened,
+        stores_behind(opened, None, options.folders) as stores,
+    ):
+        snapshot = take_snapshot(opened, stores, config, None, emit)
         node = snapshot.tree.find(path)
         if node < 0:
             raise NoSuchPath(where=opened.where, path=path)

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Error, FormatError, Refused
 from wimboot.formats.guid import guid_text
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.ops.contents import Contents
+from wimboot.ops.storing import opened_store
 from wimboot.storage import HostFolder
+from wimboot.tree import StreamFlag, _passes
 from wimboot.wim import recover
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.opening import Opened
     from wimboot.ops.options import Folders
+    from wimboot.wim import Store
     from wimboot.windows.sources import Sources
 
-__all__ = ["NotWimBoot", "OtherWim", "WimNotFound", "likely_folders", "require_wim", "search", "wim_guid"]
+__all__ = [
+    "NotWimBoot",
+    "OtherWim",
+    "WimNotFound",
+    "likely_folders",
+    "require_wim",
+    "search",
+    "stores_behind",
+    "wim_guid",
+]
 
 
 class NotWimBoot(Refused):
@@ -125,6 +141,23 @@ def require_wim(
         place=sources.place(last.data_source_id),
         folders=", ".join(map(str, likely)),
     )
+
+
+@contextmanager
+def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterator[list[Store]]:
+    """The WIMs that pointers of the volume are followed into: `own`, open already, then those of its data sources.
+
+    One that is not found is missed only when a pointer into it must be read. Raises OverlayDamaged and what opening
+    a WIM raises.
+    """
+    stores = [] if own is None else [own]
+    with ExitStack() as stack:
+        if _passes.flagged_streams(opened.tree, StreamFlag.POINTER):
+            sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+            for path in sorted(set(search(sources, likely_folders(opened.target.path)).values())):
+                if own is None or wim_guid(path) != own.guid:
+                    stores.append(stack.enter_context(opened_store(path, folders)))
+        yield stores
 
 
 def _wims(folders: Sequence[Path]) -> Iterator[Path]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Store
 
-__all__ = ["Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image"]
+__all__ = ["BadName", "Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image"]
 
 _CODECS = {
     Compression.XPRESS4K: (Codec.XPRESS, 4096),
@@ -47,6 +47,14 @@ class NameTaken(UsageError):
     id = "name-taken"
     sentence = "{where} already has an image named {name!r}"
     advice = "Choose another --name; `wimboot images {where}` lists those there are."
+
+
+class BadName(UsageError):
+    """A name that nobody could type again, or that XML cannot hold."""
+
+    id = "bad-name"
+    sentence = "{name!r} cannot name an image"
+    advice = "Give a --name of printable characters."
 
 
 class ReadBackFailed(Damaged):
@@ -77,6 +85,9 @@ def begin_append(options: CaptureOptions) -> Iterator[Append]:
         where=str(options.wim),
         create=CreateOptions(compression=codec, chunk_size=chunk_size),
     ) as append:
+        if append.store is not None:
+            for number in range(1, len(append.store.images) + 1):
+                append.store.metadata(number)  # raises BlobDamaged: nothing is built on a WIM that lost an image
         yield append
 
 
@@ -158,6 +169,8 @@ def read_back(store: Store, blobs: dict[bytes, int], options: CaptureOptions, em
 def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
     taken = set() if append.store is None else {image.name for image in append.store.images}
     if options.name is not None:
+        if not options.name.strip() or not options.name.isprintable():
+            raise BadName(name=options.name)
         if options.name in taken:
             raise NameTaken(where=str(options.wim), name=options.name)
         return options.name
