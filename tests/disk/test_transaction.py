@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,12 +169,36 @@ def test_after_a_failed_write_nothing_can_be_committed() -> None:
     assert image.read(2 * PAGE, 9 * PAGE) == CONTENT[2 * PAGE:11 * PAGE]
 
 
+def test_full_disk_is_named_as_the_one_that_is_full(tmp_path: Path) -> None:
+    """When the log's disk is full the message names the log; a target on another disk is not to blame."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder in (small, large):
+        folder.mkdir()
+    (large / "disk.img").write_bytes(bytes(9 << 20))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True,
+                             check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        file = HostFile.open(large / "disk.img", write=True)
+        with Transaction(file, HostFolder(small), "log", where="disk.img") as transaction:
+            with pytest.raises(OutOfSpace, match="the log of the change"):
+                transaction.device.pwrite(0, b"x" * 2000 * PAGE)
+            with pytest.raises(OutOfSpace, match="the log of the change"):
+                transaction.commit()
+        file.close()
+        assert not list(small.iterdir())
+        assert (large / "disk.img").read_bytes() == bytes(9 << 20)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_transaction_is_sealed_by_prepare(here: Path) -> None:
     """What is prepared is what gets committed: later writes fail."""
     with begin(here) as transaction:
         transaction.device.pwrite(0, b"in")
         transaction.prepare()
-        with pytest.raises(HostError):
+        with pytest.raises(Internal):
             transaction.device.pwrite(0, b"too late")
         with pytest.raises(Internal):
             transaction.prepare()

@@ -9,6 +9,8 @@ class Appender(FileDevice): ...
 
 class Overlay(Device):
     broken: int
+    where: str
+    log_where: str
     logged_pages: int
     straight_size: int
     def __init__(self, base: Device, log: File, data_offset: int) -> None: ...

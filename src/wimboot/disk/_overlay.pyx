@@ -9,14 +9,18 @@ of them cost twice the time of 1 MiB, which stays in the processor's cache.
 One thread writes; any number may read while none writes.
 """
 
-from libc.errno cimport EIO, ENOMEM, EROFS
+from os import strerror
+
+from libc.errno cimport EIO, ENOMEM, ENOSPC, EROFS
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from wimboot.disk._overlay cimport fold
-from wimboot.errors import Internal
+from wimboot.disk._fold cimport fold
+from wimboot.errors import HostError, Internal
 from wimboot.storage._device cimport Device, FileDevice
+from wimboot.storage.host import OutOfSpace
+
 
 cdef enum:
     PAGE = 4096
@@ -59,6 +63,7 @@ cdef class Overlay(Device):
         self.log = Appender(log)
         self.data_offset = data_offset
         self.bitmaps = []
+        self.where, self.log_where = "the target", "the log"
         self.leaf_count = (base.length + PAGE * LEAF - 1) // (PAGE * LEAF)
         self.leaves = <uint32_t **> calloc(max(self.leaf_count, 1), sizeof(uint32_t *))
         self.tail = <unsigned char *> malloc(TAIL * PAGE)
@@ -78,7 +83,16 @@ cdef class Overlay(Device):
     cpdef check(self, int code, str what):
         if self.log.failure is not None:
             self.log.check(code, what)
-        self.base.check(code, what)
+        if self.base.failure is not None or not code:
+            self.base.check(code, what)
+        elif code == EROFS and self.broken == EROFS:
+            raise Internal(what="a transaction was written to after it had been prepared")
+        # which of the two disks is full or failing is what the user has to know
+        where = self.log_where if self.log_failed else self.where
+        if code == ENOSPC:
+            raise OutOfSpace(what=what, where=where)
+        if code:
+            raise HostError(what=what, where=where, why=strerror(code), errno=code)
 
     # -- where a page lives
 
@@ -123,6 +137,7 @@ cdef class Overlay(Device):
         if count:
             code = self.log.write(self.tail, count * PAGE, self.data_offset + self.written * PAGE)
             if code:
+                self.log_failed = True
                 return code
             self.written += count
         return 0
@@ -219,7 +234,10 @@ cdef class Overlay(Device):
         if slot >= self.written:
             memcpy(self.tail + (slot - self.written) * PAGE + inside, buffer, size)
             return 0
-        return self.log.write(buffer, size, self.data_offset + slot * PAGE + inside)
+        cdef int code = self.log.write(buffer, size, self.data_offset + slot * PAGE + inside)
+        if code:
+            self.log_failed = True
+        return code
 
     cdef int write_pages(self, const unsigned char *buffer, int64_t size, int64_t offset) noexcept nogil:
         cdef int64_t page, inside, part, slot, next_page, count

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from wimboot.disk._overlay cimport fold
+from wimboot.disk._fold cimport fold
 from wimboot.storage._device cimport Device
 
 cdef enum:

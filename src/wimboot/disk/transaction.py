@@ -90,6 +90,7 @@ class Transaction:
                 self._state = _State.OPEN
             self._log.pwrite(0, bytes(DATA_OFFSET))
             self._overlay = Overlay(self._base, self._log, DATA_OFFSET)
+            self._overlay.where, self._overlay.log_where = where, f"the log of the change ({name})"
         except BaseException:
             if self._state is _State.OPEN:
                 self._drop()
