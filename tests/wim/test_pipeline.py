@@ -155,7 +155,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize(("size", "count"), [(300_000, 700), (40_000_000, 10)])
 def test_ctrl_c_stops_soon_and_leaves_nothing(size: int, count: int, tmp_path: Path) -> None:
     """Within 0.2 s while two threads compress with LZX; no file stays."""
-    script = SLOW.format(tests=str(Path(__file__).parent), size=size, count=count)
+    script = SLOW.format(tests=str(Path(__file__).parents[1]), size=size, count=count)
     child = subprocess.Popen([sys.executable, "-c", script, tmp_path / "a.wim"], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
@@ -212,9 +212,49 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 
 
+HUGE = """
+import sys
+sys.path.insert(0, {tests!r})
+from array import array
+from pathlib import Path
+from wim_making import host
+from wimboot.events import Counter
+from wimboot.formats.wimxml import ImageXml
+from wimboot.tree._builder import Builder
+from wimboot.wim import Append, CreateOptions
+
+class Zeros:
+    def in_disk_order(self, streams): return streams
+    def read_into(self, stream, offset, into):
+        into[:8] = b"%08d" % (offset >> 21)
+        return len(into)
+
+builder = Builder()
+node = builder.node()
+streams = array("I", [builder.stream(node, size=(4 << 30) + 12345)])
+builder.link(0, node, "huge".encode("utf-16-le"))
+path = Path(sys.argv[1])
+with Append(host(path), path.name, create=CreateOptions(), where="a") as append:
+    append.add_streams(builder.tree, Zeros(), streams, counter=Counter(), threads=2)
+    append.add_image(builder.tree, ImageXml(name="one"))
+    append.seal()
+    assert append.pending().check_blobs(None, Counter(), 2) == []
+    append.finish()
+"""
+
+
+@pytest.mark.heavy
+def test_more_than_4_gib_take_wide_tables(tmp_path: Path) -> None:
+    """8-byte chunk entries, written and read; wimlib verifies them."""
+    path = tmp_path / "a.wim"
+    script = HUGE.format(tests=str(Path(__file__).parents[1]))
+    subprocess.run([sys.executable, "-c", script, path], check=True, timeout=300)
+    assert verified(path)
+
+
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
     """900 MB of streams, one of 600 MB, through four threads: less than 100 MB above the start."""
-    script = MEMORY.format(tests=str(Path(__file__).parent))
+    script = MEMORY.format(tests=str(Path(__file__).parents[1]))
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "a.wim"], capture_output=True, text=True,
                           check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -17,11 +17,17 @@ Solid resource (version 0xE00; wimlib 1.14.5's source, checked against a small L
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, islice, pairwise
+from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.wimheader import Compression, check_chunk_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["MAX_SOLID_CHUNK_SIZE", "ChunkLayout", "SolidHeader", "pack_chunk_table"]
 
@@ -91,14 +97,12 @@ class ChunkLayout:
         return low * self.entry_size, high * self.entry_size
 
 
-def pack_chunk_table(size: int, stored_sizes: list[int]) -> bytes:
+def pack_chunk_table(size: int, stored_sizes: Sequence[int]) -> bytes:
     """The table of a resource of `size` bytes whose chunks are stored with those sizes."""
-    starts = []
-    position = 0
-    for stored in stored_sizes[:-1]:
-        position += stored
-        starts.append(position)
-    return struct.pack(f"<{len(starts)}{'Q' if size > 0xFFFFFFFF else 'I'}", *starts)
+    starts = array("Q" if size > 0xFFFFFFFF else "I", accumulate(islice(stored_sizes, len(stored_sizes) - 1)))
+    if sys.byteorder == "big":
+        starts.byteswap()
+    return starts.tobytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

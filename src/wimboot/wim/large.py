@@ -53,7 +53,7 @@ class LargeBlob:
         if not self._codec.compression:
             return self._offset, size_in_wim, False
         if size_in_wim < self.size:
-            self._tail.patch(self._offset, pack_chunk_table(self.size, self._stored.tolist()))
+            self._tail.patch(self._offset, pack_chunk_table(self.size, self._stored))
             return self._offset, size_in_wim, True
         self._tail.rewind(self._offset)
         for piece in self._windows():
