@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from wim_making import SAMPLES, add_image, applied, host, make_tree, verified, wimlib, write
 
+from wim_making import SAMPLES, add_image, applied, host, make_tree, verified, wimlib, write
 from wimboot.errors import Refused
 from wimboot.events import Counter
 from wimboot.formats.wimheader import Compression, HeaderFlag, WimHeader

@@ -13,8 +13,8 @@ from array import array
 from pathlib import Path
 
 import pytest
-from wim_making import Source, applied, host, make_tree, verified
 
+from wim_making import Source, applied, host, make_tree, verified
 from wimboot.events import Counter
 from wimboot.formats.wimheader import Compression
 from wimboot.formats.wimxml import ImageXml
