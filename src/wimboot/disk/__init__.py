@@ -6,13 +6,13 @@ from wimboot.disk.log import StoreMark
 from wimboot.disk.mounts import Lies, PlaceUnknown, where_is
 from wimboot.disk.recovery import Recovered, peek, recover
 from wimboot.disk.table import BitLocker, DiskFormat, NotNtfs, Partition, Table, TableKind, read_table
-from wimboot.disk.target import Place, Target, open_target, parse_place
+from wimboot.disk.target import PartitionNeeded, Place, Target, open_target, parse_place
 from wimboot.disk.transaction import Transaction
 from wimboot.disk.use import Mounted
 
 __all__ = [
     "STOPPING", "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted", "NotNtfs",
-    "Partition", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind", "Target",
+    "Partition", "PartitionNeeded", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind", "Target",
     "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover",
     "uninterrupted", "where_is",
 ]

@@ -6,7 +6,17 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wimboot.disk import NotNtfs, Recovered, TableKind, Transaction, open_target, parse_place, peek, recover
+from wimboot.disk import (
+    NotNtfs,
+    PartitionNeeded,
+    Recovered,
+    TableKind,
+    Transaction,
+    open_target,
+    parse_place,
+    peek,
+    recover,
+)
 from wimboot.errors import FormatError, Internal, Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.ntfsboot import BootSector
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     from wimboot.storage import Device
     from wimboot.tree import Tree
 
-__all__ = ["NoVolume", "NoWindows", "Opened", "PartitionNeeded", "SeveralWindows", "finish_interrupted", "open_volume"]
+__all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_volume"]
 
 _VOLUME_IS_DIRTY = 1
 _MARKS = ("\\Windows\\System32\\config\\SYSTEM", "\\Windows\\System32\\ntoskrnl.exe")
@@ -51,14 +61,6 @@ class SeveralWindows(Refused):
     id = "several-windows"
     sentence = "{where} holds several Windows systems, on partitions {partitions}"
     advice = "Say which: {where}#{first}."
-
-
-class PartitionNeeded(Refused):
-    """Formatting a disk without saying which part of it."""
-
-    id = "partition-needed"
-    sentence = "{where} is a disk with partitions, and one of them must be named to be formatted"
-    advice = "Name it: {where}#N. `wimboot info {where}` lists them."
 
 
 class Opened:
@@ -223,7 +225,8 @@ def _choose_blank(target: Target) -> int | None:
     except NotNtfs:
         return None
     if kind is not TableKind.NONE:
-        raise PartitionNeeded(where=str(target.place.path))
+        numbers = ", ".join(str(partition.number) for partition in target.partitions) or "none"
+        raise PartitionNeeded(where=str(target.place.path), numbers=numbers)
     return None
 
 

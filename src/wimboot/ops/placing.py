@@ -57,14 +57,15 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
                 )
             )
         return place
-    lies = where_is(wim if wim.exists() else wim.absolute().parent)
+    real = wim.resolve()
+    lies = where_is(real.parent)    # the WIM itself may still have to be made
     if lies.kind not in _READABLE:
         raise UnreadablePlace(wim=wim, kind=lies.kind)
-    return _place_of(lies, wim)
+    return _place_of(lies, real.name)
 
 
-def _place_of(lies: Lies, wim: Path) -> WimPlace:
-    path = "\\" + str(wim.resolve().relative_to(lies.mount_point)).replace("/", "\\")
+def _place_of(lies: Lies, name: str) -> WimPlace:
+    path = f"{lies.inside.rstrip('/')}/{name}".replace("/", "\\")
     if lies.disk_guid is not None and lies.partition_guid is not None:
         return WimPlace.gpt(lies.disk_guid, lies.partition_guid, path)
     return WimPlace.mbr(lies.signature, lies.start, path)
