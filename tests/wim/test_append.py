@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import random
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from wim_making import SAMPLES, add_image, applied, host, make_tree, verified, wimlib, write
+from wim_making import SAMPLES, add_image, applied, contents, host, make_tree, verified, wimlib, write
 from wimboot.errors import Refused
 from wimboot.events import Counter
 from wimboot.formats.wimheader import Compression, HeaderFlag, WimHeader
@@ -84,6 +85,22 @@ def test_seven_zip_lists_every_file(tmp_path: Path) -> None:
     listing = subprocess.run(["7z", "l", "-ba", path], capture_output=True, text=True, check=True).stdout
     for name, data in FILES.items():
         assert re.search(rf"\s{len(data)}\s+(\d+\s+)?{re.escape(name)}$", listing, re.MULTILINE), name
+
+
+def test_wimlib_lists_and_extracts_single_files(tmp_path: Path) -> None:
+    """`dir --detailed` names each file with its hash, `extract` finds one in either image, and not in a third."""
+    path = tmp_path / "new.wim"
+    write(host(path), path.name, FILES)
+    write(host(path), path.name, {"only.txt": b"only" * 99}, image="two")
+    listing = wimlib("dir", path, "1", "--detailed").stdout
+    for name, data in FILES.items():
+        assert f'"/{name}"' in listing
+        assert not data or hashlib.sha1(data).hexdigest() in listing  # noqa: S324 - what WIMs use
+    out = f"--dest-dir={tmp_path / 'out'}"
+    assert wimlib("extract", path, "1", "/mixed.bin", out).returncode == 0
+    assert wimlib("extract", path, "2", "/only.txt", out).returncode == 0
+    assert contents(tmp_path / "out") == {"mixed.bin": FILES["mixed.bin"], "only.txt": b"only" * 99}
+    assert wimlib("extract", path, "2", "/mixed.bin", out).returncode != 0
 
 
 def test_a_second_image_adds_only_what_is_new(tmp_path: Path) -> None:
