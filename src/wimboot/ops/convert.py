@@ -33,10 +33,18 @@ if TYPE_CHECKING:
     from wimboot.windows.lists import WhyReal
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["Converted", "EncryptedWouldGo", "convert"]
+__all__ = ["Converted", "EncryptedWouldGo", "NoPointersInto", "convert"]
 
 
 _FOLDER = FileAttribute.DIRECTORY
+
+
+class NoPointersInto(Refused):
+    """A WIM that can take the capture, but whose blobs the overlay driver does not read."""
+
+    id = "no-pointers-into"
+    sentence = "Windows cannot read pointers into {wim}: {why}"
+    advice = "Name a new WIM; it will be compressed as Windows reads it."
 
 
 class EncryptedWouldGo(Refused):
@@ -81,7 +89,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         open_volume(options.capture.target, emit, write=True) as opened,
         stores_behind(opened, append.store, options.capture.target.folders) as stores,
     ):
-        ready = _look(options, opened, stores, emit)
+        ready = _look(options, opened, append.store, stores, emit)
         image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
         if options.rebuild:
@@ -128,8 +136,12 @@ class _Ready:
         return sum(1 for node, here in enumerate(self.plan.included) if here and not tree.attributes(node) & _FOLDER)
 
 
-def _look(options: ConvertOptions, opened: Opened, stores: list[Store], emit: Emit) -> _Ready:
+def _look(
+    options: ConvertOptions, opened: Opened, own: Store | None, stores: list[Store], emit: Emit
+) -> _Ready:
     capturing = options.capture
+    if own is not None and own.not_backable is not None:
+        raise NoPointersInto(wim=capturing.wim, why=own.not_backable)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
     check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
     place = find_place(options.wim_place, capturing.wim, emit)
@@ -159,7 +171,7 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         open_volume(options.capture.target, emit, write=False) as opened,
         stores_behind(opened, store, options.capture.target.folders) as stores,
     ):
-        ready = _look(options, opened, stores, emit)
+        ready = _look(options, opened, store, stores, emit)
         classes = _passes.classify(opened.tree, POINTER_SIZE_LIMIT)
         ruled_by = ready.snapshot.selection.real_by
         pointed = sum(
