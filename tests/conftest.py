@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import build
+from converted import SMALL, converted, converted_once, pristine_small
 from mounting import copy_sparse, need_mounts
 
-SMALL = (build.Feature.STREAMS, build.Feature.LINKS, build.Feature.RESIDENT, build.Feature.JUNCTIONS)
+__all__ = ["converted", "converted_once", "pristine_small"]
 
 
 @pytest.fixture(autouse=True)
