@@ -325,7 +325,7 @@ cdef class Overlay(Device):
             self.check(code, "writing the log")
 
     def index(self, last):
-        """The index records sorted by page, those of the pages in the set `last` behind all others.
+        """The index records sorted by page, those of the pages in `last` behind all others, in its order.
 
         A record: page, slot, hash of the new page, hash of each of its 8 sectors before; 64 bits each. The tail must
         have been spilled. Raises HostError.
@@ -352,7 +352,7 @@ cdef class Overlay(Device):
                     slot += count
             if code:
                 self.check(code, "reading the log")
-            behind = sorted(last)
+            behind = list(last)
             for i in range(self.leaf_count):
                 if self.leaves[i] == NULL:
                     continue
@@ -361,7 +361,7 @@ cdef class Overlay(Device):
                     if entry == 0:
                         continue
                     page = i * LEAF + j
-                    if behind and page in last:
+                    if behind and page in behind:
                         continue
                     record[0] = <uint64_t> page
                     record[1] = entry - 1

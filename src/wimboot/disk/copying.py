@@ -1,9 +1,9 @@
 """Copying a committed log to its target, batch by batch. Commit and recovery run this same code.
 
-Batch 0 writes the guard pages, the last batch the final content of the guarded pages, those between the
-other pages in the order of their place. While a batch is copied the log's newest note names it; a note is
-durable before its batch begins, and the batch before it is durable on the target before the note is
-written.
+Batch 0 writes the guard pages, the last batch the final content of the guarded pages: one by one, in the
+other order, so that the page guarded first is the last to change. Those between write the other pages in the
+order of their place. While a batch is copied the log's newest note names it; a note is durable before its
+batch begins, and the batch before it is durable on the target before the note is written.
 """
 
 from __future__ import annotations
@@ -82,11 +82,14 @@ class Copying:
             for number, (page, _) in enumerate(self._index.guards):
                 room = min(PAGE, self._header.target_size - page * PAGE)
                 self._target.pwrite(page * PAGE, self.guard_page(number)[:room])
-        elif not copy_pages(self._log_device, self._target_device, self._index.records, first, end,
-                            DATA_OFFSET):
-            raise LogDamaged(where=where)
-        self._target.sync()
-        return 0 if batch == 0 else (end - first) * PAGE
+            self._target.sync()
+            return 0
+        singles = [(place, place + 1) for place in reversed(range(first, end))]
+        for start, stop in singles if batch == self.last_batch else [(first, end)]:
+            if not copy_pages(self._log_device, self._target_device, self._index.records, start, stop, DATA_OFFSET):
+                raise LogDamaged(where=where)
+            self._target.sync()
+        return (end - first) * PAGE
 
     def run(self, batch: int, where: str, counter: Counter | None = None) -> None:
         """Copy from `batch`, which the newest note names, to the last. Raises CommitUnfinished."""

@@ -214,20 +214,21 @@ def encode_text(text: str) -> bytes:
 
 def _check_records(records: bytes, header: Header, guarded: list[int]) -> None:
     """Pages rise and lie within the target, slots are a permutation, the last records are the guarded
-    pages.
+    pages in their own order.
     """
     limit = (header.target_size + PAGE - 1) // PAGE
     previous = -1
+    if len(set(guarded)) != len(guarded):
+        raise FormatError("log index", len(records), "a page guarded twice")
     slots = bytearray(header.page_count)
     for number, (page, slot) in enumerate(_PAGE_NUMBER.iter_unpack(records)):
         offset = number * RECORD_SIZE
-        if number == header.plain_count:
-            previous = -1
-        if page <= previous or page >= limit:
+        plain = number < header.plain_count
+        if (plain and page <= previous) or page >= limit:
             raise FormatError("log index", offset, "a page out of order or past the target's end")
         if slot >= header.page_count or slots[slot]:
             raise FormatError("log index", offset + 8, "a slot twice or past the pages")
-        if number >= header.plain_count and page != guarded[number - header.plain_count]:
+        if not plain and page != guarded[number - header.plain_count]:
             raise FormatError("log index", offset, "a guard without its page")
         previous = page
         slots[slot] = 1

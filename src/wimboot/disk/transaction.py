@@ -17,7 +17,7 @@ steps, and what a crash leaves:
     is dirty)
  7. note the next batch, sync the log; copy the batch, sync the target; again - a crash leaves pages old or
     new, and torn ones in the batch that the note names; recovery writes that batch again and goes on
- 8. the final content of the guarded pages, as the last batch
+ 8. the final content of the guarded pages, as the last batch, one after the other, each synced
  9. remove the log, sync its folder - a crash before the end leaves the new state, with a log that recovery
     finds done
 
@@ -120,7 +120,7 @@ class Transaction:
 
     def guard(self, offset: int, dirty: bytes) -> None:
         """While pages are copied the range at `offset` holds `dirty`; its final content is written last of
-        all.
+        all, that of the range guarded first behind the others'.
         """
         if self._state is not _State.OPEN or offset < 0 or offset + len(dirty) > self._base.size():
             raise Internal(what="a guard came too late or lies outside the target")
@@ -141,13 +141,13 @@ class Transaction:
         if self._overlay.broken:
             self._overlay.check(self._overlay.broken, "writing")
         guards = self._guards if self._overlay.logged_pages else {}
-        for page in sorted(guards):
+        for page in guards:
             self._overlay.hold(page)
         self._overlay.spill_tail()
         self._overlay.seal()
         self._file.sync()
         header, index = self._describe(guards, store)
-        images = b"".join(bytes(guards[page]) for page in sorted(guards))
+        images = b"".join(map(bytes, guards.values()))
         self._log.pwrite(DATA_OFFSET + header.page_count * PAGE, images + index.pack())
         mark = Mark(kind=Kind.PREPARED, guid=header.guid, digest=header.digest)
         self._log.pwrite(0, header.pack() + mark.pack())
@@ -160,8 +160,8 @@ class Transaction:
         """Header and index of the log as it stands."""
         witnesses = tuple((page, hash_of(self._base.pread(page * PAGE, PAGE)))
                           for page in self._overlay.straight_pages())
-        index = Index(records=self._overlay.index(guards.keys()),
-                      guards=tuple((page, hash_of(guards[page])) for page in sorted(guards)), witnesses=witnesses,
+        index = Index(records=self._overlay.index(list(guards)),
+                      guards=tuple((page, hash_of(guards[page])) for page in guards), witnesses=witnesses,
                       place=store.place if store else "", where=self._where)
         header = Header(guid=secrets.token_bytes(16), target_size=self._base.size(),
                         page_count=self._overlay.logged_pages, guard_count=len(guards),
