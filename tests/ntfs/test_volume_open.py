@@ -273,3 +273,17 @@ def test_a_closed_volume_says_so(volume_file: Path) -> None:
         volume.read(ROOT)
     with pytest.raises(refusals.VolumeClosed):
         _ = volume.label
+
+
+def test_a_stream_of_terabytes_is_read_in_parts_only(volume_file: Path) -> None:
+    """A size is no reason to allocate: what is asked for at once has a limit."""
+    with opened(volume_file) as volume:
+        file_id = volume.create_file(ROOT, utf16("huge"), b"", 0x20, TIMES, 0)
+        volume.write_data(file_id, b"", [b"x"], 1)
+        volume.point(file_id, pointer(1 << 40), 1 << 40)
+        volume.remove_reparse(file_id)
+        with pytest.raises(refusals.ReadTooLarge):
+            volume.read(file_id)
+        with pytest.raises(refusals.ReadTooLarge):
+            volume.read(file_id, b"", -1, 5)
+        assert volume.read(file_id, b"", 1 << 39, 4) == bytes(4)

@@ -1,8 +1,8 @@
 # distutils: libraries = ntfs-3g
 # distutils: include_dirs = /usr/include/ntfs-3g
-"""A file's data and facts: streams, times, attributes, security, reparse points, object ids, extended attributes."""
+"""A file's data and facts: streams, times, attributes, security, reparse points, extended attributes."""
 
-from libc.errno cimport EACCES, EEXIST, EIO, EISDIR, ENOENT, errno
+from libc.errno cimport EACCES, EIO, EISDIR, ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 from cpython.bytes cimport PyBytes_AS_STRING
@@ -112,13 +112,30 @@ cdef class Changes(Links):
             result = self.finish(inode, self.give_security(inode, security))
         self.settle(result, file_id)
 
+    cdef int try_secure(self, const char *value, size_t size) noexcept nogil:
+        """Make the look-ups that the library is going to make: where an index is damaged it would fall over."""
+        cdef uint32_t last = 0xFFFFFFFF
+        cdef uint32_t[2] key
+        key[0], key[1] = ntfs_security_hash(<const SECURITY_DESCRIPTOR_RELATIVE *> value, size), 0
+        if self.volume.secure_xsdh == NULL or self.volume.secure_xsii == NULL:
+            return self.fail(b"looking for $Secure", EIO)
+        ntfs_index_ctx_reinit(self.volume.secure_xsdh)
+        errno_set(0)
+        if ntfs_index_lookup(key, 8, self.volume.secure_xsdh) and errno != ENOENT:
+            return self.fail(b"looking into $Secure:$SDH", errno)
+        ntfs_index_ctx_reinit(self.volume.secure_xsii)
+        errno_set(0)
+        if ntfs_index_lookup(&last, 4, self.volume.secure_xsii) and errno != ENOENT:
+            return self.fail(b"looking into $Secure:$SII", errno)
+        return 0
+
     cdef int describe(self, const char *value, size_t size, uint32_t *security) noexcept nogil:
         """Let the library look a descriptor up in $Secure, or add it, for a record that is only there for this."""
         cdef SECURITY_CONTEXT context
         cdef uint8_t[STANDARD_SIZE] standard
         cdef ntfs_inode *inode
         cdef int result = 0
-        if self.release():
+        if self.release() or self.try_secure(value, size):
             return -1
         errno_set(0)
         inode = ntfs_mft_record_alloc(self.volume, NULL)
@@ -157,27 +174,6 @@ cdef class Changes(Links):
         self.settle(result, 0)
         self._security_ids[descriptor] = security
         return security
-
-    def set_object_id(self, uint64_t file_id, bytes value not None):
-        """Set the object id: 16 bytes, or 64 with the birth ids; b"" removes it. Raises ObjectIdTaken."""
-        cdef const char *raw = PyBytes_AS_STRING(value)
-        cdef size_t size = len(value)
-        cdef int result = 0
-        if size not in (0, 16, 64):
-            raise FormatError("the object id", 0, f"{size} bytes is no possible size")
-        cdef ntfs_inode *inode = self.open_changed(file_id)
-        with nogil:
-            errno_set(0)
-            if size:
-                if ntfs_set_ntfs_object_id(inode, raw, size, 0):
-                    result = self.fail(b"ntfs_set_ntfs_object_id", errno)
-                    self.torn |= errno != EEXIST
-            elif ntfs_attr_exist(inode, AT_OBJECT_ID, AT_UNNAMED, 0) and ntfs_remove_ntfs_object_id(inode):
-                result = self.tear(b"ntfs_remove_ntfs_object_id")
-            result = self.finish(inode, result)
-        if result and self.code == EEXIST:
-            raise refusals.ObjectIdTaken(where=self.where, object_id=value[:16].hex())
-        self.settle(result, file_id)
 
     def set_eas(self, uint64_t file_id, bytes value not None):
         """Set the extended attributes: an $EA value, entries each with the offset of the next; b"" removes them."""

@@ -25,6 +25,7 @@ silence_log()
 cdef enum:
     RECORD_MASK_BITS = 48
     READ_STEP = 1 << 20
+    READ_LIMIT = 1 << 30    # in one call; a damaged size may be anything
 
 
 cdef class Mount:
@@ -264,8 +265,8 @@ cdef class Mount:
     def read(self, uint64_t file_id, bytes name not None=b"", int64_t offset=0, int64_t size=-1):
         """Bytes of a stream (decompressed where NTFS compressed it); up to its end, all of it by default.
 
-        Raises FileNotFound (also for a stream that is not there), FileEncrypted, and PointerUnread for the unnamed
-        data of a file whose content lies elsewhere: the library would give zeros.
+        Raises FileNotFound (also for a stream that is not there), FileEncrypted, ReadTooLarge for more than 1 GiB, and
+        PointerUnread for the unnamed data of a file whose content lies elsewhere: the library would give zeros.
         """
         cdef ntfs_inode *inode
         cdef ntfs_attr *data = NULL
@@ -286,8 +287,11 @@ cdef class Mount:
                 self.settle(self.fail(b"ntfs_attr_open", errno), file_id)
             if data.data_flags & ATTR_IS_ENCRYPTED:
                 self.settle(self.fail(b"reading", EACCES), file_id)
-            left = max(data.data_size - offset, 0)
-            return self._read(data, offset, left if size < 0 else min(size, left), file_id)
+            left = max(data.data_size - max(offset, 0), 0)
+            size = left if size < 0 else min(size, left)
+            if offset < 0 or size > READ_LIMIT:
+                raise refusals.ReadTooLarge(where=self.where, file=f"record {MREF(file_id)}", size=size)
+            return self._read(data, offset, size, file_id)
         finally:
             if data != NULL:
                 ntfs_attr_close(data)

@@ -210,7 +210,7 @@ cdef class Links(Pointers):
         """Remove a file with its last name. Closes it; the folder's times are put back as they were."""
         cdef ntfs_inode *folder
         cdef Times times
-        if self.drop_reparse(inode):        # by us: the library would open the index a second time
+        if self.drop_reparse(inode) or self.drop_object_id(inode):  # by us: the library would open the indexes again
             return self.finish(inode, -1)
         folder = self.folder_of(parent)
         if folder == NULL:

@@ -20,7 +20,6 @@ cdef extern from *:
     #include "index.h"
     #include "cache.h"
     #include "security.h"
-    #include "object_id.h"
     #include "ea.h"
     #include "logfile.h"
     #include "logging.h"
@@ -88,6 +87,8 @@ cdef extern from *:
         int64_t nr_clusters, free_clusters
         ntfschar *upcase
         ntfs_inode *vol_ni
+        ntfs_index_context *secure_xsii
+        ntfs_index_context *secure_xsdh
 
     cdef struct ntfs_inode "_ntfs_inode":
         uint64_t mft_no
@@ -117,6 +118,9 @@ cdef extern from *:
     cdef struct SECURITY_CONTEXT:
         ntfs_volume *vol
 
+    ctypedef struct SECURITY_DESCRIPTOR_RELATIVE:
+        pass
+
     ctypedef struct RESTART_PAGE_HEADER:
         uint16_t major_ver, minor_ver
 
@@ -136,6 +140,7 @@ cdef extern from *:
     ntfschar *AT_UNNAMED
     ntfschar *NTFS_INDEX_I30
     ntfschar *NTFS_INDEX_R
+    ntfschar *NTFS_INDEX_O
 
     uint64_t MREF(uint64_t reference) nogil
     uint64_t MK_MREF(uint64_t record, uint16_t sequence) nogil
@@ -214,8 +219,7 @@ cdef extern from *:
                                           int64_t vcn, int runs_size, uint16_t flags) nogil
 
     int ntfs_set_ntfs_acl(SECURITY_CONTEXT *context, ntfs_inode *inode, const char *value, size_t size, int flags) nogil
-    int ntfs_set_ntfs_object_id(ntfs_inode *inode, const char *value, size_t size, int flags) nogil
-    int ntfs_remove_ntfs_object_id(ntfs_inode *inode) nogil
+    uint32_t ntfs_security_hash(const SECURITY_DESCRIPTOR_RELATIVE *descriptor, uint32_t size) nogil
     int ntfs_set_ntfs_ea(ntfs_inode *inode, const char *value, size_t size, int flags) nogil
     int ntfs_remove_ntfs_ea(ntfs_inode *inode) nogil
     int ntfs_names_are_equal(const ntfschar *a, size_t a_size, const ntfschar *b, size_t b_size, int case_,

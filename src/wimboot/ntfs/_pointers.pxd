@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from wimboot.ntfs._ntfs3g cimport FILE_NAME_ATTR, ntfs_inode
 from wimboot.ntfs._names cimport Name
-from wimboot.ntfs._reparse cimport Reparse
+from wimboot.ntfs._objectids cimport ObjectIds
 
 cdef enum:
     PLAIN_BITS = 0x1A3127       # what can simply be set: READONLY, HIDDEN, SYSTEM, ARCHIVE, TEMPORARY, OFFLINE,
@@ -22,7 +22,7 @@ cdef struct Facts:          # of a new file
     bint is_pointer
 
 
-cdef class Pointers(Reparse):
+cdef class Pointers(ObjectIds):
     cdef int hole(self, ntfs_inode *inode, int64_t size) noexcept nogil
     cdef int hole_by_library(self, ntfs_inode *inode, int64_t size) noexcept nogil
     cdef int empty_data(self, ntfs_inode *inode) noexcept nogil

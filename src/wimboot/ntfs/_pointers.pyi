@@ -1,6 +1,6 @@
-from wimboot.ntfs._reparse import Reparse
+from wimboot.ntfs._objectids import ObjectIds
 
-class Pointers(Reparse):
+class Pointers(ObjectIds):
     def point(self, file_id: int, reparse: bytes, size: int) -> None: ...
     def create_pointer(
         self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,

@@ -13,7 +13,8 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._names cimport NAME_ROOM, Name, checked_name, fill_name, own_short_name
-from wimboot.ntfs._reparse cimport Reparse, checked_reparse
+from wimboot.ntfs._objectids cimport ObjectIds
+from wimboot.ntfs._reparse cimport checked_reparse
 
 from wimboot.ntfs import refusals
 
@@ -38,7 +39,7 @@ cdef packed struct IndexRoot:       # of an empty folder: header of $INDEX_ROOT,
     uint32_t end_flags
 
 
-cdef class Pointers(Reparse):
+cdef class Pointers(ObjectIds):
     """A volume whose files can become pointers and which can get new ones."""
 
     # the hole -----------------------------------------------------------------------------------------------------

@@ -2,14 +2,11 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from wimboot.ntfs._names cimport Names
-from wimboot.ntfs._ntfs3g cimport ntfs_index_context, ntfs_inode
+from wimboot.ntfs._ntfs3g cimport ntfs_inode
+from wimboot.ntfs._views cimport Views
 
 
-cdef class Reparse(Names):
-    cdef ntfs_inode *reparse_inode          # $Extend\$Reparse and its index, from the first use on
-    cdef ntfs_index_context *reparse_index
-
+cdef class Reparse(Views):
     cdef int open_reparse_index(self) noexcept nogil
     cdef int index_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil
     cdef int unindex_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil

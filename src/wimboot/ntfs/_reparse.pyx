@@ -1,15 +1,13 @@
 # distutils: libraries = ntfs-3g
 # distutils: include_dirs = /usr/include/ntfs-3g
-"""Reparse points and their index, $Extend\\$Reparse, which stays open: the library opens, searches and closes it for
-each.
-"""
+"""Reparse points, and their index $Extend\\$Reparse."""
 
-from libc.errno cimport ENOENT, errno
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wimboot.ntfs._names cimport Names, removal
 from wimboot.ntfs._ntfs3g cimport *
+from wimboot.ntfs._views cimport Views
 
 from wimboot.errors import FormatError
 
@@ -53,60 +51,19 @@ cdef int checked_reparse(bytes value) except -1:
     return 0
 
 
-cdef class Reparse(Names):
+cdef class Reparse(Views):
     """A volume whose files can become reparse points and cease to be."""
 
     cdef int open_reparse_index(self) noexcept nogil:
-        cdef ntfs_inode *extend
-        cdef uint64_t found
-        if self.reparse_index != NULL:
-            return 0
-        extend = self.open_file(FILE_Extend)
-        if extend == NULL:
-            return -1
-        errno_set(0)
-        found = ntfs_inode_lookup_by_name(extend, REPARSE_NAME, 8)
-        if found == <uint64_t> -1:
-            return self.close_file(extend, self.fail(b"looking up $Extend\\$Reparse", errno))
-        if self.close_file(extend, 0):
-            return -1
-        self.reparse_inode = self.open_file(found)
-        if self.reparse_inode == NULL:
-            return -1
-        self.reparse_index = ntfs_index_ctx_get(self.reparse_inode, NTFS_INDEX_R, 2)
-        if self.reparse_index == NULL:
-            self.fail(b"ntfs_index_ctx_get", errno)
-            self.release_all()
-            return -1
-        return 0
-
-    cdef int release_all(self) noexcept nogil:
-        cdef ntfs_inode *inode = self.reparse_inode
-        if self.reparse_index != NULL:
-            ntfs_index_ctx_put(self.reparse_index)
-        self.reparse_index = NULL
-        self.reparse_inode = NULL
-        return self.close_file(inode, 0) if inode != NULL else 0
+        return self.open_view(&self.reparse_view, REPARSE_NAME, 8, NTFS_INDEX_R)
 
     cdef int index_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil:
         cdef ReparseEntry entry = reparse_entry(inode, tag)
-        ntfs_index_ctx_reinit(self.reparse_index)
-        errno_set(0)
-        if ntfs_ie_add(self.reparse_index, <INDEX_ENTRY *> &entry):
-            return self.tear(b"adding to $Extend\\$Reparse")
-        return 0
+        return self.view_add(&self.reparse_view, &entry)
 
     cdef int unindex_reparse(self, ntfs_inode *inode, uint32_t tag) noexcept nogil:
-        """Take a file's entry out of the index; that it has none is no error."""
         cdef ReparseEntry entry = reparse_entry(inode, tag)
-        cdef int state = 1
-        while state > 0:
-            ntfs_index_ctx_reinit(self.reparse_index)
-            errno_set(0)
-            if ntfs_index_lookup(&entry.tag, REPARSE_KEY_SIZE, self.reparse_index):
-                return 0 if errno == ENOENT else self.tear(b"ntfs_index_lookup")
-            state = removal(self.reparse_index)
-        return self.tear(b"ntfs_index_rm") if state else 0
+        return self.view_remove(&self.reparse_view, &entry.tag, REPARSE_KEY_SIZE)
 
     cdef int add_reparse(self, ntfs_inode *inode, const uint8_t *value, int64_t size) noexcept nogil:
         """Make a file that is none a reparse point. One call adds the value, so that it is resident where it can be."""

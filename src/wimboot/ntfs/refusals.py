@@ -9,7 +9,7 @@ from wimboot.errors import Damaged, HostError, Internal, Refused, Unsupported
 __all__ = [
     "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LogNotClean",
     "NameNotPossible", "NameTaken", "NotAFile", "NotAFolder", "NotNtfs", "ObjectIdTaken", "PointerUnread",
-    "ReadOnlyVolume", "RecordReserved", "ReparseTaken", "SizeNotPossible", "TimeNotPossible",
+    "ReadOnlyVolume", "ReadTooLarge", "RecordReserved", "ReparseTaken", "SizeNotPossible", "TimeNotPossible",
     "VersionUnsupported", "VolumeClosed", "VolumeDamaged", "VolumeDirty", "VolumeFull", "VolumeTorn",
 ]
 
@@ -105,6 +105,13 @@ class PointerUnread(Unsupported):
 
     id = "pointer-unread"
     sentence = "{file} of {where} is a pointer: its content lies in a WIM or another stream, not in its data"
+
+
+class ReadTooLarge(Unsupported):
+    """More than is given in one piece."""
+
+    id = "read-too-large"
+    sentence = "{file} of {where} cannot be read in one piece of {size} bytes"
 
 
 class NotAFile(Refused):

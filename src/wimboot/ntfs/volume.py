@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import Device
 
-__all__ = ["Volume"]
+__all__ = ["ROOT", "Volume"]
 
 ROOT: Final = 5 | 5 << 48
 """The root folder: record 5, whose sequence number never changes."""

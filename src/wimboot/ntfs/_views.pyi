@@ -1,0 +1,3 @@
+from wimboot.ntfs._names import Names
+
+class Views(Names): ...
