@@ -32,7 +32,7 @@ cdef enum:
 class NotStorable(Unsupported):
     """A file that the format of images cannot hold."""
 
-    id = "wim.not-storable"
+    id = "not-storable"
     sentence = "{path} cannot be stored in an image: {why}"
     advice = "Rename it, or exclude it with the list."
 
