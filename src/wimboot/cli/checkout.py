@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
+
+if TYPE_CHECKING:
+    from wimboot.ops.restore import Restored
 
 __all__ = ["apply", "restore"]
 
@@ -114,7 +117,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     from wimboot.ops.options import Form, RestoreOptions
     from wimboot.ops.restore import restore as run
 
-    form = None if chosen["pointers"] is None else Form.POINTERS if chosen["pointers"] else Form.FULL
+    form = {None: None, True: Form.POINTERS, False: Form.FULL}[chosen["pointers"]]
     if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
         click.confirm(f"Format {target}? What the image does not hold is given up.", abort=True, err=True)
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
@@ -134,19 +137,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
             listen,
         )
     if chosen["as_json"]:
-        show.document(
-            {
-                "wim": done.wim,
-                "image": {"index": done.number, "name": done.name},
-                "removed": done.removed,
-                "added": done.added,
-                "changed": done.changed,
-                "metadata": done.metadata,
-                "kept": list(done.kept),
-                "paths": [{"change": change, "path": path} for change, path in done.examples],
-                "dry_run": chosen["dry_run"],
-            }
-        )
+        show.document(_restored(done, dry_run=chosen["dry_run"]))
         return
     if chosen["quiet"]:
         return
@@ -161,3 +152,17 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
         f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
         + (f", {len(done.kept):,} kept." if done.kept else ".")
     )
+
+
+def _restored(done: Restored, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "wim": done.wim,
+        "image": {"index": done.number, "name": done.name},
+        "removed": done.removed,
+        "added": done.added,
+        "changed": done.changed,
+        "metadata": done.metadata,
+        "kept": list(done.kept),
+        "paths": [{"change": change, "path": path} for change, path in done.examples],
+        "dry_run": dry_run,
+    }

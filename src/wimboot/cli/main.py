@@ -141,7 +141,7 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
         _report_json("internal", 1, {"message": f"{type(error).__name__}: {error}"})
     else:
         click.echo(f"wimboot: a bug in wimboot stopped it ({type(error).__name__}: {error}).", err=True)
-        click.echo("         Please report it with the output of -vv; `wimboot verify` tells whether all is well.", err=True)
+        click.echo("         Please report it with the output of -vv; `wimboot verify` tells if all is well.", err=True)
     if "-vv" in arguments:
         _traceback(error)
     return 1

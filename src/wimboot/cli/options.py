@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,7 +139,9 @@ def placing(function: F) -> F:
 
 def target_options(target: str, log_folder: Path | None, *, dry_run: bool = False) -> TargetOptions:
     """The values behind `targeting`."""
-    return TargetOptions(place=target, log_folder=log_folder, dry_run=dry_run)
+    named = os.environ.get("WIMBOOT_WIMPATH")
+    return TargetOptions(place=target, log_folder=log_folder, dry_run=dry_run,
+                         wim_folder=Path(named.replace("\\", "/")) if named else None)
 
 
 def capture_options(target: TargetOptions, wim: Path, options: dict[str, Any]) -> CaptureOptions:

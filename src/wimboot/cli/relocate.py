@@ -18,8 +18,8 @@ __all__ = ["relocate"]
 @click.command(short_help="Tell a volume where its WIM lies now.")
 @options.targeting
 @options.wim_option(required=True)
-@click.option("--as", "place", metavar="PLACE", help="Where it will lie when Windows runs: mbr:SIGNATURE:OFFSET:\\path, "
-              "gpt:DISK-GUID:PARTITION-GUID:\\path, or later. Default: where it lies now.")
+@click.option("--as", "place", metavar="PLACE", help="Where it will be when Windows runs: mbr:SIGNATURE:OFFSET:\\path, "
+              "gpt:DISK-GUID:PARTITION-GUID:\\path, or later. Default: where it is now.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @options.reporting
 def relocate(target: str, log_folder: Path | None, wim: Path, place: str | None, **chosen: Any) -> None:

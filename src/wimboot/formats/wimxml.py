@@ -53,7 +53,7 @@ _WINDOWS_NUMBERS = {
 class NotXmlText(UsageError):
     """A name or description that XML cannot hold."""
 
-    id = "wim.xml-text"
+    id = "xml-text"
     sentence = "the {field} {value!r} of an image holds a character that a WIM cannot record"
     advice = "Leave out control characters."
 

@@ -15,8 +15,7 @@ from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.plan.space import check_volume_space
-from wimboot.tree import ROOT, Tree
-from wimboot.tree._diff import diff
+from wimboot.tree import ROOT, Tree, diff
 
 if TYPE_CHECKING:
     from collections import Counter

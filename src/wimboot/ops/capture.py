@@ -13,7 +13,7 @@ from wimboot.ops.imaging import Image, begin_append, existing_store, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.plan.space import check_wim_space
-from wimboot.tree import _passes
+from wimboot.tree import passes
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
 def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
     """Say so where the volume itself stands on the WIM that has just grown, for only reading it was allowed."""
     sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-    pointers = sum(len(_passes.pointer_rows(opened.tree, source.data_source_id)) for source in sources.of_wim(guid))
+    pointers = sum(len(passes.pointer_rows(opened.tree, source.data_source_id)) for source in sources.of_wim(guid))
     if pointers:
         emit(
             Note(
                 id="behind",
                 warning=True,
                 text=(
-                    f"{pointers:,} pointers of {opened.where} now carry the hash of an older table of the WIM, and Windows "
+                    f"{pointers:,} pointers of {opened.where} now carry the hash of an older table, and Windows "
                     "may refuse them: `wimboot convert` or `wimboot restore` brings them up to date."
                 ),
             )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.reparse import PointerMaker, Reparse
-from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree, _passes
+from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree, passes
 from wimboot.tree.changes import MetadataBit
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from wimboot.ntfs import Volume
     from wimboot.plan.forms import Forms
     from wimboot.tree import NodeRow
-    from wimboot.tree._passes import CreationRow
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
 
@@ -111,8 +110,8 @@ class Checkout:
 
     def _create(self) -> None:
         """Folders come before what is in them; a file of several names waits until all their folders are there."""
-        later: dict[int, list[CreationRow]] = {}
-        for row in _passes.creation_rows(self._new, self._changes.added_links, self._forms.pointer):
+        later: dict[int, list[passes.CreationRow]] = {}
+        for row in passes.creation_rows(self._new, self._changes.added_links, self._forms.pointer):
             if row[_ATTRIBUTES] & _DIRECTORY or not row[_MORE]:
                 self._make(row)
             else:
@@ -126,7 +125,7 @@ class Checkout:
                 self._touched.add(node)
             self._counter.done += len(rows)
 
-    def _make(self, row: CreationRow) -> None:
+    def _make(self, row: passes.CreationRow) -> None:
         _, node, parent, name, short_name, attributes, times, security, more = row
         folder = self._ids[parent]
         security_id = 0 if security < 0 else self._security.get(security) or self._security_of(security)

@@ -22,8 +22,7 @@ from wimboot.ops.storing import commit
 from wimboot.plan.forms import plan_forms
 from wimboot.plan.pointing import POINTER_SIZE_LIMIT, PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
-from wimboot.tree import FileAttribute, StreamFlag, Tree, _passes
-from wimboot.tree._diff import diff
+from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.tree.selection import select
 
 if TYPE_CHECKING:
@@ -159,8 +158,8 @@ def _to_read_back(tree: Tree, store: Store, pointing: PointingPlan) -> dict[byte
 
     A damaged blob that the WIM held already must not pass for the image's copy of a real file either.
     """
-    pointed = {tree.stream(stream).hash for stream in _passes.flagged_streams(tree, StreamFlag.POINTER)}
-    hashes = _passes.hashes(tree) - pointed
+    pointed = {tree.stream(stream).hash for stream in passes.flagged_streams(tree, StreamFlag.POINTER)}
+    hashes = passes.hashes(tree) - pointed
     return pointing.blobs | {sha1: blob.size for sha1 in hashes if (blob := store.blob(sha1)) is not None}
 
 
@@ -172,12 +171,12 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         stores_behind(opened, store, options.capture.target.folders) as stores,
     ):
         ready = _look(options, opened, store, stores, emit)
-        classes = _passes.classify(opened.tree, POINTER_SIZE_LIMIT)
+        classes = passes.classify(opened.tree, POINTER_SIZE_LIMIT)
         ruled_by = ready.snapshot.selection.real_by
         pointed = sum(
             1
             for node, kind in enumerate(classes)
-            if kind == _passes.CANDIDATE and ready.plan.included[node] and ruled_by[node] < 0
+            if kind == passes.CANDIDATE and ready.plan.included[node] and ruled_by[node] < 0
         )
         return Converted(
             image=None,
@@ -199,7 +198,7 @@ def _rebuild(
     ruled_by = select(tree, ready.snapshot.selection.lists).real_by
     forms = plan_forms(tree, pointers=True, ruled_by=ruled_by, places=pending.pointer_places)
     # the volume's own files are given up here, real ones too: everything the image needs is read back first
-    blobs = {sha1: blob.size for sha1 in _passes.hashes(tree) if (blob := pending.blob(sha1)) is not None}
+    blobs = {sha1: blob.size for sha1 in passes.hashes(tree) if (blob := pending.blob(sha1)) is not None}
     read_back(pending, blobs, options.capture, emit)
     free_before = opened.volume.free_clusters
     rebuild(opened)

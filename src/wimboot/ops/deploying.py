@@ -13,8 +13,7 @@ from wimboot.ops.placing import register
 from wimboot.ops.pointing import refresh_pointers
 from wimboot.ops.rules import find_lists
 from wimboot.plan.forms import Forms, plan_forms
-from wimboot.tree import StreamFlag, Tree, _passes
-from wimboot.tree._diff import diff
+from wimboot.tree import StreamFlag, Tree, diff, passes
 from wimboot.tree.selection import select
 from wimboot.wim.errors import BlobMissing
 from wimboot.windows.identify import System, identify
@@ -72,7 +71,7 @@ def read_image(store: Store, tree: Tree, path: str) -> bytes | None:
 def look_at(store: Store, number: int) -> tuple[Tree, System | None]:
     """The tree of an image and the Windows in it. Raises BlobMissing where the WIM lacks any of its data."""
     tree = store.load_tree(number)
-    for sha1 in _passes.hashes(tree):
+    for sha1 in passes.hashes(tree):
         if sha1 not in store:
             raise BlobMissing(where=store.where, sha1=sha1.hex())
     return tree, identify(lambda path: read_image(store, tree, path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import uninterrupted
 from wimboot.events import Emit, Note, Phase
 from wimboot.ops.storing import opened_store
-from wimboot.tree import _passes
+from wimboot.tree import passes
 from wimboot.wim import Append, CreateOptions, copy_blobs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         Append(folders(into.absolute().parent), into.name, create=CreateOptions(), where=str(into)) as append,
     ):
         tree = store.load_tree(image)
-        hashes = _passes.hashes(tree)
+        hashes = passes.hashes(tree)
         sizes = sum(blob.size for blob in map(store.blob, hashes) if blob is not None)
         phase = Phase(name="export", total=sizes, unit="bytes")
         emit(phase)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
 from wimboot.ops.contents import Contents
 from wimboot.ops.storing import opened_store
 from wimboot.storage import HostFolder
-from wimboot.tree import StreamFlag, _passes
+from wimboot.tree import StreamFlag, passes
 from wimboot.wim import recover
 from wimboot.windows.sources import read_sources
 
@@ -88,14 +87,11 @@ def _header(path: Path, folders: Folders) -> WimHeader:
         file.close()
 
 
-def likely_folders(target: Path) -> list[Path]:
-    """Where the WIM of a target is looked for: beside it, here, in the folder that the user set."""
-    named = os.environ.get("WIMBOOT_WIMPATH")
-    folders = [target.absolute().parent, Path.cwd()]
-    if named:
-        folders.append(Path(named.replace("\\", "/")))
-        folders.append(target.absolute().parent / named.replace("\\", "/").lstrip("/"))
-    return folders
+def likely_folders(opened: Opened) -> list[Path]:
+    """Where the WIM of a volume is looked for: beside it, here, in the folder that the user set."""
+    beside = opened.target.path.absolute().parent
+    named = opened.options.wim_folder
+    return [beside, Path.cwd()] if named is None else [beside, Path.cwd(), named, beside / str(named).lstrip("/")]
 
 
 def search(sources: Sources, folders: Sequence[Path]) -> dict[int, Path]:
@@ -113,13 +109,14 @@ def search(sources: Sources, folders: Sequence[Path]) -> dict[int, Path]:
 
 
 def require_wim(
-    sources: Sources, wim: Path | None, target: Path, *, where: str, folders: Folders = HostFolder
+    opened: Opened, sources: Sources, wim: Path | None
 ) -> tuple[DataSource, Path]:
     """The data source that a verb works with, and its WIM file. Raises NotWimBoot, WimNotFound, OtherWim."""
+    where = opened.where
     if not sources.all:
         raise NotWimBoot(where=where)
     if wim is not None:
-        guid = wim_guid(wim, folders)
+        guid = wim_guid(wim, opened.options.folders)
         mine = [source for source in sources.all if source.wim_guid == guid]
         if not mine:
             raise OtherWim(
@@ -129,7 +126,7 @@ def require_wim(
                 expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
             )
         return mine[-1], wim
-    likely = likely_folders(target)
+    likely = likely_folders(opened)
     found = search(sources, likely)
     for source in reversed(sources.all):
         if source.data_source_id in found:
@@ -152,9 +149,9 @@ def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterat
     """
     stores = [] if own is None else [own]
     with ExitStack() as stack:
-        if _passes.flagged_streams(opened.tree, StreamFlag.POINTER):
+        if passes.flagged_streams(opened.tree, StreamFlag.POINTER):
             sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-            for path in sorted(set(search(sources, likely_folders(opened.target.path)).values())):
+            for path in sorted(set(search(sources, likely_folders(opened)).values())):
                 if own is None or wim_guid(path) != own.guid:
                     stores.append(stack.enter_context(opened_store(path, folders)))
         yield stores

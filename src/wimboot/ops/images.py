@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
 from wimboot.ops.storing import opened_store
-from wimboot.tree import _passes
+from wimboot.tree import passes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def images(wim: Path, emit: Emit, *, checksums: bool = False) -> Images:
     """List a WIM. Raises what opening it raises."""
     with opened_store(wim) as store:
         emit(Phase(name="images", total=len(store.images)))
-        used = [frozenset(_passes.hashes(store.load_tree(number))) for number in range(1, len(store.images) + 1)]
+        used = [frozenset(passes.hashes(store.load_tree(number))) for number in range(1, len(store.images) + 1)]
         figures = []
         for number, hashes in enumerate(used, start=1):
             others = frozenset().union(*(other for at, other in enumerate(used, start=1) if at != number))

@@ -16,7 +16,7 @@ from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.contents import MissingBlob
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
-from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.wim import Append, CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Store
 
-__all__ = ["BadName", "Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image"]
+__all__ = [
+    "BadName", "Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image",
+]
 
 _CODECS = {
     Compression.XPRESS4K: (Codec.XPRESS, 4096),
@@ -38,13 +40,15 @@ _CODECS = {
     Compression.XPRESS32K: (Codec.XPRESS, 32768),
     Compression.LZX: (Codec.LZX, 32768),
 }
-_LEVEL, _FAST_LEVEL = 50, 20
+_LEVEL, _FAST_LEVEL = 30, 20
+"""Of libwim's XPRESS and LZX compressors. 30 takes 5 % less time than its default of 50 and leaves 0.08 % more; 20,
+which searches less cleverly, 13 % less and 1 % more."""
 
 
 class NameTaken(UsageError):
     """Two images of a WIM cannot have one name."""
 
-    id = "name-taken"
+    id = "image-name-taken"
     sentence = "{where} already has an image named {name!r}"
     advice = "Choose another --name; `wimboot images {where}` lists those there are."
 
@@ -184,7 +188,7 @@ def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
 
 def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: Sequence[Store]) -> None:
     missing: dict[bytes, int] = {}
-    for stream in _passes.flagged_streams(tree, StreamFlag.POINTER):
+    for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
         if plan.included[tree.stream_node(stream)]:
             sha1 = tree.stream(stream).hash
             if not append.has(sha1):

@@ -16,7 +16,7 @@ from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_inte
 from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import opened_store
 from wimboot.plan.pointing import POINTER_SIZE_LIMIT
-from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import select
 from wimboot.windows.identify import System, identify, image_name
 from wimboot.windows.sources import Sources, read_sources
@@ -101,25 +101,25 @@ def info(options: TargetOptions, emit: Emit) -> Info:
 def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume)
-    classes = Counter(_passes.classify(tree, POINTER_SIZE_LIMIT))
-    pointers = classes[_passes.IS_POINTER]
-    folders = classes[_passes.FOLDER]
-    compact = len(_passes.flagged_streams(tree, StreamFlag.COMPACT))
-    virtual, occupied = _passes.sizes(tree)
+    classes = Counter(passes.classify(tree, POINTER_SIZE_LIMIT))
+    pointers = classes[passes.IS_POINTER]
+    folders = classes[passes.FOLDER]
+    compact = len(passes.flagged_streams(tree, StreamFlag.COMPACT))
+    virtual, occupied = passes.sizes(tree)
     sources: tuple[SourceInfo, ...] = ()
     try:
         known = read_sources(contents.read_path)
         sources = tuple(
-            _source(known, source, tree, search(known, likely_folders(opened.target.path))) for source in known.all
+            _source(known, source, tree, search(known, likely_folders(opened))) for source in known.all
         )
     except Error as error:
         emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
     system = _identify(contents, sources)
-    resident = classes[_passes.RESIDENT_DATA] + classes[_passes.EMPTY]
+    resident = classes[passes.RESIDENT_DATA] + classes[passes.EMPTY]
     lists = find_lists(None, None, contents.read_path, system, silent)
     ruled = select(tree, lists).real_by
-    kinds = _passes.classify(tree, POINTER_SIZE_LIMIT)
-    prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == _passes.CANDIDATE)
+    kinds = passes.classify(tree, POINTER_SIZE_LIMIT)
+    prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == passes.CANDIDATE)
     return VolumeInfo(
         where=opened.where,
         facts=opened.facts,
@@ -147,7 +147,7 @@ def _identify(contents: Contents, sources: tuple[SourceInfo, ...]) -> System | N
 
 
 def _source(known: Sources, source: DataSource, tree: Tree, found: dict[int, Path]) -> SourceInfo:
-    mine = _passes.pointer_rows(tree, source.data_source_id)
+    mine = passes.pointer_rows(tree, source.data_source_id)
     wim = found.get(source.data_source_id)
     in_wim, behind = None, None
     if wim is not None:

@@ -67,9 +67,16 @@ class Opened:
     """A volume that is open. `transaction` is None where it is only read; `start` is its first byte on the disk."""
 
     def __init__(
-        self, target: Target, where: str, start: int, device: SliceDevice, transaction: Transaction | None
+        self,
+        options: TargetOptions,
+        target: Target,
+        where: str,
+        start: int,
+        device: SliceDevice,
+        transaction: Transaction | None,
     ) -> None:
         self.target = target
+        self.options = options
         self.where = where
         self.start = start
         self.device = device
@@ -186,7 +193,7 @@ def open_volume(
         partition = _choose_blank(target) if blank else _choose(target, base, options.place, windows=windows)
         start, size = (0, target.file.size()) if blank and partition is None else target.slice(partition)
         where = options.place if partition is None or "#" in options.place else f"{options.place}#{partition}"
-        opened = Opened(target, where, start, SliceDevice(base, start, size), transaction)
+        opened = Opened(options, target, where, start, SliceDevice(base, start, size), transaction)
         if not blank or _holds_volume(opened.device):
             if transaction is not None:
                 _begin(opened, transaction)

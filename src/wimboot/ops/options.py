@@ -50,7 +50,8 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies.
+    """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies, `wim_folder` another
+    folder in which its WIM is looked for.
 
     `folders` gives the folder of a host path, for the target and for the WIM; a test gives one that records or fails.
     """
@@ -58,6 +59,7 @@ class TargetOptions:
     place: str
     log_folder: Path | None = None
     dry_run: bool = False
+    wim_folder: Path | None = None
     folders: Folders = HostFolder
 
 

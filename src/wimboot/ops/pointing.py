@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.formats.reparse import PointerMaker, WimPointer
-from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
     sources = read_sources(lambda path: volume.read_path(path, _OVERLAY_LIMIT)).of_wim(store.guid)
     makers = {source.data_source_id: PointerMaker(source.data_source_id, store.table_hash).pack for source in sources}
     behind = 0
-    for stream in _passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():
+    for stream in passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():
         old = tree.stream_bytes(stream)
         pointer = WimPointer.parse(old)
         make = makers.get(pointer.data_source_id)
@@ -57,7 +57,7 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
 
 def _unpack_compact(volume: Volume, tree: Tree, plan: PointingPlan) -> None:
     """A Compact OS file gives up its compressed stream and its own reparse point first."""
-    compact = {tree.stream_node(stream) for stream in _passes.flagged_streams(tree, StreamFlag.COMPACT)}
+    compact = {tree.stream_node(stream) for stream in passes.flagged_streams(tree, StreamFlag.COMPACT)}
     for node in compact.intersection(plan.nodes):
         volume.remove_reparse(tree.file_id(node))
         volume.remove_stream(tree.file_id(node), COMPACT_STREAM)

@@ -35,7 +35,7 @@ def relocate(target: TargetOptions, wim: Path, place: str | None, emit: Emit) ->
     """Register the place of a WIM, or where it lies now. Raises NotWimBoot, OtherWim, BadPlace, UnreadablePlace."""
     with open_volume(target, emit, write=not target.dry_run, windows=False) as opened:
         sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-        source, _ = require_wim(sources, wim, opened.target.path, where=opened.where)
+        source, _ = require_wim(opened, sources, wim)
         number = source.data_source_id
         after = find_place(place, wim, emit)
         done = Relocated(data_source_id=number, before=sources.place(number), after=after)

@@ -27,7 +27,7 @@ from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.plan.space import check_volume_space
-from wimboot.tree import ROOT, StreamFlag, Tree, _passes
+from wimboot.tree import ROOT, StreamFlag, Tree, passes
 from wimboot.tree.selection import select
 from wimboot.windows.sources import Sources, read_sources
 
@@ -86,9 +86,7 @@ def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[
     """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
     if options.wim is not None and not sources.all:
         return options.wim, None
-    source, wim = require_wim(
-        sources, options.wim, opened.target.path, where=opened.where, folders=options.target.folders
-    )
+    source, wim = require_wim(opened, sources, options.wim)
     return wim, source.wim_index
 
 
@@ -155,7 +153,7 @@ def _ignored(
     ignored = bytearray(tree.link_count)
     for link in (link for link, out in enumerate(excluded) if out):
         ignored[link] = image.find(tree.path(link)) < 0
-    for stream in _passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
+    for stream in passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
         for link in tree.links_of(tree.stream_node(stream)):
             ignored[link] = 1
     kept = []

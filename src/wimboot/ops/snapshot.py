@@ -11,7 +11,7 @@ from wimboot.formats.reparse import REPARSE_TAG_WOF
 from wimboot.ops.contents import Contents
 from wimboot.ops.rules import find_lists
 from wimboot.plan.capture import CapturePlan, plan_capture
-from wimboot.tree import _passes
+from wimboot.tree import passes
 from wimboot.tree.selection import Selection, select
 from wimboot.windows.identify import System, identify
 
@@ -77,7 +77,7 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
 def _refuse_unknown_backing(snapshot: Snapshot) -> None:
     """A file whose data only a filter of Windows can give would be captured as zeros."""
     tree = snapshot.tree
-    for node in _passes.tagged_nodes(tree, REPARSE_TAG_WOF):
+    for node in passes.tagged_nodes(tree, REPARSE_TAG_WOF):
         for link in tree.links_of(node):
             if not snapshot.selection.excluded[link]:
                 raise UnknownBacking(where=tree.path(link))

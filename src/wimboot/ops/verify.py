@@ -12,7 +12,7 @@ from wimboot.ops.contents import Contents
 from wimboot.ops.finding import likely_folders, search
 from wimboot.ops.opening import open_volume
 from wimboot.ops.storing import opened_store
-from wimboot.tree import StreamFlag, _passes
+from wimboot.tree import StreamFlag, passes
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, Sources, read_sources
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _verify_store(store: Store, options: VerifyOptions, verified: Verified, repo
         except Damaged as error:
             report.problem(error.id, f"image {number} of {store.where}", str(error))
             continue
-        for hash_ in _passes.hashes(tree):
+        for hash_ in passes.hashes(tree):
             if hash_ not in store and hash_ not in wanted:
                 report.problem("blob-missing", f"image {number} of {store.where}", f"the blob {hash_.hex()} is missing")
             wanted.add(hash_)
@@ -151,7 +151,7 @@ def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, r
                 "does not start before `wimboot relocate` has told it",
             )
         )
-    found = search(sources, likely_folders(opened.target.path))
+    found = search(sources, likely_folders(opened))
     for source in sources.all:
         used = pointers.get(source.data_source_id, [])
         wim = options.wim if options.wim is not None else found.get(source.data_source_id)
@@ -193,7 +193,7 @@ def _check_backup(contents: Contents, sources: Sources, where: str, report: _Rep
 def _pointers(tree: Tree, report: _Report) -> dict[int, list[tuple[int, WimPointer]]]:
     """data source id -> (stream, pointer) of every pointer on the volume."""
     found: dict[int, list[tuple[int, WimPointer]]] = {}
-    for stream in _passes.flagged_streams(tree, StreamFlag.POINTER):
+    for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
         try:
             pointer = WimPointer.parse(tree.stream_bytes(stream))
         except FormatError as error:

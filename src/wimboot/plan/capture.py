@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.tree import StreamFlag, Tree, _passes
+from wimboot.tree import StreamFlag, Tree, passes
 
 if TYPE_CHECKING:
     from array import array
@@ -36,17 +36,17 @@ def plan_capture(tree: Tree, excluded: bytearray) -> CapturePlan:
     """
     excluded = bytearray(excluded)
     encrypted = []
-    for stream in _passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
+    for stream in passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
         for link in tree.links_of(tree.stream_node(stream)):
             if not excluded[link]:
                 excluded[link] = 1
                 encrypted.append(tree.path(link))
-    included = _passes.included_nodes(tree, excluded)
-    streams = _passes.unhashed_streams(tree, included)
+    included = passes.included_nodes(tree, excluded)
+    streams = passes.unhashed_streams(tree, included)
     return CapturePlan(
         excluded=excluded,
         included=included,
         streams=streams,
-        read_size=_passes.stream_sizes(tree, streams),
+        read_size=passes.stream_sizes(tree, streams),
         encrypted=encrypted,
     )

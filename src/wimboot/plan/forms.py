@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.plan.pointing import POINTER_SIZE_LIMIT, class_reason
-from wimboot.tree import Tree, _passes
+from wimboot.tree import Tree, passes
 from wimboot.windows.lists import WhyReal
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
         ruled_by: for each node the rule that keeps it real, -1 for none.
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
-    classes = _passes.classify(image, POINTER_SIZE_LIMIT)
+    classes = passes.classify(image, POINTER_SIZE_LIMIT)
     pointer = bytearray(image.node_count)
     real: Counter[WhyReal] = Counter()
     full_size = 0
     candidates = [node for node, kind in enumerate(classes) if not kind]
     for kind, count in Counter(filter(None, classes)).items():
         real[class_reason(kind)] += count
-    rows = _passes.data_rows(image, candidates)
+    rows = passes.data_rows(image, candidates)
     found = places([sha1 for _, sha1, _ in rows])
     pointed: dict[int, tuple[bytes, int, int, int]] = {}
     for node, (_, sha1, size), place in zip(candidates, rows, found, strict=True):

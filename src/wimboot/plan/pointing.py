@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from wimboot.tree import _passes
+from wimboot.tree import passes
 from wimboot.windows.lists import WhyReal
 
 if TYPE_CHECKING:
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from wimboot.tree import Tree
 
-__all__ = ["POINTER_SIZE_LIMIT", "PointingPlan", "class_reason", "plan_pointing", "why_real"]
+__all__ = ["POINTER_SIZE_LIMIT", "Places", "PointingPlan", "class_reason", "plan_pointing", "why_real"]
 
 POINTER_SIZE_LIMIT = 4_200_000_000
 """Windows' driver fails reads that end past 4 GiB, so wimlib draws its line here; so do we."""
 
 _CLASSES = {
-    _passes.FOLDER: WhyReal.FOLDER,
-    _passes.REPARSE_POINT: WhyReal.REPARSE_POINT,
-    _passes.EMPTY: WhyReal.EMPTY,
-    _passes.RESIDENT_DATA: WhyReal.RESIDENT,
-    _passes.ENCRYPTED_DATA: WhyReal.ENCRYPTED,
-    _passes.TOO_LARGE: WhyReal.TOO_LARGE,
-    _passes.IS_POINTER: WhyReal.ALREADY_POINTER,
+    passes.FOLDER: WhyReal.FOLDER,
+    passes.REPARSE_POINT: WhyReal.REPARSE_POINT,
+    passes.EMPTY: WhyReal.EMPTY,
+    passes.RESIDENT_DATA: WhyReal.RESIDENT,
+    passes.ENCRYPTED_DATA: WhyReal.ENCRYPTED,
+    passes.TOO_LARGE: WhyReal.TOO_LARGE,
+    passes.IS_POINTER: WhyReal.ALREADY_POINTER,
 }
 
 
@@ -63,7 +63,7 @@ def plan_pointing(
         ruled_by: for each node the rule that keeps it real, -1 for none.
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
-    classes = _passes.classify(tree, POINTER_SIZE_LIMIT)
+    classes = passes.classify(tree, POINTER_SIZE_LIMIT)
     real: Counter[WhyReal] = Counter()
     chosen = array("I")
     for node, kind in enumerate(classes):
@@ -75,7 +75,7 @@ def plan_pointing(
             real[WhyReal.RULE] += 1
         else:
             chosen.append(node)
-    rows = _passes.data_rows(tree, chosen)
+    rows = passes.data_rows(tree, chosen)
     found = places([sha1 for _, sha1, _ in rows])
     if None in found:
         real[WhyReal.NOT_IN_WIM] += found.count(None)
@@ -85,13 +85,13 @@ def plan_pointing(
 
 
 def class_reason(kind: int) -> WhyReal:
-    """The reason behind one of `tree._passes.classify`'s classes."""
+    """The reason behind one of `tree.passes.classify`'s classes."""
     return _CLASSES[kind]
 
 
 def why_real(tree: Tree, node: int, *, excluded: bool, ruled: bool) -> WhyReal | None:
     """Why this one file is real, or would stay so; None where it can be a pointer."""
-    kind = _passes.classify(tree, POINTER_SIZE_LIMIT)[node]
+    kind = passes.classify(tree, POINTER_SIZE_LIMIT)[node]
     if kind:
         return _CLASSES[kind]
     if excluded:

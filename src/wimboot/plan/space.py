@@ -18,7 +18,7 @@ _LOG_BASE = 4 << 20
 class NotEnoughSpace(Refused):
     """The WIM or the transaction's log would not fit."""
 
-    id = "no-space"
+    id = "not-enough-space"
     sentence = "{what} needs about {needed:,} bytes more in {where}, where {free:,} are free"
     advice = "Free some space there, or name another place. Nothing was changed."
 
