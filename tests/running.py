@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -37,9 +38,13 @@ class Run:
 
 def wimboot(*arguments: object) -> Run:
     """Run a command line, whatever comes of it; a traceback never does."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main([str(argument) for argument in arguments])
+    out, err, person = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.StringIO()  # nobody is there to be asked
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main([str(argument) for argument in arguments])
+    finally:
+        sys.stdin = person
     run = Run(code=code, out=out.getvalue(), err=err.getvalue())
     assert "Traceback" not in run.out + run.err, run.out + run.err
     assert "a bug in wimboot" not in run.err, run.err
