@@ -1,8 +1,8 @@
 """Copying a committed log to its target, batch by batch. Commit and recovery run this same code.
 
-Batch 0 writes the guard pages, the last batch the final content of the guarded pages: one by one, in the
-other order, so that the page guarded first is the last to change. Those between write the other pages in the
-order of their place. While a batch is copied the log's newest note names it; a note is durable before its
+Batch 0 writes the guard pages one by one, the last batch the final content of the guarded pages, one by one in
+the other order, so that the page guarded first is the first and the last to change. Those between write the
+other pages in the order of their place. While a batch is copied the log's newest note names it; a note is durable before its
 batch begins, and the batch before it is durable on the target before the note is written.
 """
 
@@ -82,7 +82,7 @@ class Copying:
             for number, (page, _) in enumerate(self._index.guards):
                 room = min(PAGE, self._header.target_size - page * PAGE)
                 self._target.pwrite(page * PAGE, self.guard_page(number)[:room])
-            self._target.sync()
+                self._target.sync()
             return 0
         singles = [(place, place + 1) for place in reversed(range(first, end))]
         for start, stop in singles if batch == self.last_batch else [(first, end)]:

@@ -13,7 +13,7 @@ steps, and what a crash leaves:
  4. (the caller makes the WIM durable) - a crash after it leaves the new state, by recovery
  5. the committed mark and the first note; sync the log - **the commit**: a crash from here on leaves the
     new state
- 6. guard pages to the target; sync it - a crash leaves pages old, and the guard's (the volume says that it
+ 6. guard pages to the target, each synced - a crash leaves pages old, and the guard's (the volume says that it
     is dirty)
  7. note the next batch, sync the log; copy the batch, sync the target; again - a crash leaves pages old or
     new, and torn ones in the batch that the note names; recovery writes that batch again and goes on
