@@ -1,0 +1,321 @@
+"""One run of a writing verb, on a volume as small as can be, with every change that it makes to a disk written down.
+
+Target, log, WIM, undo record and temporary files live in two folders, `DISK` and `WIMS`, in memory. On the host there
+is only an empty file that the target's lock is taken on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import build
+from mounting import mounted, need_mounts
+from sample_contents import noise, program, text
+from torture_judge import Whole, is_dirty, look_at
+from wimboot.disk import Transaction
+from wimboot.disk.log import PAGE
+from wimboot.disk.transaction import BATCH_PAGES
+from wimboot.errors import Error
+from wimboot.events import silent
+from wimboot.ops import opening
+from wimboot.ops.apply import apply
+from wimboot.ops.capture import capture
+from wimboot.ops.convert import convert
+from wimboot.ops.options import (
+    ApplyOptions,
+    CaptureOptions,
+    ConvertOptions,
+    Form,
+    RestoreOptions,
+    TargetOptions,
+)
+from wimboot.ops.recover import recover
+from wimboot.ops.restore import restore
+from wimboot.storage import Folder, HostFolder
+from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder
+from wimboot.wim import recover as recover_wim
+
+__all__ = [
+    "DISK", "TARGET", "VERBS", "WIM", "WIMS", "Bases", "Pair", "Scene", "Stage", "folders_of", "judge", "make_bases",
+    "record", "recording_of_recovery", "recover_pair", "start", "verdict",
+]
+
+DISK, WIMS = "disk", "wims"
+TARGET, WIM = "volume.img", "store.wim"
+SIZE = 5 << 20
+PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
+
+
+Pair = dict[str, MemoryFolder]
+"""The two folders, by label."""
+
+
+class Stage:
+    """The two folders as the verbs are given them: host paths that lead to whatever folders a test names."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        for label in (DISK, WIMS):
+            (self.root / label).mkdir(exist_ok=True)
+        self.target = self.root / DISK / TARGET
+        self.wim = self.root / WIMS / WIM
+        self.target.touch()
+
+    def options(self, inner: Mapping[str, Folder]) -> TargetOptions:
+        """The target, with an opener that leads into these folders; any other path is the host's own."""
+        def opener(path: Path) -> Folder:
+            return inner[path.name] if path.parent == self.root and path.name in inner else HostFolder(path)
+
+        return TargetOptions(place=str(self.target), folders=opener)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bases:
+    """Contents to begin with: two Windows volumes, one empty, one converted and edited since, and its WIM."""
+
+    first: bytes
+    second: bytes
+    empty: bytes
+    edited: bytes
+    wim: bytes
+
+
+Verb = Callable[[Stage, Mapping[str, Folder]], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """A verb and what it begins with."""
+
+    run: Verb
+    volume: str
+    wim: bool
+
+
+def _capturing(stage: Stage, inner: Mapping[str, Folder]) -> CaptureOptions:
+    return CaptureOptions(target=stage.options(inner), wim=stage.wim, name="the second", threads=2, fast=True)
+
+
+def _capture(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    return capture(_capturing(stage, inner), silent)
+
+
+def _convert(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False) -> object:
+    return convert(ConvertOptions(capture=_capturing(stage, inner), wim_place=PLACE, driver="none",
+                                  rebuild=rebuild), silent)
+
+
+def _apply(stage: Stage, inner: Mapping[str, Folder], *, form: Form, rebuild: bool = False) -> object:
+    return apply(ApplyOptions(target=stage.options(inner), wim=stage.wim, image="1", form=form, rebuild=rebuild,
+                              wim_place=PLACE, driver="none"), silent)
+
+
+def _restore(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False) -> object:
+    return restore(RestoreOptions(target=stage.options(inner), wim=stage.wim, driver="none", rebuild=rebuild), silent)
+
+
+VERBS = {
+    "convert": Play(run=_convert, volume="second", wim=False),
+    "convert-onto": Play(run=_convert, volume="second", wim=True),
+    "convert-format": Play(run=partial(_convert, rebuild=True), volume="second", wim=True),
+    "capture": Play(run=_capture, volume="second", wim=True),
+    "capture-new": Play(run=_capture, volume="second", wim=False),
+    "apply": Play(run=partial(_apply, form=Form.POINTERS), volume="empty", wim=True),
+    "apply-full": Play(run=partial(_apply, form=Form.FULL), volume="empty", wim=True),
+    "apply-format": Play(run=partial(_apply, form=Form.POINTERS, rebuild=True), volume="second", wim=True),
+    "restore": Play(run=_restore, volume="edited", wim=True),
+    "restore-format": Play(run=partial(_restore, rebuild=True), volume="edited", wim=True),
+}
+"""By name, for a test's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A run that was recorded: how both were before it and after, and the step at which it returned."""
+
+    name: str
+    stage: Stage
+    recorder: Recorder
+    old: Whole
+    new: Whole
+    returned_at: int
+
+
+def start(name: str, bases: Bases) -> Pair:
+    """The two folders before the verb."""
+    play = VERBS[name]
+    wims = {WIM: Image(bases.wim)} if play.wim else {}
+    return {DISK: MemoryFolder({TARGET: Image(getattr(bases, play.volume))}), WIMS: MemoryFolder(wims)}
+
+
+def record(name: str, bases: Bases, root: Path, *, batch_pages: int = BATCH_PAGES) -> Scene:
+    """Run a verb and write down what it does; with smaller batches a commit has more of them."""
+    stage, inner, recorder = Stage(root), start(name, bases), Recorder()
+    wrapped = _recorded(recorder, inner)
+    old = look_at(inner[DISK].images[TARGET], inner[WIMS].images.get(WIM))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "Transaction", partial(Transaction, batch_pages=batch_pages))
+        VERBS[name].run(stage, wrapped)
+    new = look_at(inner[DISK].images[TARGET], inner[WIMS].images[WIM])
+    return Scene(name=name, stage=stage, recorder=recorder, old=old, new=new, returned_at=recorder.point)
+
+
+def _recorded(recorder: Recorder, inner: Pair) -> dict[str, Folder]:
+    """The folders, wrapped, with every file in them known to the recorder."""
+    wrapped: dict[str, Folder] = {label: recorder.folder(folder, label) for label, folder in inner.items()}
+    for label, folder in inner.items():
+        for name in list(folder.images):
+            wrapped[label].open(name).close()
+    return wrapped
+
+
+def folders_of(state: CrashState) -> Pair:
+    """Copies of a state's folders, to do with as one likes."""
+    return {label: state.folder(label) for label in (DISK, WIMS)}
+
+
+# -- recovery, and what it must have come to ----------------------------------------------------------------------
+
+def recover_pair(stage: Stage, inner: Mapping[str, Folder], *, reading: bool) -> None:
+    """What `wimboot recover` does, or what any verb that only reads the volume does before it reads."""
+    options = stage.options(inner)
+    if reading:
+        with opening.open_volume(options, silent, write=False, windows=False):
+            pass
+        recover_wim(inner[WIMS], WIM, where=WIM)
+    else:
+        recover(options, stage.wim, silent)
+
+
+def recording_of_recovery(stage: Stage, state: CrashState, *, reading: bool) -> Recorder:
+    """Recover a state and write down what that does."""
+    recorder = Recorder()
+    recover_pair(stage, _recorded(recorder, folders_of(state)), reading=reading)
+    return recorder
+
+
+def judge(scene: Scene, state: CrashState, *, point: int | None = None) -> str | None:
+    """Recover a state, as two kinds of commands do in turn; what is wrong with the outcome, None where nothing is.
+
+    `point` is where in the verb the first crash was, if this is a crash in its recovery.
+    """
+    whole_pages = state.model is Model.KILL or (state.model is Model.POWER and state.block_size == PAGE)
+    if point is None and whole_pages and not _is_honest(scene, state.folders[DISK][TARGET]):
+        return "before recovery the volume is half written, and does not say that it is dirty"
+    point = state.point if point is None else point
+    inner = folders_of(state)
+    over = point >= scene.returned_at
+    if over and (leftovers := _leftovers(inner)):
+        return f"it had returned, and there still is {leftovers}"
+    try:
+        recover_pair(scene.stage, inner, reading=bool(state.point % 2))
+        wrong = verdict(scene, inner, only_new=over)
+        again = Recorder()
+        recover_pair(scene.stage, _recorded(again, inner), reading=not state.point % 2)
+    except Error as error:
+        return f"recovery refused: {error!r}"
+    if wrong is None and again.point:
+        return f"a second recovery did something: {again.steps[0]}"
+    return wrong
+
+
+def _is_honest(scene: Scene, volume: Image) -> bool:
+    """Whether somebody who does not know of the log can trust what the volume says of itself."""
+    return scene.old.has_volume(volume) or scene.new.has_volume(volume) or is_dirty(volume)
+
+
+def verdict(scene: Scene, inner: Pair, *, only_new: bool = False, only_old: bool = False,
+            apart: bool = False) -> str | None:
+    """What is wrong with a recovered pair. With `apart` an old volume beside the new WIM is right, too."""
+    if leftovers := _leftovers(inner):
+        return f"there is {leftovers} left behind"
+    volume, wim = inner[DISK].images[TARGET], inner[WIMS].images.get(WIM)
+    volumes = {name for name, whole in _both(scene) if whole.has_volume(volume)}
+    wims = {name for name, whole in _both(scene) if whole.has_wim(wim)}
+    if not volumes or not wims:
+        return f"neither old nor new: {'' if volumes else 'the volume'} {'' if wims else 'the WIM'}"
+    if only_new or only_old:
+        wanted = "new" if only_new else "old"
+        return None if wanted in volumes & wims else f"not {wanted}: the volume is {volumes}, the WIM is {wims}"
+    if volumes & wims or (apart and "old" in volumes):
+        return None
+    return f"they do not fit: the volume is {volumes}, the WIM is {wims}"
+
+
+def _both(scene: Scene) -> tuple[tuple[str, Whole], tuple[str, Whole]]:
+    return ("old", scene.old), ("new", scene.new)
+
+
+def _leftovers(inner: Pair) -> list[str]:
+    return sorted(({*inner[DISK].images} | {*inner[WIMS].images}) - {TARGET, WIM})
+
+
+# -- what there is to begin with ---------------------------------------------------------------------------------
+
+def make_bases(root: Path) -> Bases:
+    """Build the volumes with ntfs-3g, and convert one with our own verb."""
+    need_mounts()
+    first, second, empty = (root / f"{name}.img" for name in ("first", "second", "empty"))
+    _fill(first, seed=1)
+    _fill(second, seed=2)
+    build.make_volume(empty, size=SIZE, label="Empty")
+    stage = Stage(root)
+    inner = {DISK: MemoryFolder({TARGET: Image(first.read_bytes())}), WIMS: MemoryFolder()}
+    options = CaptureOptions(target=stage.options(inner), wim=stage.wim, name="the first", threads=2, fast=True)
+    convert(ConvertOptions(capture=options, wim_place=PLACE, driver="none"), silent)
+    edited = root / "edited.img"
+    inner[DISK].images[TARGET].save(edited)
+    _edit(edited)
+    return Bases(first=first.read_bytes(), second=second.read_bytes(), empty=empty.read_bytes(),
+                 edited=edited.read_bytes(), wim=_bytes(inner[WIMS].images[WIM]))
+
+
+def _bytes(image: Image) -> bytes:
+    return image.read(0, image.size)
+
+
+def _fill(volume: Path, *, seed: int) -> None:
+    """A Windows 10 of a dozen files. Those named shared are the same for every seed."""
+    build.make_volume(volume, size=SIZE, label=f"Disk {seed}")
+    own, shared = Random(seed), Random(99)
+    with mounted(volume, write=True) as root:
+        for name, data in {
+            "Windows/System32/ntoskrnl.exe": program(size=20_000, version=(10, 0, 19045, 2965), chance=shared),
+            "Windows/System32/drivers/ntfs.sys": program(size=9000, version=(10, 0, 19045, 2965), chance=shared),
+            "Windows/shared.txt": text(shared, 15_000),
+            "Windows/own.dll": program(size=12_000, chance=own),
+            "Windows/noise.jpg": noise(own, 7000),
+            "Windows/resident.txt": b"a few bytes",
+            "Windows/empty.txt": b"",
+            "Users/letter with a long name.txt": text(own, 5000),
+            "Users/streams.txt": text(own, 9000),
+            "Users/away.txt": text(own, 6000),
+            "pagefile.sys": bytes(16_384),
+        }.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        os.link(root / "Windows/own.dll", root / "Windows/System32/second name.dll")
+        (root / "Users/streams.txt:more").write_bytes(text(own, 6000))
+
+
+def _edit(volume: Path) -> None:
+    """What a user does to a volume: delete, change, add, rename."""
+    chance = Random(5)
+    with mounted(volume, write=True) as root:
+        (root / "Users/away.txt").unlink()
+        (root / "Users/added.txt").write_bytes(text(chance, 30_000))
+        (root / "Users/folder").mkdir()
+        (root / "Users/folder/inner.bin").write_bytes(noise(chance, 9000))
+        (root / "Windows/resident.txt").write_bytes(text(chance, 8000))
+        (root / "Windows/empty.txt").write_bytes(b"no more")
+        (root / "Windows/System32/second name.dll").unlink()
+        (root / "Users/streams.txt").unlink()
+        (root / "Users/streams.txt").write_bytes(text(chance, 10_000))
