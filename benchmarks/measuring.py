@@ -1,4 +1,8 @@
-"""One command measured: wall time, peak memory, and the moments at which its phases ended."""
+"""One command measured: wall time, peak memory, and the moments at which its phases ended.
+
+The measuring is done by a process of its own (this module as a script): Linux counts the memory of whoever starts a
+program as the program's, and a bare Python is small.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 __all__ = ["Run", "measure", "median", "settle"]
@@ -30,6 +35,14 @@ class Run:
 def measure(*command: str | Path) -> Run:
     """Run a command that must succeed."""
     words = [str(word) for word in command]
+    done = subprocess.run([sys.executable, "-I", "-S", __file__, *words], stdin=subprocess.DEVNULL, check=False,
+                          stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed")
+    return Run(**json.loads(done.stdout))
+
+
+def _watch(words: list[str]) -> Run:
     phases: dict[str, float] = {}
     ends: dict[str, float] = {}
     said: list[str] = []
@@ -48,7 +61,7 @@ def measure(*command: str | Path) -> Run:
         child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begin
     if child.returncode:
-        raise SystemExit(f"{' '.join(words)}: exit code {child.returncode}\n{''.join(said[-20:])}")
+        raise SystemExit(f"exit code {child.returncode}\n{''.join(said[-20:])}")
     return Run(seconds, usage.ru_maxrss * 1024, phases, ends)
 
 
@@ -71,3 +84,7 @@ def settle(*files: Path) -> None:
                 end = os.lseek(file.fileno(), place, os.SEEK_HOLE)
                 while place < end:
                     place += len(os.pread(file.fileno(), min(1 << 22, end - place), place))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_watch(sys.argv[1:]))))
