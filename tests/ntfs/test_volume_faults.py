@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,3 +197,39 @@ def test_what_is_kept_back_is_what_is_read(tmp_path: Path) -> None:
             assert volume.read(file_id) == content
             assert volume.read(file_id, b"", 5, 100) == content[5:105]
     agrees(path)
+
+
+@pytest.fixture(scope="module")
+def worked_bytes(volume_bytes: bytes) -> bytes:
+    """A volume with folders, pointers, object ids and descriptors to damage."""
+    memory = Memory(volume_bytes)
+    with Volume(FileDevice(memory), write=True, where="it") as volume:
+        _work(volume)
+        for number in range(12):
+            file_id = volume.create_file(ROOT, utf16(f"file {number}"), utf16(f"F{number}"), 0x20, TIMES, 0)
+            volume.set_object_id(file_id, bytes([number]) * 16)
+            volume.security_id(descriptor(700 + number))
+    return bytes(memory.content)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_changes_of_a_damaged_volume_end_with_errors_of_ours(worked_bytes: bytes, data: st.DataObject) -> None:
+    """Whatever is broken, in records, folders or system indexes: a change is done or refused, nothing falls over."""
+    memory = Memory(worked_bytes)
+    table = int.from_bytes(worked_bytes[48:56], "little") * 4096
+    for _ in range(data.draw(st.integers(1, 6))):
+        offset = table + data.draw(st.integers(0, 200 << 10))
+        memory.content[offset:offset + 4] = data.draw(st.one_of(
+            st.sampled_from([bytes(4), b"\xff" * 4, b"\xff\x7f\0\0"]), st.binary(min_size=4, max_size=4)))
+    with suppress(Error), Volume(FileDevice(memory), write=True, where="it") as volume:
+        for number in range(12):
+            with suppress(Error):
+                file_id = volume.open_path(f"file {number}") or ROOT
+                volume.set_object_id(file_id, bytes([99 + number]) * 16)
+                volume.security_id(descriptor(900 + number))
+                volume.create_pointer(ROOT, utf16(f"new {number}"), utf16(f"N{number}"), 0x20, TIMES, 0, 5, pointer(5))
+                volume.write_data(file_id, b"", [b"x" * 50_000], 50_000)
+                volume.point(file_id, pointer(50_000), 50_000)
+                volume.rename(file_id, ROOT, utf16(f"file {number}"), ROOT, utf16(f"moved {number}"), utf16("M"))
+                volume.unlink(file_id, ROOT, utf16(f"moved {number}"))
