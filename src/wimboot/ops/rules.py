@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wimboot.errors import Damaged, FormatError, HostError
 from wimboot.events import Emit, Note
 from wimboot.formats.ini import CaptureList
 from wimboot.windows.bootfiles import boot_files
@@ -15,21 +16,32 @@ if TYPE_CHECKING:
 
     from wimboot.windows.identify import System
 
-__all__ = ["LIST_NAME", "find_lists"]
+__all__ = ["LIST_NAME", "ListDamaged", "find_lists"]
 
 LIST_NAME = "WimBootCompress.ini"
 LIST_IN_SYSTEM = "\\Windows\\System32\\WimBootCompress.ini"
 LIST_SIZE_LIMIT = 1 << 20
 
 
+class ListDamaged(Damaged):
+    """A file that should be a WimBootCompress.ini and is none."""
+
+    id = "list-damaged"
+    sentence = "{where} is no list of what to capture: {problem}"
+    advice = "Correct it, or name another with --config; it is a text of sections like [ExclusionList]."
+
+
 def find_lists(
     config: Path | None, wim: Path | None, read: Callable[[str], bytes | None], system: System | None, emit: Emit
 ) -> Lists:
-    """The rules for a volume. `read` gives a file of it. Raises FormatError for a list that is not one."""
+    """The rules for a volume. `read` gives a file of it. Raises ListDamaged, HostError."""
     chosen, origin = _chosen(config, wim, read)
     lists = None
     if chosen is not None:
-        lists = CaptureList.parse(chosen)
+        try:
+            lists = CaptureList.parse(chosen)
+        except FormatError as error:
+            raise ListDamaged(where=origin, problem=str(error)) from error
         for warning in lists.warnings:
             emit(Note(id="list", text=f"{origin}: {warning}", warning=True))
     return compose(
@@ -43,14 +55,25 @@ def find_lists(
 
 def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes | None]) -> tuple[bytes | None, str]:
     if config is not None:
-        return config.read_bytes(), str(config)
+        return _read_host(config), str(config)
     places = [Path.cwd()] if wim is None else [wim.absolute().parent, Path.cwd()]
     for folder in places:
         path = folder / LIST_NAME
-        if path.is_file() and path.stat().st_size <= LIST_SIZE_LIMIT:
-            return path.read_bytes(), str(path)
+        if path.is_file():
+            return _read_host(path), str(path)
     inside = read(LIST_IN_SYSTEM)
     return inside, LIST_IN_SYSTEM
+
+
+def _read_host(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIST_SIZE_LIMIT + 1)
+    except OSError as error:
+        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
+    if len(data) > LIST_SIZE_LIMIT:
+        raise ListDamaged(where=str(path), problem=f"it has more than {LIST_SIZE_LIMIT:,} bytes")
+    return data
 
 
 def _sane(paths: tuple[str, ...]) -> tuple[str, ...]:
