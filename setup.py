@@ -17,7 +17,7 @@ extensions = [
     Extension(".".join(path.relative_to("src").with_suffix("").parts), [str(path)],
               include_dirs=["/usr/include/ntfs-3g"],
               extra_compile_args=["-O2", "-g0"] if not debug else ["-O1", "-g", "-fsanitize=address,undefined"],
-              extra_link_args=["-fsanitize=address,undefined"] if debug else [])
+              extra_link_args=["-Wl,-s"] if not debug else ["-fsanitize=address,undefined"])
     for path in sorted(Path("src").rglob("*.pyx"))
 ]
 
