@@ -16,6 +16,7 @@ A new WIM is written under another name, synced, renamed, and the folder synced.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass, replace
@@ -312,8 +313,9 @@ class Append:
 
     def _drop_record(self) -> None:
         if self._record is not None:
-            self.folder.remove(record_name(self._name))
-            self.folder.sync()
+            if self.folder.exists(record_name(self._name)):
+                self.folder.remove(record_name(self._name))
+                self.folder.sync()
             self._record = None
 
     def abort(self) -> None:
@@ -328,7 +330,7 @@ class Append:
             if self.store is None:
                 if self.folder.exists(temporary_name(self._name)):
                     self.folder.remove(temporary_name(self._name))
-            elif self._tail.begun:
+            elif self._tail.begun or self._record is not None:
                 self._undo_all()
         finally:
             self._file.close()
@@ -351,7 +353,8 @@ class Append:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self.abort()
+        with contextlib.suppress(*([HostError] if error is not None else [])):     # what stopped the run is told
+            self.abort()
 
 
 def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:

@@ -64,17 +64,24 @@ def write_record(folder: Folder, name: str, record: UndoRecord) -> None:
 
     1. a file of another name is written and synced. A crash here leaves the older record, or none
     2. it is renamed and the folder synced. A crash here leaves the older record or this one
+
+    Where it fails the older record, or none, is left, or this one whose folder could not be synced.
     """
     temporary = temporary_name(record_name(name))
     if folder.exists(temporary):
         folder.remove(temporary)
     file = folder.create(temporary)
     try:
-        file.pwrite(0, record.pack())
-        file.sync()
-    finally:
-        file.close()
-    folder.replace(temporary, record_name(name))
+        try:
+            file.pwrite(0, record.pack())
+            file.sync()
+        finally:
+            file.close()
+        folder.replace(temporary, record_name(name))
+    except BaseException:
+        with contextlib.suppress(HostError):
+            folder.remove(temporary)
+        raise
     folder.sync()
 
 
