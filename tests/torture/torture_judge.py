@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from wimboot.errors import Error
-from wimboot.ntfs import cluster_bitmap, volume_facts
+from wimboot.events import Counter
+from wimboot.formats.reparse import WimPointer
+from wimboot.ntfs import Reader, cluster_bitmap, scan, volume_facts
 from wimboot.storage import FileDevice
 from wimboot.storage.faults import Image, MemoryFile
+from wimboot.tree import StreamFlag, StreamKind
+from wimboot.wim import Store
 
-__all__ = ["Whole", "is_dirty", "look_at"]
+__all__ = ["Whole", "fitting", "is_dirty", "look_at", "names_in", "shape"]
 
 _VOLUME_IS_DIRTY = 1
+_OF_EACH_RUN = "\\System Volume Information\\WimOverlay"
+"""Files that hold a GUID made by chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +73,54 @@ def is_dirty(volume: Image) -> bool:
         return bool(volume_facts(FileDevice(MemoryFile(volume))).flags & _VOLUME_IS_DIRTY)
     except Error:
         return True
+
+
+Shape = dict[str, tuple[object, ...]]
+
+
+def shape(volume: Image) -> Shape:
+    """What a volume holds, as far as two runs of one verb make it alike: path -> attributes, security, streams."""
+    device = FileDevice(MemoryFile(volume))
+    tree = scan(device)
+    reader = Reader(device, tree, None)
+    found: Shape = {}
+    for link in range(1, tree.link_count):
+        path, row = tree.path(link), tree.link(link)
+        facts = tree.node(row.node)
+        streams: list[tuple[object, ...]] = []
+        for stream in tree.streams_of(row.node):
+            content = stream.hash
+            if stream.kind == StreamKind.DATA and not stream.flags & (StreamFlag.POINTER | StreamFlag.BY_LIBRARY):
+                content = b"" if path.startswith(_OF_EACH_RUN) else reader.read(stream.index, 0, stream.size)
+            streams.append((stream.name, stream.kind, stream.size, content))
+        security = tree.securities[facts.security] if facts.security >= 0 else b""
+        found[path] = (facts.attributes, security, row.short_name, sorted(streams, key=repr))
+    return found
+
+
+def names_in(wim: Image) -> tuple[str, ...]:
+    """The images of a WIM whose every blob was read and is what its hash says."""
+    with_file = Store.open(MemoryFile(wim), where="the WIM")
+    problems = with_file.check_blobs(None, Counter(), 1)
+    assert not problems, problems[0]
+    return tuple(image.name for image in with_file.images)
+
+
+def fitting(volume: Image, wim: Image | None) -> str | None:
+    """Why the pointers on a volume do not lead into this WIM; None where they all do."""
+    tree = scan(FileDevice(MemoryFile(volume)))
+    values = [tree.stream_bytes(stream) for stream in range(tree.stream_count)
+              if tree.stream(stream).flags & StreamFlag.POINTER]
+    if not values:
+        return None
+    if wim is None:
+        return f"{len(values)} pointers, and no WIM"
+    store = Store.open(MemoryFile(wim), where="the WIM")
+    for pointer in map(WimPointer.parse, values):
+        blob = store.blob(pointer.hash)
+        if blob is None or (blob.offset, blob.size_in_wim, blob.size) != (
+                pointer.offset, pointer.size_in_wim, pointer.size):
+            return f"the pointer to {pointer.hash.hex()} leads nowhere"
+        if pointer.table_hash != store.table_hash:
+            return f"the pointer to {pointer.hash.hex()} knows another table"
+    return None
