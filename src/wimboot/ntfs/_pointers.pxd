@@ -15,7 +15,8 @@ cdef struct Facts:          # of a new file
     uint32_t attributes     # as Windows shows them
     uint32_t security       # id in $Secure
     int64_t creation, write, access
-    int64_t size            # of a pointer
+    int64_t size            # of a pointer, or of `data`
+    const uint8_t *data     # of a small file; NULL: empty
     const uint8_t *reparse  # NULL: no reparse point
     int64_t reparse_size
     bint is_folder

@@ -8,6 +8,7 @@ class Pointers(ObjectIds):
     ) -> int: ...
     def create_file(
         self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,
+        data: bytes = b"",
     ) -> int: ...
     def create_folder(
         self, parent: int, name: bytes, short_name: bytes, attributes: int, times: tuple[int, int, int], security: int,

@@ -182,6 +182,8 @@ cdef class Pointers(ObjectIds):
         if facts.attributes & FILE_ATTR_COMPRESSED and not facts.is_pointer and self.volume.cluster_size <= 4096:
             inode.flags |= FILE_ATTR_COMPRESSED
         inode.data_size = facts.size
+        if facts.data != NULL:
+            inode.allocated_size = (facts.size + 7) & ~<int64_t> 7      # what resident data takes
         inode.creation_time, inode.last_access_time = facts.creation, facts.access
         inode.last_data_change_time = inode.last_mft_change_time = facts.write
         if facts.is_folder:
@@ -216,7 +218,11 @@ cdef class Pointers(ObjectIds):
             inode.mrec.link_count = 2 if short.file_name_length else 1
             result = self.furnish_content(inode, facts)
         ntfs_inode_mark_dirty(inode)
-        NInoFileNameClearDirty(inode)       # the entries were made with the final facts
+        if facts.data != NULL and not result:
+            result = self.measure(inode)        # without room in the record the data went to clusters
+            if not result and inode.allocated_size != <int64_t> name.allocated_size:
+                result = self.sync_names(inode)
+        NInoFileNameClearDirty(inode)           # the entries have the final facts
         return result
 
     cdef int furnish_content(self, ntfs_inode *inode, Facts *facts) noexcept nogil:
@@ -234,7 +240,7 @@ cdef class Pointers(ObjectIds):
         elif facts.is_pointer:
             if self.hole(inode, facts.size):
                 return -1
-        elif ntfs_attr_add(inode, AT_DATA, AT_UNNAMED, 0, NULL, 0):
+        elif ntfs_attr_add(inode, AT_DATA, AT_UNNAMED, 0, <uint8_t *> facts.data, facts.size):
             return self.tear(b"ntfs_attr_add")
         if facts.reparse != NULL:
             return self.add_reparse(inode, facts.reparse, facts.reparse_size)
@@ -271,9 +277,16 @@ cdef class Pointers(ObjectIds):
         return self.make_checked(parent, name, short_name, &facts)
 
     def create_file(self, uint64_t parent, bytes name not None, bytes short_name not None, uint32_t attributes,
-                    tuple times not None, uint32_t security):
-        """A new empty file; its reference."""
+                    tuple times not None, uint32_t security, bytes data not None=b""):
+        """A new file; its reference. `data` is for small files, which find room in their record, neither compressed nor
+        sparse. Others are made empty and written by `write_data`.
+        """
         cdef Facts facts = new_facts(attributes & ~<uint32_t> FILE_ATTR_COMPRESSED, security, times)
+        self.changing()
+        if len(data) > self.volume.mft_record_size:
+            raise refusals.SizeNotPossible(size=len(data))
+        if data:
+            facts.data, facts.size = <const uint8_t *> PyBytes_AS_STRING(data), len(data)
         return self.make_checked(parent, name, short_name, &facts)
 
     def create_folder(self, uint64_t parent, bytes name not None, bytes short_name not None, uint32_t attributes,

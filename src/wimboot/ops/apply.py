@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.deploying import carry_out, check_pointers_possible, forms_of, look_at
+from wimboot.ops.deploying import carry_out, check_pointers_possible
 from wimboot.ops.exporting import export_image
 from wimboot.ops.opening import open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
+from wimboot.ops.viewing import view_image
 from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, Tree, diff
 
@@ -60,16 +61,16 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
     with opened_store(options.wim, options.target.folders) as store:
         number = choose_image(store, options.image, where=str(options.wim))
         emit(Phase(name="load"))
-        image, system = look_at(store, number)
+        view = view_image(store, number, options.config, options.wim, emit)
         place = None
         if pointers:
-            check_pointers_possible(store, system, options.driver, options.wim, emit)
+            check_pointers_possible(view, options.driver, options.wim, emit)
             place = find_place(options.wim_place, options.wim, emit)
-        forms = forms_of(image, system, store, options.config, options.wim, pointers=pointers, emit=emit)
+        forms = view.forms(pointers=pointers)
         done = Applied(
             number=number,
-            name=store.images[number - 1].name,
-            files=image.node_count,
+            name=view.name,
+            files=view.tree.node_count,
             pointed=forms.pointed,
             real=forms.real,
             full_size=forms.full_size,
@@ -83,14 +84,14 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             _check_empty(opened.tree, opened.where)
             check_volume_space(
                 opened.volume.free_clusters * opened.facts.cluster_size,
-                image.node_count,
+                view.tree.node_count,
                 forms.full_size,
                 where=opened.where,
             )
             ignored = bytearray(b"\1") * opened.tree.link_count
             ignored[ROOT] = 0
-            changes = diff(opened.tree, image, ignored=ignored)
-            carry_out(opened, opened.tree, image, changes, forms, store, number, place, emit)
+            changes = diff(opened.tree, view.tree, ignored=ignored)
+            carry_out(opened, view, changes, forms, place, emit)
             emit(Phase(name="commit"))
             commit(opened.writing, None, options.wim)
         return done

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.reparse import PointerMaker, Reparse
+from wimboot.plan.forms import RESIDENT_LIMIT
 from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree, passes
 from wimboot.tree.changes import MetadataBit
 
@@ -38,6 +39,9 @@ _NAME: Final = 3
 _SHORT_NAME: Final = 4
 _ATTRIBUTES: Final = 5
 _MORE: Final = 8
+
+_SMALL_FILES_AT_ONCE = 200_000
+"""Their data is held in memory while they are made: at most 80 MB."""
 
 _COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
 
@@ -66,6 +70,8 @@ class Checkout:
         self._pack = PointerMaker(data_source_id or 0, store.table_hash).pack
         self._counter = counter
         self._ids = [0] * new.node_count
+        self._settled = bytearray(forms.pointer)  # nodes whose unnamed data comes with their making
+        self._small: dict[int, bytes] = {}
         self._security: dict[int, int] = {}
         self._writes: list[tuple[tuple[int, int], int, int]] = []  # (part and offset in the WIM, node, stream)
         self._touched: set[int] = set()  # nodes whose times must be set at the end
@@ -111,7 +117,8 @@ class Checkout:
     def _create(self) -> None:
         """Folders come before what is in them; a file of several names waits until all their folders are there."""
         later: dict[int, list[passes.CreationRow]] = {}
-        for row in passes.creation_rows(self._new, self._changes.added_links, self._forms.pointer):
+        self._read_small()
+        for row in passes.creation_rows(self._new, self._changes.added_links, self._settled):
             if row[_ATTRIBUTES] & _DIRECTORY or not row[_MORE]:
                 self._make(row)
             else:
@@ -125,6 +132,14 @@ class Checkout:
                 self._touched.add(node)
             self._counter.done += len(rows)
 
+    def _read_small(self) -> None:
+        """The data of new files so small that it comes with their making."""
+        wanted = passes.small_files(self._new, self._changes.created, RESIDENT_LIMIT)[:_SMALL_FILES_AT_ONCE]
+        contents = self._store.read_small({sha1 for _, sha1 in wanted})
+        self._small = {node: contents[sha1] for node, sha1 in wanted if sha1 in contents}
+        for node in self._small:
+            self._settled[node] = 1
+
     def _make(self, row: passes.CreationRow) -> None:
         _, node, parent, name, short_name, attributes, times, security, more = row
         folder = self._ids[parent]
@@ -133,7 +148,9 @@ class Checkout:
         if attributes & _DIRECTORY:
             self._ids[node] = self._volume.create_folder(folder, name, short_name, attributes, times, security_id)
         elif place is None:
-            self._ids[node] = self._volume.create_file(folder, name, short_name, attributes, times, security_id)
+            self._ids[node] = self._volume.create_file(
+                folder, name, short_name, attributes, times, security_id, self._small.get(node, b"")
+            )
         else:
             self._ids[node] = self._volume.create_pointer(
                 folder, name, short_name, attributes, times, security_id, place[1], self._pack(*place)
@@ -146,7 +163,7 @@ class Checkout:
         """What a new file or folder has beyond its names: streams, reparse point, object id, extended attributes."""
         for stream in self._new.streams_of(node):
             unnamed = stream.kind == StreamKind.DATA and not stream.name
-            if stream.kind == StreamKind.DATA and not (unnamed and (self._forms.pointer[node] or not stream.size)):
+            if stream.kind == StreamKind.DATA and not (unnamed and (self._settled[node] or not stream.size)):
                 self._write_later(node, stream.index)
         if facts.reparse_tag:
             self._set_reparse(node, facts)

@@ -19,11 +19,10 @@ from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit
-from wimboot.plan.forms import plan_forms
+from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import POINTER_SIZE_LIMIT, PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
-from wimboot.tree.selection import select
 
 if TYPE_CHECKING:
     from wimboot.ops.options import ConvertOptions
@@ -194,17 +193,20 @@ def _rebuild(
 ) -> Converted:
     """Format the volume and deploy the image that was just captured from it."""
     pending = append.pending()
-    tree = pending.load_tree(image.number)
-    ruled_by = select(tree, ready.snapshot.selection.lists).real_by
-    forms = plan_forms(tree, pointers=True, ruled_by=ruled_by, places=pending.pointer_places)
+    view = ImageView(
+        store=pending,
+        number=image.number,
+        tree=pending.load_tree(image.number),
+        system=ready.snapshot.system,
+        lists=ready.snapshot.selection.lists,
+    )
+    forms = view.forms(pointers=True)
     # the volume's own files are given up here, real ones too: everything the image needs is read back first
-    blobs = {sha1: blob.size for sha1 in passes.hashes(tree) if (blob := pending.blob(sha1)) is not None}
+    blobs = {sha1: blob.size for sha1 in passes.hashes(view.tree) if (blob := pending.blob(sha1)) is not None}
     read_back(pending, blobs, options.capture, emit)
     free_before = opened.volume.free_clusters
     rebuild(opened)
-    ignored = bytearray(opened.tree.link_count)
-    changes = diff(opened.tree, tree, ignored)
-    carry_out(opened, opened.tree, tree, changes, forms, pending, image.number, ready.place, emit)
+    carry_out(opened, view, diff(opened.tree, view.tree), forms, ready.place, emit)
     freed = (volume_facts(opened.device).free_clusters - free_before) * opened.facts.cluster_size
     commit(opened.writing, append, options.capture.wim)
     return Converted(

@@ -15,17 +15,14 @@ from wimboot.ops.deploying import (
     changes_between,
     check_new_pointers,
     check_pointers_possible,
-    forms_of,
-    look_at,
-    read_image,
 )
 from wimboot.ops.finding import require_wim
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import rebuild
-from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import choose_image, commit, opened_store
+from wimboot.ops.viewing import ImageView, view_image
 from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, StreamFlag, Tree, passes
 from wimboot.tree.selection import select
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from wimboot.plan.forms import Forms
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
-    from wimboot.windows.identify import System
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["ImageNeeded", "Restored", "restore"]
@@ -94,40 +90,40 @@ def _restore(
     options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int, emit: Emit
 ) -> Restored:
     emit(Phase(name="load"))
-    image, system = look_at(store, number)
-    place = _place(options, sources, store, wim, system, emit)
-    forms = forms_of(image, system, store, options.config, wim, pointers=place is not None, emit=emit)
+    view = view_image(store, number, options.config, wim, emit)
+    place = _place(options, sources, view, wim, emit)
+    forms = view.forms(pointers=place is not None)
     if options.rebuild and opened.transaction is not None:
         rebuild(opened)
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, [store])
-    ignored, kept = _ignored(options, tree, image, system, store, wim, emit)
-    changes = changes_between(tree, image, ignored, contents, emit)
-    done = _told(wim, number, store.images[number - 1].name, tree, image, changes, kept)
+    ignored, kept = _ignored(options, tree, view)
+    changes = changes_between(tree, view.tree, ignored, contents, emit)
+    done = _told(wim, number, view.name, tree, view.tree, changes, kept)
     if opened.transaction is None:
         return done
-    check_new_pointers(store, image, changes, forms, _threads(), wim, emit)
+    check_new_pointers(view, changes, forms, _threads(), wim, emit)
     check_volume_space(
         opened.volume.free_clusters * opened.facts.cluster_size,
         len(changes.created),
-        _full_size(image, changes, forms),
+        _full_size(view.tree, changes, forms),
         where=opened.where,
     )
-    carry_out(opened, tree, image, changes, forms, store, number, place, emit)
+    carry_out(opened, view, changes, forms, place, emit)
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
     return done
 
 
 def _place(
-    options: RestoreOptions, sources: Sources, store: Store, wim: Path, system: System | None, emit: Emit
+    options: RestoreOptions, sources: Sources, view: ImageView, wim: Path, emit: Emit
 ) -> WimPlace | None:
     """Where pointers lead; None where the volume is to hold all data. By default the volume keeps its form."""
-    known = sources.of_wim(store.guid)
+    known = sources.of_wim(view.store.guid)
     pointers = bool(known) if options.form is None else options.form is Form.POINTERS
     if not pointers:
         return None
-    check_pointers_possible(store, system, options.driver or ("none" if known else None), wim, emit)
+    check_pointers_possible(view, options.driver or ("none" if known else None), wim, emit)
     if known and options.wim_place is None:
         registered = sources.place(known[-1].data_source_id)
         if registered is not None:
@@ -136,23 +132,16 @@ def _place(
 
 
 def _ignored(
-    options: RestoreOptions,
-    tree: Tree,
-    image: Tree,
-    system: System | None,
-    store: Store,
-    wim: Path,
-    emit: Emit,
+    options: RestoreOptions, tree: Tree, view: ImageView
 ) -> tuple[bytearray, tuple[str, ...]]:
     """One byte a name of the volume: 1 where it is left alone, and the paths that --keep saved.
 
     Left alone is what a list excludes, as long as the image has nothing there; encrypted files; what --keep says.
     """
-    lists = find_lists(options.config, wim, lambda path: read_image(store, image, path), system, emit)
-    excluded = select(tree, lists).excluded
+    excluded = select(tree, view.lists).excluded
     ignored = bytearray(tree.link_count)
     for link in (link for link, out in enumerate(excluded) if out):
-        ignored[link] = image.find(tree.path(link)) < 0
+        ignored[link] = view.tree.find(tree.path(link)) < 0
     for stream in passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
         for link in tree.links_of(tree.stream_node(stream)):
             ignored[link] = 1

@@ -11,6 +11,7 @@ from wimboot.tree._tree cimport (COMPACT, DATA, ENCRYPTED, HASHED, POINTER, RESI
 cdef enum:
     DIRECTORY = 0x10
     ENCRYPTED_FILE = 0x4000
+    COMPRESSED_OR_SPARSE = 0xA00
 
 # What `classify` says of a node; `plan.pointing` names them.
 CANDIDATE = 0
@@ -155,21 +156,39 @@ def stream_sizes(Tree tree, streams):
     return total
 
 
-def creation_rows(Tree tree, links, pointer):
+def small_files(Tree tree, nodes, uint64_t size_limit):
+    """(node, SHA-1) of those of these nodes whose unnamed data is not empty, of at most that size, and of no special kind."""
+    cdef uint32_t node
+    cdef int64_t data
+    cdef Stream *s
+    out = []
+    for node in nodes:
+        if node >= tree.node_count:
+            raise IndexError(node)
+        data = _data(tree, node)
+        if data < 0 or tree.nodes[node].attributes & (DIRECTORY | ENCRYPTED_FILE | COMPRESSED_OR_SPARSE):
+            continue
+        s = &tree.streams[data]
+        if 0 < s.size <= size_limit and s.flags & HASHED and not tree.nodes[node].reparse_tag:
+            out.append((node, PyBytes_FromStringAndSize(<char *> s.hash, 20)))
+    return out
+
+
+def creation_rows(Tree tree, links, settled):
     """What it takes to make the file or folder of each link, in one tuple:
 
-    (link, node, parent, name, short name, attributes, (creation, last write, last access), security, more). `pointer` has one
-    byte a node, 1 where a pointer stands for the unnamed data; `more` is True where the node has anything beyond that and one
+    (link, node, parent, name, short name, attributes, (creation, last write, last access), security, more). `settled` has one
+    byte a node, 1 where the unnamed data comes with the file's making, as a pointer or resident; `more` is True where the node has anything beyond that and one
     name: data to be written, other streams, a reparse point, an object id, extended attributes, further names.
     """
-    cdef const uint8_t[::1] is_pointer = pointer
+    cdef const uint8_t[::1] is_settled = settled
     cdef uint32_t link, i
     cdef Link *k
     cdef Node *n
     cdef Stream *s
     cdef bint more
     cdef list out = []
-    if is_pointer.shape[0] != tree.node_count:
+    if is_settled.shape[0] != tree.node_count:
         raise ValueError("one byte a node")
     tree.index()
     for link in links:
@@ -180,7 +199,7 @@ def creation_rows(Tree tree, links, pointer):
         more = n.reparse_tag != 0 or n.extra >= 0 or n.link_count != 1
         for i in range(n.first_stream, n.first_stream + n.stream_count):
             s = &tree.streams[i]
-            if s.kind != DATA or s.name_size or (s.size and not is_pointer[k.node]):
+            if s.kind != DATA or s.name_size or (s.size and not is_settled[k.node]):
                 more = True
         out.append((
             link, k.node, k.parent, PyBytes_FromStringAndSize(<char *> tree.names + k.name_offset, k.name_size),

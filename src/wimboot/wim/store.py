@@ -20,9 +20,10 @@ from wimboot.wim.errors import (
     locating,
 )
 from wimboot.wim.part import Blob, Part
+from wimboot.wim.small import SMALL, read_small
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from wimboot.events import Counter, Problem
     from wimboot.formats.blobtable import BlobRow
@@ -160,6 +161,18 @@ class Store:
         if size > MAX_WHOLE_SIZE:
             raise TooLarge(what="a file", where=self.where, size=size, limit=MAX_WHOLE_SIZE)
         return b"".join(self._parts(part, row))
+
+    def read_small(self, hashes: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Those of these blobs that are small (`wim.small.SMALL`) and not solid, with their contents, checked.
+
+        Raises BlobDamaged.
+        """
+        rows: list[list[int]] = [[] for _ in self.parts]
+        for sha1 in hashes:
+            blob = self.blob(sha1)
+            if blob is not None and blob.size <= SMALL and not blob.solid:
+                rows[blob.part].append(self.parts[blob.part].table.index[sha1])
+        return dict(pair for part, chosen in zip(self.parts, rows, strict=True) for pair in read_small(part, chosen))
 
     def read_parts(self, sha1: bytes) -> Iterator[bytes]:
         """A blob in parts of at most 4 MiB. The last one is given only when all together have the right hash.
