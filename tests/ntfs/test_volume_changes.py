@@ -336,3 +336,20 @@ def test_encrypted_files_are_left_alone(volume_file: Path) -> None:
             with pytest.raises(refusals.FileEncrypted):
                 call()
         assert not volume.torn
+
+
+def test_small_files_are_made_with_their_data(volume_file: Path) -> None:
+    """In one call; index entries agree also where long names leave the data no room in the record."""
+    contents = {}
+    with opened(volume_file) as volume:
+        for number in range(150):
+            name = f"{number:03}" + "n" * number
+            data = b"d" * (number * 6)
+            contents[volume.create_file(ROOT, utf16(name), utf16(f"N{number}") if number % 2 else b"", 0x20, TIMES, 0,
+                                        data)] = data
+        with pytest.raises(refusals.SizeNotPossible):
+            volume.create_file(ROOT, utf16("large"), b"", 0x20, TIMES, 0, bytes(5000))
+    with opened(volume_file, write=False) as volume:
+        for file_id, data in contents.items():
+            assert volume.read(file_id) == data
+    sound_volume(volume_file)
