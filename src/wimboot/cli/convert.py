@@ -8,6 +8,7 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
+from wimboot.formats.guid import guid_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,4 +134,4 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
 
 
 def _image(image: Any) -> dict[str, Any]:
-    return {"index": image.number, "name": image.name, "wim_guid": image.guid, "grown_bytes": image.growth}
+    return {"index": image.number, "name": image.name, "wim_guid": guid_text(image.guid), "grown_bytes": image.growth}
