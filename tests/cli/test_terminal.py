@@ -1,0 +1,170 @@
+"""What people see: colours only where they want them, bars only on a terminal, silence when asked for."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from converted import Converted
+from running import NO_PLACE, done, unchanged, wimboot
+from wimboot import __version__
+from wimboot.cli.main import VERBS
+
+WIMBOOT = (sys.executable, "-m", "wimboot")
+ESCAPE = "\x1b["
+
+
+def _process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*WIMBOOT, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+
+
+def _on_a_terminal(*arguments: object, **environment: str) -> str:
+    """Everything that a process wrote to a terminal of 100 columns."""
+    ours, its = pty.openpty()
+    child = subprocess.Popen([*WIMBOOT, *map(str, arguments)], stdin=its, stdout=its, stderr=its,
+                             env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment})
+    os.close(its)
+    out = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # EIO: the other end is closed
+            break
+        if not part:
+            break
+        out += part
+    os.close(ours)
+    assert child.wait(timeout=60) == 0, out
+    return out.decode()
+
+
+def test_version_and_help_are_quick_and_complete() -> None:
+    """Every verb is listed, has a help of its own, with an example, and names its exit code's meaning once."""
+    assert _process("--version").stdout == f"wimboot {__version__}\n"
+    text = done("--help").out
+    for verb in VERBS:
+        assert re.search(rf"^  {verb} ", text, re.MULTILINE), verb
+        help_text = done(verb, "--help").out
+        assert "Example" in help_text, verb
+        assert f"wimboot {verb}" in help_text, verb
+    assert "130" in text
+
+
+def test_start_up_loads_nothing_heavy() -> None:
+    """The version costs Python and Click: no extension, no Rich, no verb."""
+    told = subprocess.run([sys.executable, "-X", "importtime", "-m", "wimboot", "--version"], capture_output=True,
+                          text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert not loaded & {"rich", "wimboot.ntfs", "wimboot.wim", "wimboot.tree", "wimboot.ops.options", "xml.etree"}
+
+
+def test_there_are_no_escapes_where_there_is_no_terminal(converted: Converted) -> None:
+    """Neither in the table of images nor in warnings."""
+    for command in (("images", converted.wim), ("info", converted.volume),
+                    ("convert", converted.volume, "--wim", converted.wim, *NO_PLACE)):
+        run = _process(*command)
+        assert run.returncode == 0, run.stderr
+        assert ESCAPE not in run.stdout + run.stderr
+        assert "\r" not in run.stderr
+
+
+def test_a_terminal_gets_bars_and_no_color_is_honoured(converted: Converted) -> None:
+    """Colours are SGR sequences; with NO_COLOR there is none that sets one."""
+    command = ("convert", converted.volume, "--wim", converted.wim, *NO_PLACE)
+    colour = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38|48)[0-9;]*m")
+    assert colour.search(_on_a_terminal(*command))
+    plain = _on_a_terminal(*command, NO_COLOR="1")
+    assert not colour.search(plain)
+    assert "capture" in plain
+
+
+def test_quiet_says_nothing_but_errors(converted: Converted, tmp_path: Path) -> None:
+    """Neither results nor warnings; errors all the same."""
+    for command in (("convert", converted.volume, "--wim", converted.wim, *NO_PLACE),
+                    ("restore", converted.volume, "--wim", converted.wim),
+                    ("capture", converted.original, "--wim", tmp_path / "new.wim"),
+                    ("verify", converted.volume, "--wim", converted.wim)):
+        run = done(*command, "-q")
+        assert (run.out, run.err) == ("", ""), command
+    assert wimboot("info", "/nothing", "-q").err.startswith("wimboot: /nothing does not exist")
+
+
+def test_an_error_is_one_message_and_what_to_do(tmp_path: Path) -> None:
+    """A traceback only with -vv, and then after it."""
+    run = _process("capture", tmp_path, "--wim", tmp_path / "x.wim")
+    assert run.returncode == 2
+    assert [line[:9] for line in run.stderr.splitlines()] == ["wimboot: ", "         "]
+    verbose = _process("capture", tmp_path, "--wim", tmp_path / "x.wim", "-vv")
+    assert "Traceback" in verbose.stderr
+    assert verbose.stderr.startswith("wimboot: ")
+
+
+def test_a_reader_that_goes_away_is_no_error_of_ours(converted_once: Converted) -> None:
+    """`wimboot images | head -1` says nothing of pipes."""
+    run = subprocess.run(f"{sys.executable} -m wimboot restore {converted_once.volume} --wim {converted_once.wim} "  # noqa: S602
+                         "--image 1 --dry-run --json --full | head -c 1", shell=True, capture_output=True, text=True,
+                         check=False)
+    assert "pipe" not in run.stderr.lower()
+    assert "Traceback" not in run.stderr
+
+
+def test_the_originals_option_names_the_folder_of_wims(converted: Converted, tmp_path: Path) -> None:
+    """`-WIMPATH:\\WIMBOOT` and WIMBOOT_WIMPATH: the WIM is found there."""
+    folder = tmp_path / "WIMBOOT"
+    folder.mkdir()
+    converted.wim.rename(folder / "store.wim")
+    assert _process("restore", converted.volume, "--dry-run").returncode == 4
+    assert _process("-WIMPATH:\\WIMBOOT", "restore", converted.volume, "--dry-run").returncode == 0
+    assert _process("restore", converted.volume, "--dry-run", WIMBOOT_WIMPATH=str(folder)).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_all_as_it_was(
+        number: signal.Signals, pristine_volume: Path, tmp_path: Path) -> None:
+    """Ctrl-C, a service manager's stop, a closed terminal: exit code 130, nothing changed, nothing left behind."""
+    from mounting import copy_sparse
+
+    volume, wim = tmp_path / "system.img", tmp_path / "store.wim"
+    copy_sparse(pristine_volume, volume)
+    with unchanged(volume, wim, times=False):
+        child = subprocess.Popen([*WIMBOOT, "convert", str(volume), "--wim", str(wim), *NO_PLACE, "--progress", "json",
+                                  "--compress", "lzx", "--threads", "1"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert child.stderr is not None
+        for line in child.stderr:
+            if '"capture"' in line:
+                break
+        time.sleep(0.2)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
+    assert not out
+    done("convert", volume, "--wim", wim, *NO_PLACE)
+
+
+def test_a_front_end_without_a_terminal_is_asked_nothing(small_volume: Path, tmp_path: Path) -> None:
+    """A question to nobody is a no; --yes is the answer."""
+    wim = tmp_path / "store.wim"
+    assert _process("convert", small_volume, "--wim", wim, *NO_PLACE, "--format").returncode == 130
+    assert _process("convert", small_volume, "--wim", wim, *NO_PLACE, "--format", "--yes").returncode == 0
+
+
+def test_people_are_told_what_matters(converted: Converted) -> None:
+    """The sentences of each verb hold the figures, and info says in which form the volume is."""
+    text = done("info", converted.volume).out
+    for part in ("Windows 7 Ultimate", "WIMBoot", "data source 0", "store.wim"):
+        assert part in text, part
+    assert "first" in done("images", converted.wim).out
+    assert "Sound:" in done("verify", converted.volume, "--wim", converted.wim).out
+    assert "Restored" in done("restore", converted.volume, "--wim", converted.wim).out
+    assert "No interrupted run" in done("recover", converted.volume).out
