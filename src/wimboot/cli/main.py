@@ -18,6 +18,7 @@ from wimboot.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
 __all__ = ["VERBS", "cli", "main", "run"]
 
@@ -37,6 +38,7 @@ VERBS = {
 """Each verb and the module of this package that has it."""
 
 INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WIMPATH = "-WIMPATH:"
 """The 2015 tool's option: `wimboot -WIMPATH:\\WIMBOOT` names the folder in which WIMs are looked for."""
 
@@ -103,9 +105,19 @@ def main(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    for number in STOPPING:
+        signal.signal(number, _stop)
+    code = main(sys.argv[1:])
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)  # while Python ends, a signal would hide how the verb ended
+    sys.exit(code)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Stop, unless the verb has committed: "as it was before" would not be true any more."""
+    interrupts = sys.modules.get("wimboot.disk.interrupts")
+    if interrupts is None or not interrupts.DECIDED.is_set():
+        raise KeyboardInterrupt
 
 
 def _wimpath(arguments: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The bytes of a volume inside the bytes of a file: transactions, partitions, targets."""
 
 from wimboot.disk.errors import CommitUnfinished, LogDamaged, LogWaits, TargetChanged
-from wimboot.disk.interrupts import STOPPING, uninterrupted
+from wimboot.disk.interrupts import DECIDED, STOPPING, uninterrupted
 from wimboot.disk.log import StoreMark
 from wimboot.disk.mounts import Lies, PlaceUnknown, where_is
 from wimboot.disk.recovery import Recovered, peek, recover
@@ -11,8 +11,8 @@ from wimboot.disk.transaction import Transaction
 from wimboot.disk.use import Mounted
 
 __all__ = [
-    "STOPPING", "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted", "NotNtfs",
-    "Partition", "PartitionNeeded", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind", "Target",
-    "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover",
+    "DECIDED", "STOPPING", "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted",
+    "NotNtfs", "Partition", "PartitionNeeded", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind",
+    "Target", "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover",
     "uninterrupted", "where_is",
 ]

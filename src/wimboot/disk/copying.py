@@ -2,8 +2,8 @@
 
 Batch 0 writes the guard pages one by one, the last batch the final content of the guarded pages, one by one in
 the other order, so that the page guarded first is the first and the last to change. Those between write the
-other pages in the order of their place. While a batch is copied the log's newest note names it; a note is durable before its
-batch begins, and the batch before it is durable on the target before the note is written.
+other pages in the order of their place. While a batch is copied the log's newest note names it; a note is
+durable before its batch begins, and the batch before it is durable on the target before the note is written.
 """
 
 from __future__ import annotations

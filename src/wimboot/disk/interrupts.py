@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["STOPPING", "uninterrupted"]
+__all__ = ["DECIDED", "STOPPING", "uninterrupted"]
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the service manager, a closed terminal."""
+
+DECIDED: Final = threading.Event()
+"""Set from the moment a verb has committed until the next one opens something: who asks it to stop comes too late."""
 
 
 @contextlib.contextmanager

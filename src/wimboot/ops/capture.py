@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.disk import uninterrupted
+from wimboot.disk import DECIDED, uninterrupted
 from wimboot.events import Note
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import stores_behind
@@ -60,6 +60,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         image = write_image(append, snapshot, plan, options, emit, stores)
         with uninterrupted(forget=True):
             append.finish()
+            DECIDED.set()
         _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.disk import (
+    DECIDED,
     NotNtfs,
     PartitionNeeded,
     Recovered,
@@ -178,6 +179,7 @@ def open_volume(
     Raises:
         Refused: no volume or Windows, several of them, mounted, hibernated, dirty, locked.
     """
+    DECIDED.clear()
     finish_interrupted(options, emit)
     with ExitStack() as stack:
         target = stack.enter_context(

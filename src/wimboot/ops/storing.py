@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.disk import StoreMark, uninterrupted
+from wimboot.disk import DECIDED, StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
 from wimboot.storage import HostFolder
 from wimboot.wim import Store, open_store, recover
@@ -67,11 +67,12 @@ def commit(transaction: Transaction, append: Append | None, wim: Path, counter: 
        A crash here leaves both old (header torn or old: undone) or both new (header whole: the log goes forward).
     3. The log is marked committed and copied. A crash here leaves both new.
     """
-    if append is None:
-        transaction.prepare()
-        transaction.commit(counter)
-        return
-    transaction.prepare(StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute())))
+    mark = None
+    if append is not None:
+        mark = StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute()))
+    transaction.prepare(mark)
     with uninterrupted(forget=True):
-        append.finish()
+        if append is not None:
+            append.finish()
         transaction.commit(counter)
+        DECIDED.set()
