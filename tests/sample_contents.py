@@ -12,13 +12,25 @@ __all__ = ["noise", "program", "real_programs", "text", "varied"]
 
 MACHINES = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}
 SECTION_OFFSET, SECTION_RVA = 0x400, 0x1000
+MADE_SIZES = (91_648, 97_792, 101_888, 108_032, 168_448, 182_784)
 
 
 @cache
 def real_programs() -> tuple[bytes, ...]:
-    """The Windows launchers that pip and setuptools carry: real PE files, smallest first, or one that is made."""
-    found = {path.read_bytes() for path in Path(sysconfig.get_path("purelib")).rglob("*.exe")}
-    return tuple(sorted(found, key=len)) or (program(size=20_000),)
+    """Programs to fill a system with, smallest first: setuptools' launchers, real PE files, and larger ones made here.
+
+    What else lies in site-packages differs from machine to machine, and so would the size of every sample.
+    """
+    packages = Path(sysconfig.get_path("purelib"), "setuptools")
+    found = {path.read_bytes() for path in packages.glob("*.exe")}
+    return tuple(sorted(found | {_like_code(size) for size in MADE_SIZES}, key=len))
+
+
+def _like_code(size: int) -> bytes:
+    """A program that a codec makes about half as large, as it does real ones."""
+    chance = random.Random(size)
+    body = b"".join(noise(chance, 512) + text(chance, 512) for _ in range(size // 1024))
+    return program(size=0) + body
 
 
 def text(chance: random.Random, size: int) -> bytes:
