@@ -235,7 +235,7 @@ def test_a_volume_that_stands_on_no_image_is_not_restored(small_volume: Path, tm
 def test_a_wim_that_cannot_fit_is_refused_before_anything_is_read(small_volume: Path, tmp_path: Path) -> None:
     """The folder has far less room than the capture needs at the least."""
     with small_folder(tmp_path / "tiny", 128 << 10) as folder:
-        refuse_all("no-space", 4, small_volume, folder / "store.wim", small_volume)
+        refuse_all("not-enough-space", 4, small_volume, folder / "store.wim", small_volume)
 
 
 def test_a_disk_that_fills_up_during_a_capture_leaves_all_as_it_was(small_volume: Path, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_log_that_cannot_fit_is_refused(small_volume: Path, tmp_path: Path) ->
         copy_sparse(small_volume, target)
         with (folder / "filler").open("wb") as filler:
             filler.write(bytes(shutil.disk_usage(folder).free - (64 << 10)))
-        refuse_all("no-space", 4, target, tmp_path / "store.wim", target, reading=False)
+        refuse_all("not-enough-space", 4, target, tmp_path / "store.wim", target, reading=False)
 
 
 def test_an_image_that_does_not_fit_the_volume_is_refused(pristine_volume: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_an_image_that_does_not_fit_the_volume_is_refused(pristine_volume: Path,
     wim = tmp_path / "store.wim"
     done("capture", pristine_volume, "--wim", wim)
     fresh = fresh_volume(tmp_path / "fresh.img", 12 * MIB)
-    refused("no-space", 4, "apply", wim, "1", fresh, "--full", watching=(wim, fresh))
+    refused("not-enough-space", 4, "apply", wim, "1", fresh, "--full", watching=(wim, fresh))
 
 
 @contextmanager

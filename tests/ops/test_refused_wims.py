@@ -178,7 +178,7 @@ def test_a_wim_keeps_its_compression(sound_wim: Path, small_volume: Path, tmp_pa
     done("capture", small_volume, "--wim", wim, "--compress", "xpress4k", "--name", "again")
 
 
-@pytest.mark.parametrize(("name", "error"), [("first", "name-taken"), ("", "bad-name"), ("  ", "bad-name"),
+@pytest.mark.parametrize(("name", "error"), [("first", "image-name-taken"), ("", "bad-name"), ("  ", "bad-name"),
                                              ("a\x01b", "bad-name"), ("a\udc80b", "bad-name")])
 def test_an_image_gets_a_name_of_its_own(
         name: str, error: str, sound_wim: Path, small_volume: Path, tmp_path: Path) -> None:
