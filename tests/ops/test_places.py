@@ -1,0 +1,130 @@
+"""Where a WIM lies when Windows runs: found from where it lies now, given, left for later, and told anew."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import build
+from converted import SMALL, Converted, fresh_volume
+from judges import every_pointer_leads_home, sound_volume
+from mounting import copy_sparse, mounted
+from running import done, refused, unchanged, wimboot
+
+MIB = 1 << 20
+PLACES = {"mbr": f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim",
+          "gpt": f"gpt:{build.DISK_GUID}:{build.PARTITION_GUID}:\\wimboot\\store.wim"}
+
+
+@contextmanager
+def data_disk(folder: Path, table: str) -> Iterator[Path]:
+    """A second disk with an NTFS partition, mounted as a user's would be."""
+    volume, disk = folder / "data-volume.img", folder / "data.img"
+    fresh_volume(volume, 32 * MIB)
+    with disk.open("wb") as file:
+        file.truncate(34 * MIB)
+    place = f"start={MIB // 512}, size={32 * MIB // 512}"
+    script = (f"label: dos\nlabel-id: {build.DISK_SIGNATURE:#x}\n{place}, type=7\n" if table == "mbr" else
+              f"label: gpt\nlabel-id: {build.DISK_GUID}\n{place}, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, "
+              f"uuid={build.PARTITION_GUID}\n")
+    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], input=script, text=True, check=True,
+                   capture_output=True)
+    copy_sparse(volume, disk, target_offset=MIB)
+    made = subprocess.run(["losetup", "--find", "--show", "--partscan", str(disk)], capture_output=True, text=True,
+                          check=False)
+    if made.returncode:
+        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
+    device = made.stdout.strip()
+    try:
+        partition = _node_of_partition(Path(device).name, folder)
+        with mounted(partition, write=True) as root:
+            yield root
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def _node_of_partition(name: str, folder: Path) -> Path:
+    """The first partition of a loop device as a node; ours where no udev makes one."""
+    node = Path(f"/dev/{name}p1")
+    if node.exists():
+        return node
+    known = Path(f"/sys/block/{name}/{name}p1/dev")
+    if not known.exists():
+        subprocess.run(["partx", "--add", f"/dev/{name}"], capture_output=True, check=False)
+    if not known.exists():
+        pytest.skip("loop devices have no partitions here")
+    major, minor = map(int, known.read_text().split(":"))
+    own = folder / node.name
+    try:
+        os.mknod(own, stat.S_IFBLK | 0o600, os.makedev(major, minor))
+        own.open("rb").close()
+    except OSError as error:
+        pytest.skip(f"device nodes cannot be used here: {error}")
+    return own
+
+
+@pytest.fixture
+def eight(built_system: Callable[..., build.System], tmp_path: Path) -> Path:
+    """The test's own Windows 8.1 with its driver."""
+    own = tmp_path / "eight.img"
+    copy_sparse(built_system(size=24 << 20, files=12, features=SMALL, version="6.3").path, own)
+    return own
+
+
+@pytest.mark.parametrize("table", ["mbr", "gpt"])
+def test_the_place_of_a_wim_on_a_windows_disk_is_found(table: str, eight: Path, tmp_path: Path) -> None:
+    """From the mount table and the partition table, without a word from the user."""
+    with data_disk(tmp_path, table) as root:
+        (root / "wimboot").mkdir()
+        wim = root / "wimboot" / "store.wim"
+        done("convert", eight, "--wim", wim)
+        done("verify", eight, "--wim", wim)
+        assert every_pointer_leads_home(eight, wim, {}) > 20
+        assert _place(eight) == PLACES[table]
+    sound_volume(eight)
+
+
+def test_a_place_given_for_later_is_told_by_relocate(converted: Converted) -> None:
+    """The reminder is gone then; id and pointers stay, and the volume is sound."""
+    assert "relocate" in done("verify", converted.volume, "--wim", converted.wim).err
+    with unchanged(converted.volume, converted.wim):
+        told = done("relocate", converted.volume, "--wim", converted.wim, "--as", PLACES["gpt"], "--dry-run",
+                    "--json").json
+    assert (told["before"], told["after"], told["dry_run"]) == ("later", PLACES["gpt"], True)
+    with unchanged(converted.wim):
+        done("relocate", converted.volume, "--wim", converted.wim, "--as", PLACES["gpt"])
+    assert _place(converted.volume) == PLACES["gpt"]
+    assert "relocate" not in done("verify", converted.volume, "--wim", converted.wim).err
+    assert every_pointer_leads_home(converted.volume, converted.wim, {}) > 100
+    sound_volume(converted.volume)
+
+
+def test_a_restore_keeps_the_place_that_is_registered(converted: Converted) -> None:
+    """The user need not say it again; the same WIM at the same place keeps its id."""
+    done("relocate", converted.volume, "--wim", converted.wim, "--as", PLACES["mbr"])
+    with mounted(converted.volume, write=True) as root:
+        (root / "Windows/explorer.exe").unlink()
+    done("restore", converted.volume, "--wim", converted.wim)
+    sources = done("info", converted.volume, "--json").json["volume"]["sources"]
+    assert [(source["id"], source["place"]) for source in sources] == [(0, PLACES["mbr"])]
+
+
+def test_relocate_refuses_what_it_does_not_know(converted: Converted, small_volume: Path, tmp_path: Path) -> None:
+    """A volume without a WIM, a WIM of another volume, a place that is none."""
+    other = tmp_path / "other.wim"
+    done("capture", small_volume, "--wim", other)
+    with unchanged(converted.volume, converted.wim, small_volume):
+        assert wimboot("relocate", small_volume, "--wim", converted.wim, "--as", PLACES["mbr"]).code == 4
+        assert wimboot("relocate", converted.volume, "--wim", other, "--as", PLACES["mbr"]).code == 4
+        refused("bad-wim-place", 2, "relocate", converted.volume, "--wim", converted.wim, "--as", "d:\\x")
+
+
+def _place(volume: Path) -> str:
+    (source,) = done("info", volume, "--json").json["volume"]["sources"]
+    return str(source["place"])
