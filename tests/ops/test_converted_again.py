@@ -58,7 +58,6 @@ def test_what_is_captured_from_pointers_is_what_they_contain(converted: Converte
         unpacked(converted.original, compact), usedforsecurity=False).hexdigest()
 
 
-@pytest.mark.xfail(strict=True, reason="the bits of the image that the volume stands on are not looked up yet")
 def test_an_image_of_pointers_keeps_what_pointers_cannot_carry(converted: Converted, tmp_path: Path) -> None:
     """Whether a file was sparse or compressed is taken from the image that the volume stands on."""
     done("capture", converted.volume, "--wim", converted.wim, "--name", "second")
@@ -170,3 +169,12 @@ def test_pointers_stay_pointers_of_the_wim_they_lead_into(converted: Converted, 
         (0, True, True), (1, True, True)]
     assert pointer(snapshot(converted.volume)["Windows/explorer.exe"]) is not None
     done("verify", converted.volume)
+
+
+def test_converting_again_keeps_the_registered_place(converted: Converted) -> None:
+    """Where the WIM will lie was said once; the second conversion takes it from the volume."""
+    done("relocate", converted.volume, "--wim", converted.wim, "--as", "mbr:5cbea03e:1048576:\\wimboot\\store.wim")
+    done("convert", converted.volume, "--wim", converted.wim, "--driver", "none")
+    sources = wimboot("info", converted.volume, "--json").json["volume"]["sources"]
+    assert [(source["id"], source["place"]) for source in sources] == [
+        (0, "mbr:5cbea03e:1048576:\\wimboot\\store.wim")]

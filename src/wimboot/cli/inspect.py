@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["images", "info"]
 
+_STATES = {
+    "hibernated": "Windows is hibernated or was shut down by Fast Startup; shut it down fully (shutdown /s /f /t 0)",
+    "log-not-clean": "the volume was not closed by the Windows that used it last; let Windows check it (chkdsk /f)",
+    "volume-dirty": "the volume is marked for a check; let Windows check it (chkdsk /f)",
+}
+"""Why nothing but `info` works on a volume."""
+
 _ARCHITECTURES = {0: "x86", 5: "arm", 6: "ia64", 9: "x64", 12: "arm64"}
 """The numbers of WINDOWS/ARCH in a WIM's XML."""
 
@@ -121,6 +128,7 @@ def _volume(volume: VolumeInfo) -> dict[str, Any]:
             "languages": list(system.languages),
             "overlay_driver": system.overlay.value,
         },
+        "state": volume.state,
         "next_image_name": volume.next_name,
         "wimboot": bool(volume.sources),
         "files": volume.files,
@@ -196,6 +204,7 @@ def _tell_volume(volume: VolumeInfo) -> None:
             ("next image", volume.next_name),
         ]
     rows += [
+        ("in the way", _STATES.get(volume.state or "")),
         ("form", "WIMBoot" if volume.sources else "ordinary files"),
         (
             "files",

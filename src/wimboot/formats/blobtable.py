@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
 from wimboot.formats import _blobrows
-from wimboot.formats.wimheader import ResourceFlag, ResourceHeader
+from wimboot.formats.wimheader import ResourceHeader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -158,8 +158,3 @@ class BlobTable:
             entry = self.raw[row * ROW_SIZE:(row + 1) * ROW_SIZE]
             blobs.append(entry if any(entry[26:30]) else entry[:26] + b"\1\0\0\0" + entry[30:])
         return metadata, b"".join(blobs)
-
-    @staticmethod
-    def is_metadata(flags: int) -> bool:
-        """Whether a row's flags mark the metadata of an image."""
-        return bool(flags & ResourceFlag.METADATA)

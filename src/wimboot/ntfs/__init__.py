@@ -4,8 +4,10 @@ from wimboot.ntfs._reader import Reader
 from wimboot.ntfs._scan import scan
 from wimboot.ntfs.facts import VolumeFacts, cluster_bitmap, volume_facts
 from wimboot.ntfs.format import copy_formatted, format_volume
+from wimboot.ntfs.refusals import VolumeDirty
 from wimboot.ntfs.volume import Volume
 
 __all__ = [
-    "Reader", "Volume", "VolumeFacts", "cluster_bitmap", "copy_formatted", "format_volume", "scan", "volume_facts",
+    "Reader", "Volume", "VolumeDirty", "VolumeFacts", "cluster_bitmap", "copy_formatted", "format_volume", "scan",
+    "volume_facts",
 ]

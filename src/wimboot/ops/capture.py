@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, uninterrupted
 from wimboot.events import Note
+from wimboot.ntfs import VolumeDirty
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, write_image
@@ -85,6 +86,8 @@ def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
 def _look(
     options: CaptureOptions, opened: Opened, stores: list[Store], emit: Emit
 ) -> tuple[Snapshot, CapturePlan]:
+    if opened.facts.dirty:
+        raise VolumeDirty(where=opened.where)
     snapshot = take_snapshot(opened, stores, options.config, options.wim, emit)
     plan = capture_plan(snapshot, emit)
     folder = options.wim.absolute().parent

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.events import Emit, Phase
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
 from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
@@ -20,15 +21,16 @@ from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit
 from wimboot.ops.viewing import ImageView
-from wimboot.plan.pointing import POINTER_SIZE_LIMIT, PointingPlan, plan_pointing
+from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from wimboot.ops.options import ConvertOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Append, Store
-    from wimboot.windows.lists import WhyReal
+    from wimboot.windows.whyreal import WhyReal
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["Converted", "EncryptedWouldGo", "NoPointersInto", "convert"]
@@ -142,7 +144,7 @@ def _look(
         raise NoPointersInto(wim=capturing.wim, why=own.not_backable)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
     check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
-    place = find_place(options.wim_place, capturing.wim, emit)
+    place = _place(options, snapshot, own, emit)
     plan = capture_plan(snapshot, emit)
     if options.rebuild and plan.encrypted:
         raise EncryptedWouldGo(where=opened.where, count=len(plan.encrypted), first=plan.encrypted[0])
@@ -150,6 +152,17 @@ def _look(
     check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Ready(snapshot=snapshot, plan=plan, place=place)
+
+
+def _place(options: ConvertOptions, snapshot: Snapshot, own: Store | None, emit: Emit) -> WimPlace:
+    """The place given, else the one that the volume has registered for this WIM, else where the WIM lies."""
+    if options.wim_place is None and own is not None:
+        sources = read_sources(snapshot.contents.read_path)
+        for source in reversed(sources.of_wim(own.guid)):
+            registered = sources.place(source.data_source_id)
+            if registered is not None:
+                return registered
+    return find_place(options.wim_place, options.capture.wim, emit)
 
 
 def _to_read_back(tree: Tree, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
@@ -170,7 +183,7 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         stores_behind(opened, store, options.capture.target.folders) as stores,
     ):
         ready = _look(options, opened, store, stores, emit)
-        classes = passes.classify(opened.tree, POINTER_SIZE_LIMIT)
+        classes = passes.classify(opened.tree, MAX_POINTER_SIZE)
         ruled_by = ready.snapshot.selection.real_by
         pointed = sum(
             1

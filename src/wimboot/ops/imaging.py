@@ -16,10 +16,11 @@ from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.contents import MissingBlob
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
-from wimboot.tree import StreamFlag, Tree, passes
+from wimboot.tree import StreamFlag, Tree, diff, passes
 from wimboot.wim import Append, CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,6 +120,7 @@ def write_image(
     pointer file as anything but what it contains.
     """
     tree = snapshot.tree
+    _carry_attributes(snapshot, stores if append.store is None else [append.store, *stores])
     name = _name(append, snapshot, options)
     _bring_pointed_blobs(append, tree, plan, stores)
     packed = [stream for stream in plan.streams if tree.stream(stream).flags & StreamFlag.COMPACT]
@@ -156,6 +158,19 @@ def write_image(
     )
     append.seal()
     return Image(number=number, name=name, guid=append.guid, growth=append.growth)
+
+
+def _carry_attributes(snapshot: Snapshot, stores: Sequence[Store]) -> None:
+    """A pointer cannot tell whether its file was sparse or compressed; the image that the volume stands on can."""
+    tree = snapshot.tree
+    if not passes.flagged_streams(tree, StreamFlag.POINTER):
+        return
+    for source in read_sources(snapshot.contents.read_path).all:
+        for store in stores:
+            if store.guid == source.wim_guid and 1 <= source.wim_index <= len(store.images):
+                image = store.load_tree(source.wim_index, allow_missing=True)
+                passes.carry_bits(tree, image, diff(tree, image).pairs)
+                break
 
 
 def read_back(store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit) -> None:

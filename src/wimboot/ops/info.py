@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from wimboot.disk import TableKind, open_target, parse_place
 from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import likely_folders, search
 from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
 from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import opened_store
-from wimboot.plan.pointing import POINTER_SIZE_LIMIT
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import select
 from wimboot.windows.identify import System, identify, image_name
@@ -57,7 +57,10 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeInfo:
-    """A volume. Sizes are bytes: `virtual` as Windows shows them, `occupied` in clusters."""
+    """A volume. Sizes are bytes: `virtual` as Windows shows them, `occupied` in clusters.
+
+    `state` is why it may not be changed: "hibernated", "log-not-clean", "volume-dirty", or None.
+    """
 
     where: str
     facts: VolumeFacts
@@ -70,6 +73,7 @@ class VolumeInfo:
     full: int
     resident: int
     prepopulated: int
+    state: str | None
     virtual: int
     occupied: int
     sources: tuple[SourceInfo, ...]
@@ -90,7 +94,7 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     with open_target(parse_place(options.place), write=False, log_folder=options.log_folder) as target:
         disk = DiskInfo(path=target.path, size=target.file.size(), table=target.table)
     try:
-        with open_volume(options, emit, write=False, windows=False) as opened:
+        with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
     except (NoVolume, NoWindows, SeveralWindows) as error:
         if disk.table.kind is TableKind.NONE:
@@ -101,7 +105,7 @@ def info(options: TargetOptions, emit: Emit) -> Info:
 def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume)
-    classes = Counter(passes.classify(tree, POINTER_SIZE_LIMIT))
+    classes = Counter(passes.classify(tree, MAX_POINTER_SIZE))
     pointers = classes[passes.IS_POINTER]
     folders = classes[passes.FOLDER]
     compact = len(passes.flagged_streams(tree, StreamFlag.COMPACT))
@@ -118,7 +122,7 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     resident = classes[passes.RESIDENT_DATA] + classes[passes.EMPTY]
     lists = find_lists(None, None, contents.read_path, system, silent)
     ruled = select(tree, lists).real_by
-    kinds = passes.classify(tree, POINTER_SIZE_LIMIT)
+    kinds = passes.classify(tree, MAX_POINTER_SIZE)
     prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == passes.CANDIDATE)
     return VolumeInfo(
         where=opened.where,
@@ -131,6 +135,7 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
         compact=compact,
         resident=resident,
         prepopulated=prepopulated,
+        state=opened.volume.state or ("volume-dirty" if opened.facts.dirty else None),
         full=tree.node_count - folders - pointers - resident,
         virtual=virtual,
         occupied=occupied,

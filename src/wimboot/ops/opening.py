@@ -119,10 +119,13 @@ class Opened:
             self._tree = scan(self.device)
         return self._tree
 
-    def mount(self) -> None:
-        """Mount what the device holds now. Raises what Volume raises."""
+    def mount(self, *, inspect: bool = False) -> None:
+        """Mount what the device holds now; with `inspect` also what Windows left unfinished.
+
+        Raises what Volume raises.
+        """
         self._facts, self._tree = None, None
-        self._volume = Volume(self.device, write=self.transaction is not None, where=self.where)
+        self._volume = Volume(self.device, write=self.transaction is not None, where=self.where, inspect=inspect)
 
     def close(self, *, discard: bool) -> None:
         """Unmount; with `discard` nothing more is written."""
@@ -165,7 +168,8 @@ def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
 
 @contextmanager
 def open_volume(
-    options: TargetOptions, emit: Emit, *, write: bool, windows: bool = True, blank: bool = False
+    options: TargetOptions, emit: Emit, *, write: bool, windows: bool = True, blank: bool = False,
+    inspect: bool = False
 ) -> Iterator[Opened]:
     """The volume of a target.
 
@@ -175,6 +179,7 @@ def open_volume(
         write: begin a transaction; the caller commits it, leaving without that changes nothing.
         windows: the volume must hold a Windows.
         blank: it is about to be formatted, and need not hold a volume.
+        inspect: it is only looked at, and may be hibernated or otherwise unfinished.
 
     Raises:
         Refused: no volume or Windows, several of them, mounted, hibernated, dirty, locked.
@@ -199,7 +204,7 @@ def open_volume(
         if not blank or _holds_volume(opened.device):
             if transaction is not None:
                 _begin(opened, transaction)
-            opened.mount()
+            opened.mount(inspect=inspect)
         try:
             yield opened
         except BaseException:
@@ -260,5 +265,5 @@ def _choose(target: Target, base: Device, place: str, *, windows: bool) -> int |
 
 def _has_windows(target: Target, base: Device, partition: int | None) -> bool:
     start, size = target.slice(partition)
-    with Volume(SliceDevice(base, start, size), write=False, where=str(target.path)) as volume:
+    with Volume(SliceDevice(base, start, size), write=False, where=str(target.path), inspect=True) as volume:
         return any(volume.open_path(mark) is not None for mark in _MARKS)

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.plan.pointing import POINTER_SIZE_LIMIT, class_reason
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.plan.pointing import class_reason
 from wimboot.tree import Tree, passes
-from wimboot.windows.lists import WhyReal
+from wimboot.windows.whyreal import WhyReal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
         ruled_by: for each node the rule that keeps it real, -1 for none.
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
-    classes = passes.classify(image, POINTER_SIZE_LIMIT)
+    classes = passes.classify(image, MAX_POINTER_SIZE)
     pointer = bytearray(image.node_count)
     real: Counter[WhyReal] = Counter()
     full_size = 0

@@ -7,18 +7,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.tree import passes
-from wimboot.windows.lists import WhyReal
+from wimboot.windows.whyreal import WhyReal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wimboot.tree import Tree
 
-__all__ = ["POINTER_SIZE_LIMIT", "Places", "PointingPlan", "class_reason", "plan_pointing", "why_real"]
-
-POINTER_SIZE_LIMIT = 4_200_000_000
-"""Windows' driver fails reads that end past 4 GiB, so wimlib draws its line here; so do we."""
+__all__ = ["Places", "PointingPlan", "class_reason", "plan_pointing", "why_real"]
 
 _CLASSES = {
     passes.FOLDER: WhyReal.FOLDER,
@@ -63,7 +61,7 @@ def plan_pointing(
         ruled_by: for each node the rule that keeps it real, -1 for none.
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
-    classes = passes.classify(tree, POINTER_SIZE_LIMIT)
+    classes = passes.classify(tree, MAX_POINTER_SIZE)
     real: Counter[WhyReal] = Counter()
     chosen = array("I")
     for node, kind in enumerate(classes):
@@ -91,7 +89,7 @@ def class_reason(kind: int) -> WhyReal:
 
 def why_real(tree: Tree, node: int, *, excluded: bool, ruled: bool) -> WhyReal | None:
     """Why this one file is real, or would stay so; None where it can be a pointer."""
-    kind = passes.classify(tree, POINTER_SIZE_LIMIT)[node]
+    kind = passes.classify(tree, MAX_POINTER_SIZE)[node]
     if kind:
         return _CLASSES[kind]
     if excluded:

@@ -2,7 +2,7 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from array import array
 
@@ -106,6 +106,30 @@ def flagged_streams(Tree tree, int flags):
         if tree.streams[i].flags & flags:
             out.append(i)
     return out
+
+
+def carry_bits(Tree tree, Tree image, pairs):
+    """Give pointers of `tree` the SPARSE and COMPRESSED bits of the files of `image` that they stand for; their number.
+
+    `pairs` leads from each node of `image` to one of `tree`, or -1 (`tree.diff(tree, image).pairs`). A bit is carried only
+    where both have the same content.
+    """
+    cdef const int[::1] partner = pairs
+    cdef uint32_t node
+    cdef int64_t here, there
+    cdef uint32_t bits, carried = 0
+    if partner.shape[0] != image.node_count:
+        raise ValueError("one partner a node")
+    for node in range(image.node_count):
+        bits = image.nodes[node].attributes & COMPRESSED_OR_SPARSE
+        if not bits or partner[node] < 0 or <uint32_t> partner[node] >= tree.node_count:
+            continue
+        there, here = _data(image, node), _data(tree, partner[node])
+        if (there >= 0 and here >= 0 and tree.streams[here].flags & POINTER
+                and memcmp(tree.streams[here].hash, image.streams[there].hash, 20) == 0):
+            tree.nodes[partner[node]].attributes |= bits
+            carried += 1
+    return carried
 
 
 def tagged_nodes(Tree tree, uint32_t tag):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
 from wimboot.formats import _blobrows
-from wimboot.formats.blobtable import BlobRow, BlobTable, SolidRun
+from wimboot.formats.blobtable import MAX_POINTER_SIZE, BlobRow, BlobTable, SolidRun
 from wimboot.formats.wimheader import (
     HEADER_SIZE,
     MAGIC,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from wimboot.storage.protocol import File
 
 __all__ = ["Blob", "Part"]
-
-_BACKABLE_SIZE = 4_200_000_000
 
 
 class Blob(NamedTuple):
@@ -57,7 +55,7 @@ class Blob(NamedTuple):
         The driver takes a blob for compressed exactly where its two sizes differ, and fails past 4 GiB.
         """
         shrunk = self.size_in_wim < self.size
-        return not self.solid and self.size <= _BACKABLE_SIZE and (
+        return not self.solid and self.size <= MAX_POINTER_SIZE and (
             shrunk if self.compressed else self.size_in_wim == self.size)
 
 

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Final
 from wimboot.formats.ini import CaptureList, Pattern
 from wimboot.formats.names import split_path
 from wimboot.tree.selection import ListKind, Lists, Rule
-from wimboot.windows.whyreal import WhyReal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SYSTEM_LIST", "Lists", "WhyReal", "built_in", "compose", "needs_loader_set"]
+__all__ = ["SYSTEM_LIST", "Lists", "built_in", "compose", "needs_loader_set"]
 
 ALWAYS: Final = "built in: holds for every system"
 LOGS: Final = "built in: a registry hive's newest changes are in its logs"

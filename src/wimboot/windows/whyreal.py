@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wimboot.tree.selection import Rule
 
-__all__ = ["MAX_POINTER_SIZE", "WhyReal"]
-
-MAX_POINTER_SIZE: Final = 4_200_000_000
-"""Bytes; Windows' driver fails reads that end at 4 GiB or beyond (wimlib draws the line here)."""
+__all__ = ["WhyReal"]
 
 
 class WhyReal(Enum):
