@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.forms import RESIDENT_LIMIT, plan_forms
-from wimboot.plan.pointing import POINTER_SIZE_LIMIT, plan_pointing, why_real
+from wimboot.plan.pointing import plan_pointing, why_real
 from wimboot.plan.space import (
     NotEnoughSpace,
     check_log_space,
@@ -62,8 +63,8 @@ def every_kind() -> Files:
     files.add("empty", 0)
     files.add("resident", 300, flags=StreamFlag.RESIDENT)
     files.add("encrypted", attributes=ENCRYPTED, flags=StreamFlag.ENCRYPTED)
-    files.add("limit", POINTER_SIZE_LIMIT)
-    files.add("beyond", POINTER_SIZE_LIMIT + 1)
+    files.add("limit", MAX_POINTER_SIZE)
+    files.add("beyond", MAX_POINTER_SIZE + 1)
     files.add("absent")
     files.add("excluded")
     return files
@@ -86,7 +87,7 @@ def test_pointing_takes_what_nothing_keeps_real() -> None:
     included[files.nodes["excluded"]] = 0
     plan = plan_pointing(files.tree, included=included, ruled_by=_ruled(files), places=_places)
     assert set(plan.nodes) == {files.nodes["plain"], files.nodes["limit"]}
-    assert plan.blobs == {b"plain".ljust(20, b"\1"): 5000, b"limit".ljust(20, b"\1"): POINTER_SIZE_LIMIT}
+    assert plan.blobs == {b"plain".ljust(20, b"\1"): 5000, b"limit".ljust(20, b"\1"): MAX_POINTER_SIZE}
     assert len(plan.rows) == len(plan.places) == len(plan.nodes)
     assert plan.real == {WhyReal.RULE: 1, WhyReal.FOLDER: 2, WhyReal.REPARSE_POINT: 1, WhyReal.EMPTY: 1,
                          WhyReal.RESIDENT: 1, WhyReal.ENCRYPTED: 1, WhyReal.TOO_LARGE: 1, WhyReal.NOT_IN_WIM: 1,

@@ -7,7 +7,8 @@ import pytest
 from plain_tree import tree_of
 from wimboot.formats.ini import CaptureList
 from wimboot.tree.selection import ListKind, Lists, explain_path, select
-from wimboot.windows.lists import SYSTEM_LIST, WhyReal, built_in, compose, needs_loader_set
+from wimboot.windows.lists import SYSTEM_LIST, built_in, compose, needs_loader_set
+from wimboot.windows.whyreal import WhyReal
 
 LOADER_READS = [
     "\\Windows\\System32\\ntoskrnl.exe", "\\Windows\\System32\\hal.dll", "\\Windows\\System32\\kdcom.dll",
