@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 import build
 from converted import LOST_BITS, OVERLAY_FILES, SMALL, Converted, unpacked
 from judges import apply_with_wimlib, every_pointer_leads_home, sound_volume, sound_wim

@@ -108,7 +108,8 @@ def test_a_volume_marked_as_dirty_is_not_written(small_volume: Path, tmp_path: P
             handle.seek(offset)
             handle.write(b"\1\0")
     refuse_all("volume-dirty", 4, small_volume, tmp_path / "store.wim", small_volume, reading=False)
-    assert done("info", small_volume, "--json").json["volume"]["dirty"] is True
+    refused("volume-dirty", 4, "capture", small_volume, "--wim", tmp_path / "store.wim", watching=[small_volume])
+    assert done("info", small_volume, "--json").json["volume"]["state"] == "volume-dirty"
 
 
 def test_a_hibernated_windows_is_not_touched(small_volume: Path, tmp_path: Path) -> None:
@@ -116,6 +117,7 @@ def test_a_hibernated_windows_is_not_touched(small_volume: Path, tmp_path: Path)
     with mounted(small_volume, write=True) as root:
         (root / "hiberfil.sys").write_bytes(b"hibr" + bytes(4092))
     refuse_all("hibernated", 4, small_volume, tmp_path / "store.wim", small_volume)
+    assert done("info", small_volume, "--json").json["volume"]["state"] == "hibernated"
 
 
 def test_a_hibernation_file_that_is_spent_is_no_obstacle(small_volume: Path, tmp_path: Path) -> None:
