@@ -41,14 +41,18 @@ def check_driver(system: System | None, driver: str | None, *, where: str, emit:
     if system is None or system.has_wof:
         return
     if driver is None:
-        raise DriverNeeded(where=where, product=system.product)
+        raise DriverNeeded(where=where, product=_named(system))
     emit(
         Note(
             id="no-driver",
             warning=True,
             text=(
-                f"{system.product} has no overlay driver: it will not start from its pointers until you have installed "
+                f"{_named(system)} has no overlay driver: it will not start from its pointers until you have installed "
                 "wofadk.sys as a boot-start driver (service WofAdk)."
             ),
         )
     )
+
+
+def _named(system: System) -> str:
+    return system.product or f"Windows {system.version}"
