@@ -35,7 +35,8 @@ def test_every_early_driver_of_every_control_set_is_named() -> None:
     hive = system_hive()
     assert boot_files(lambda path: hive if path.casefold().endswith("\\config\\system") else None) == (
         "\\Program Files\\Shield\\shield.sys", "\\Windows\\Fonts\\vga936.fon",
-        "\\Windows\\System32\\drivers\\plain.sys", "\\Windows\\System32\\drivers\\rooted.sys", "\\Windows\\system32\\only1.sys", "\\Windows\\system32\\only2.sys",
+        "\\Windows\\System32\\drivers\\plain.sys", "\\Windows\\System32\\drivers\\rooted.sys",
+        "\\Windows\\system32\\only1.sys", "\\Windows\\system32\\only2.sys",
     )
 
 
