@@ -42,7 +42,8 @@ def _parts(module: str, names: list[str]) -> Iterator[tuple[str, ...]]:
     if module == "wimboot":
         yield from ((name,) for name in names)
     elif module.startswith("wimboot."):
-        yield tuple(module.split(".")[1:])
+        parts = tuple(module.split(".")[1:])
+        yield from ((*parts, name) for name in names or [""])
 
 
 @pytest.mark.parametrize("path", [*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))], ids=relative)

@@ -26,9 +26,9 @@ from wimboot.formats import _blobrows
 from wimboot.formats.wimheader import ResourceHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "pack_row"]
+__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "add_references", "pack_row"]
 
 ROW_SIZE = 50
 _ROW = struct.Struct("<QQQHI20s")
@@ -60,6 +60,12 @@ def pack_row(row: BlobRow) -> bytes:
     """The 50 bytes of an entry."""
     return _ROW.pack(row.size_in_wim | row.flags << 56, row.offset, row.size, row.part_number, row.reference_count,
                      row.sha1)
+
+
+def add_references(rows: bytearray, references: Mapping[bytes, int]) -> None:
+    """Raise the reference counts of these hashes' entries; `rows` are entries one behind the other."""
+    index = {bytes(rows[at + 30:at + 50]): at // ROW_SIZE for at in range(0, len(rows), ROW_SIZE)}
+    _blobrows.add_references(rows, index, references)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,10 @@ class BlobTable:
         plain = [row for row in chosen if row not in self.run_of]
         solid.sort(key=lambda row: (self.run_of[row], self.row(row).offset))
         return _blobrows.in_file_order(self.raw, plain) + solid
+
+    def size_by_hash(self, *, solid_version: bool) -> dict[bytes, int]:
+        """The uncompressed size of every blob."""
+        return _blobrows.size_map(self.raw, self.index, solid_version)
 
     def sizes(self, least: int) -> set[int]:
         """The uncompressed sizes of at least `least` bytes that occur."""

@@ -23,8 +23,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from wimboot.errors import HostError
-from wimboot.formats import _blobrows
-from wimboot.formats.blobtable import ROW_SIZE, BlobRow, pack_row
+from wimboot.formats.blobtable import ROW_SIZE, BlobRow, add_references, pack_row
 from wimboot.formats.wimheader import (
     HEADER_SIZE,
     NO_RESOURCE,
@@ -269,8 +268,7 @@ class Append:
         """Metadata in the order of the images, then the blobs, those of this run behind the others."""
         metadata, old = self.store.parts[0].table.kept_rows() if self.store else ([], b"")
         rows = bytearray(old + self._blobs.rows())
-        index = {bytes(rows[at + 30:at + 50]): at // ROW_SIZE for at in range(0, len(rows), ROW_SIZE)}
-        _blobrows.add_references(rows, index, self._references)
+        add_references(rows, self._references)
         fresh = (rows[at:at + ROW_SIZE] for at in range(len(old), len(rows), ROW_SIZE))
         used = (row for row in fresh if any(row[26:30]))
         return b"".join((*metadata, *self._images, rows[:len(old)], *used))

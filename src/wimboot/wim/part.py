@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
-from wimboot.formats import _blobrows
 from wimboot.formats.blobtable import MAX_POINTER_SIZE, BlobRow, BlobTable, SolidRun
 from wimboot.formats.wimheader import (
     HEADER_SIZE,
@@ -114,7 +113,7 @@ class Part:
 
     def sizes(self) -> dict[bytes, int]:
         """{hash: size} of every blob."""
-        return _blobrows.size_map(self.table.raw, self.table.index, self.header.version == VERSION_SOLID)
+        return self.table.size_by_hash(solid_version=self.header.version == VERSION_SOLID)
 
     def run_of(self, row: int) -> SolidRun | None:
         """The solid resources that a row's blob lies in."""
