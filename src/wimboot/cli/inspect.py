@@ -9,6 +9,7 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
+from wimboot.formats.filetime import iso_utc
 from wimboot.formats.guid import guid_text
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _images(found: Images) -> dict[str, Any]:
             {
                 "index": image.number,
                 "name": image.xml.name,
-                "created": show.iso_time(image.xml.creation_time),
+                "created": iso_utc(image.xml.creation_time),
                 "version": _version(image.xml),
                 "architecture": _architecture(image.xml),
                 "folders": image.xml.directory_count,

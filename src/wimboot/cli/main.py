@@ -160,14 +160,9 @@ def _report_bug(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _report_json(identifier: str, code: int, facts: dict[str, object]) -> None:
-    import json
+    from wimboot.cli import show
 
-    document = {"schema": 1, "error": {"id": identifier, **facts}, "exit": code}
-    click.echo(json.dumps(document, default=_plain, ensure_ascii=False))
-
-
-def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+    show.document({"error": {"id": identifier, **facts}, "exit": code}, indent=None)
 
 
 def _traceback(error: BaseException) -> None:

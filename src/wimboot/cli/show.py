@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SCHEMA", "document", "iso_time", "lines", "size", "table"]
+__all__ = ["SCHEMA", "document", "lines", "size", "table"]
 
 SCHEMA = 1
 _PIPED_WIDTH = 160
@@ -34,14 +33,9 @@ def size(count: int) -> str:
     )
 
 
-def iso_time(time_100ns: int) -> str:
-    """A time of NTFS as ISO 8601, UTC."""
-    return (datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_100ns // 10)).isoformat()
-
-
-def document(fields: dict[str, Any]) -> None:
-    """One JSON document on standard output."""
-    click.echo(json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, default=_plain, indent=2))
+def document(fields: dict[str, Any], *, indent: int | None = 2) -> None:
+    """One JSON document on standard output; without `indent` it is one line."""
+    click.echo(json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, default=_plain, indent=indent))
 
 
 def lines(rows: Iterable[tuple[str, object]]) -> None:
