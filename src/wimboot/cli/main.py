@@ -6,6 +6,7 @@ Verbs are imported only when they are called, so that `wimboot --version` costs 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -107,6 +108,9 @@ def run() -> None:
     """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
     for number in STOPPING:
         signal.signal(number, _stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a name of NTFS may hold an unpaired surrogate, which no encoding has; \udXXX is what JSON calls it as well
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main(sys.argv[1:])
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # while Python ends, a signal would hide how the verb ended
