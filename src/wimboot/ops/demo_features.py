@@ -15,7 +15,6 @@ __all__ = ["plant_features"]
 
 JUNCTION, SYMBOLIC_LINK = 0xA0000003, 0xA000000C
 RELATIVE = 1
-PLAIN = FileAttribute.ARCHIVE
 ALL_SIMPLE = (
     FileAttribute.READONLY
     | FileAttribute.HIDDEN

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from wimboot.formats.names import encode_name
+from wimboot.ntfs.volume import ROOT
 from wimboot.tree import FileAttribute
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ __all__ = ["INSTALLED", "Planter"]
 INSTALLED = 0x01D7_0000_0000_0000
 """The time of installation, February 2021, in 100 ns since 1601."""
 
-ROOT = 5 | 5 << 48
 SPREAD = 1 << 43
 FULL, READ = 0x1F01FF, 0x1200A9
 SYSTEM, ADMINISTRATORS, USERS = (5, 18), (5, 32, 544), (5, 32, 545)
@@ -43,7 +44,7 @@ class Planter:
             above, _, name = path.rpartition("/")
             parent = self.folder(above)
             self._folders[path] = self.volume.create_folder(
-                parent, _utf16(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
+                parent, encode_name(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
             )
         return self._folders[path]
 
@@ -61,7 +62,7 @@ class Planter:
         above, _, name = path.rpartition("/")
         parent = self.folder(above)
         made = self.volume.create_file(
-            parent, _utf16(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
+            parent, encode_name(name), self._short(parent, name), attributes, self._times(), self._security_of(path)
         )
         if data:
             self.write(made, "", data, compressed=compressed, sparse=sparse)
@@ -72,12 +73,13 @@ class Planter:
 
     def write(self, file: int, stream: str, data: bytes, *, compressed: bool = False, sparse: bool = False) -> None:
         """Write a stream of a file or folder."""
-        self.volume.write_data(file, _utf16(stream), iter((data,)), len(data), sparse=sparse, compressed=compressed)
+        name = encode_name(stream)
+        self.volume.write_data(file, name, iter((data,)), len(data), sparse=sparse, compressed=compressed)
 
     def link(self, file: int, path: str) -> None:
         """Another name of a file."""
         above, _, name = path.rpartition("/")
-        self.volume.link(file, self.folder(above), _utf16(name))
+        self.volume.link(file, self.folder(above), encode_name(name))
 
     def _times(self) -> tuple[int, int, int]:
         creation = INSTALLED + self.chance.randrange(SPREAD)
@@ -103,11 +105,7 @@ class Planter:
         if (parent, short) in self._shorts:
             return b""
         self._shorts.add((parent, short))
-        return _utf16(short)
-
-
-def _utf16(name: str) -> bytes:
-    return name.encode("utf-16-le", "surrogatepass")
+        return encode_name(short)
 
 
 def _descriptors() -> dict[str, bytes]:
