@@ -24,7 +24,7 @@ from typing import Final
 from wimboot.errors import FormatError
 
 __all__ = [
-    "HEADER_SIZE", "MAX_VALUE_SIZE", "POINTER_SIZE", "REPARSE_TAG_WOF", "Algorithm", "BackingFlag",
+    "COMPACT_STREAM", "HEADER_SIZE", "MAX_VALUE_SIZE", "POINTER_SIZE", "REPARSE_TAG_WOF", "Algorithm", "BackingFlag",
     "BackingInput", "FileBacked", "PointerMaker", "Provider", "Reparse", "WimPointer", "parse_wof",
     "parse_wof_data",
 ]
@@ -34,6 +34,9 @@ HEADER_SIZE: Final = 8
 POINTER_SIZE: Final = 96
 MAX_VALUE_SIZE: Final = 16 * 1024   # MAXIMUM_REPARSE_DATA_BUFFER_SIZE of Windows' headers
 HASH_SIZE: Final = 20
+
+COMPACT_STREAM: Final = "WofCompressedData".encode("utf-16-le")
+"""The name of the stream in which a Compact OS file keeps its data."""
 
 _HEADER = Struct("<IHH")
 _EXTERNAL = Struct("<II")
@@ -173,7 +176,7 @@ class WimPointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileBacked:
-    """A Compact OS file: its data lies in its own stream WofCompressedData [W].
+    """A Compact OS file: its data lies in its own stream COMPACT_STREAM [W].
 
     offset size  field
     0x08   4     WOF version           1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wimboot.formats.reparse import PointerMaker, Reparse
+from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker, Reparse
 from wimboot.plan.forms import RESIDENT_LIMIT
 from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree, passes
 from wimboot.tree.changes import MetadataBit
@@ -42,8 +42,6 @@ _MORE: Final = 8
 
 _SMALL_FILES_AT_ONCE = 200_000
 """Their data is held in memory while they are made: at most 80 MB."""
-
-_COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
 
 
 class Checkout:
@@ -199,7 +197,7 @@ class Checkout:
     def _drop_overlay(self, node: int, old_stream: int) -> None:
         self._volume.remove_reparse(self._ids[node])
         if self._old.stream(old_stream).flags & StreamFlag.COMPACT:
-            self._volume.remove_stream(self._ids[node], _COMPACT_STREAM)
+            self._volume.remove_stream(self._ids[node], COMPACT_STREAM)
 
     def _write_later(self, node: int, stream: int) -> None:
         row = self._new.stream(stream)

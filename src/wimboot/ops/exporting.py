@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from wimboot.disk import uninterrupted
 from wimboot.events import Emit, Note, Phase
+from wimboot.ops.options import processors
 from wimboot.ops.storing import opened_store
 from wimboot.tree import passes
 from wimboot.wim import Append, CreateOptions, copy_blobs
@@ -33,7 +33,7 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         sizes = sum(blob.size for blob in map(store.blob, hashes) if blob is not None)
         phase = Phase(name="export", total=sizes, unit="bytes")
         emit(phase)
-        copy_blobs(store, hashes, append, counter=phase.counter, threads=len(os.sched_getaffinity(0)))
+        copy_blobs(store, hashes, append, counter=phase.counter, threads=processors())
         number = append.add_image(tree, store.images[image - 1])
         append.seal()
         with uninterrupted(forget=True):

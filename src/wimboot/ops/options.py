@@ -25,10 +25,15 @@ __all__ = [
     "RestoreOptions",
     "TargetOptions",
     "VerifyOptions",
+    "processors",
 ]
 
-
 Folders: TypeAlias = "Callable[[Path], Folder]"
+
+
+def processors() -> int:
+    """How many threads can run at once: a container may have fewer than the machine."""
+    return len(os.sched_getaffinity(0))
 
 
 class Compression(Enum):
@@ -72,7 +77,7 @@ class CaptureOptions:
     config: Path | None = None
     compression: Compression | None = None
     fast: bool = False
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = field(default_factory=processors)
     name: str | None = None
 
 
@@ -126,4 +131,4 @@ class VerifyOptions:
     target: TargetOptions | None
     wim: Path | None
     quick: bool = False
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    threads: int = field(default_factory=processors)

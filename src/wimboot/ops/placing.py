@@ -10,6 +10,7 @@ from wimboot.errors import Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.names import encode_name
+from wimboot.formats.overlaydat import MAX_FILE_SIZE
 from wimboot.ntfs.volume import ROOT
 from wimboot.tree import FileAttribute
 from wimboot.windows.security import SYSTEM_ONLY
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from wimboot.ntfs import Volume
     from wimboot.windows.sources import Sources
 
-__all__ = ["UnreadablePlace", "find_place", "register", "write_sources"]
+__all__ = ["UnreadablePlace", "find_place", "register", "volume_sources", "write_sources"]
 
-_FILE_LIMIT = 2 << 20
 _READABLE = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat"})
 """File systems of Linux' mount table that Windows can read a WIM from; fuseblk is ntfs-3g."""
 
@@ -71,11 +71,14 @@ def _place_of(lies: Lies, name: str) -> WimPlace:
     return WimPlace.mbr(lies.signature, lies.start, path)
 
 
+def volume_sources(volume: Volume) -> Sources:
+    """The data sources of a volume as it is now, which may differ from its scan. Raises OverlayDamaged."""
+    return read_sources(lambda path: volume.read_path(path, MAX_FILE_SIZE))
+
+
 def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -> int:
     """Write WimOverlay.dat and its backup; returns the data source id for the pointers. Raises OverlayFull."""
-    registration = read_sources(lambda path: volume.read_path(path, _FILE_LIMIT)).register(
-        wim_guid=wim_guid, place=place, wim_index=wim_index
-    )
+    registration = volume_sources(volume).register(wim_guid=wim_guid, place=place, wim_index=wim_index)
     write_sources(volume, registration.sources)
     return registration.data_source_id
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.formats.reparse import PointerMaker, WimPointer
+from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker, WimPointer
+from wimboot.ops.placing import volume_sources
 from wimboot.tree import StreamFlag, Tree, passes
-from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from wimboot.events import Counter
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
 
 __all__ = ["point_files", "refresh_pointers"]
-
-COMPACT_STREAM = "WofCompressedData".encode("utf-16-le")
-_OVERLAY_LIMIT = 2 << 20
 
 
 def point_files(
@@ -38,7 +35,7 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
     Windows may refuse a pointer that carries the hash of an older table. One whose blob the WIM does not have stays as
     it is, for `verify` to tell.
     """
-    sources = read_sources(lambda path: volume.read_path(path, _OVERLAY_LIMIT)).of_wim(store.guid)
+    sources = volume_sources(volume).of_wim(store.guid)
     makers = {source.data_source_id: PointerMaker(source.data_source_id, store.table_hash).pack for source in sources}
     behind = 0
     for stream in passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():

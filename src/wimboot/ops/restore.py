@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from wimboot.ops.deploying import (
 )
 from wimboot.ops.finding import require_wim
 from wimboot.ops.opening import Opened, open_volume
-from wimboot.ops.options import Form, RestoreOptions
+from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
@@ -102,7 +101,7 @@ def _restore(
     done = _told(wim, number, view.name, tree, view.tree, changes, kept)
     if opened.transaction is None:
         return done
-    check_new_pointers(view, changes, forms, _threads(), wim, emit)
+    check_new_pointers(view, changes, forms, processors(), wim, emit)
     check_volume_space(
         opened.volume.free_clusters * opened.facts.cluster_size,
         len(changes.created),
@@ -164,10 +163,8 @@ def _told(
 ) -> Restored:
     examples = [("removed", tree.path(link)) for link in changes.removed_links]
     examples += [("added", image.path(link)) for link in changes.added_links]
-    changed = {image.stream_node(stream) for stream, _ in changes.data} | {
-        node for node, _ in ((new, old) for new, old, _ in changes.metadata)
-    }
     content = {image.stream_node(stream) for stream, _ in changes.data}
+    metadata = {node for node, _, _ in changes.metadata}
     examples += [("changed", image.path(image.links_of(node)[0])) for node in sorted(content)]
     return Restored(
         wim=wim,
@@ -176,7 +173,7 @@ def _told(
         removed=len(changes.removed_links),
         added=len(changes.added_links),
         changed=len(content),
-        metadata=len(changed - content),
+        metadata=len(metadata - content),
         kept=kept,
         examples=tuple(examples),
     )
@@ -191,7 +188,3 @@ def _full_size(image: Tree, changes: Changes, forms: Forms) -> int:
         for stream in streams
         if image.stream(stream).name or not forms.pointer[image.stream_node(stream)]
     )
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, FormatError, HostError
 from wimboot.events import Emit, Note
-from wimboot.formats.ini import CaptureList
+from wimboot.formats.ini import MAX_INI_SIZE, CaptureList
 from wimboot.windows.bootfiles import boot_files
-from wimboot.windows.lists import Lists, compose
+from wimboot.windows.lists import SYSTEM_LIST, Lists, compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["LIST_NAME", "ListDamaged", "find_lists"]
 
 LIST_NAME = "WimBootCompress.ini"
-LIST_IN_SYSTEM = "\\Windows\\System32\\WimBootCompress.ini"
-LIST_SIZE_LIMIT = 1 << 20
 
 
 class ListDamaged(Damaged):
@@ -61,18 +59,18 @@ def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes |
         path = folder / LIST_NAME
         if path.is_file():
             return _read_host(path), str(path)
-    inside = read(LIST_IN_SYSTEM)
-    return inside, LIST_IN_SYSTEM
+    inside = read(SYSTEM_LIST)
+    return inside, SYSTEM_LIST
 
 
 def _read_host(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(LIST_SIZE_LIMIT + 1)
+            data = file.read(MAX_INI_SIZE + 1)
     except OSError as error:
         raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
-    if len(data) > LIST_SIZE_LIMIT:
-        raise ListDamaged(where=str(path), problem=f"it has more than {LIST_SIZE_LIMIT:,} bytes")
+    if len(data) > MAX_INI_SIZE:
+        raise ListDamaged(where=str(path), problem=f"it has more than {MAX_INI_SIZE:,} bytes")
     return data
 
 
