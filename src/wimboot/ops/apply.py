@@ -77,9 +77,9 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         )
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
-            if opened.transaction is None:
-                return done
             if options.rebuild:
+                if dry_run:
+                    return done
                 rebuild(opened)
             _check_empty(opened.tree, opened.where)
             check_volume_space(
@@ -88,6 +88,8 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
                 forms.full_size,
                 where=opened.where,
             )
+            if dry_run:
+                return done
             ignored = bytearray(b"\1") * opened.tree.link_count
             ignored[ROOT] = 0
             changes = diff(opened.tree, view.tree, ignored=ignored)
