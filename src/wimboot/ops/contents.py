@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from wimboot.storage import Device
     from wimboot.wim import Store
 
-__all__ = ["Contents", "MissingBlob"]
+__all__ = ["Contents", "PointerUnbacked"]
 
 WHOLE_LIMIT = 1 << 30
 """Files read in one piece (Compact OS, hives, lists) are smaller; larger ones are refused rather than swapped."""
 
 
-class MissingBlob(Damaged):
+class PointerUnbacked(Damaged):
     """A pointer whose content is in none of the WIMs at hand."""
 
     id = "blob-missing"
@@ -55,7 +55,7 @@ class Contents:
         self._reader = Reader(device, tree, self._by_library)
 
     def read(self, stream: int) -> bytes:
-        """The whole content of a stream. Raises MissingBlob, TooLargeWhole, Damaged."""
+        """The whole content of a stream. Raises PointerUnbacked, TooLargeWhole, Damaged."""
         row = self._tree.stream(stream)
         if row.flags & StreamFlag.POINTER:
             return self._through_pointer(stream, row.hash)
@@ -102,7 +102,7 @@ class Contents:
         for store in self._stores:
             if store.blob(sha1) is not None:
                 return store.read(sha1)
-        raise MissingBlob(where=self._where(stream), sha1=sha1.hex())
+        raise PointerUnbacked(where=self._where(stream), sha1=sha1.hex())
 
     def _where(self, stream: int) -> str:
         links = self._tree.links_of(self._tree.stream_node(stream))

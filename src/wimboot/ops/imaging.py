@@ -13,7 +13,7 @@ from wimboot.events import Emit, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
-from wimboot.ops.contents import MissingBlob
+from wimboot.ops.contents import PointerUnbacked
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, diff, passes
@@ -116,7 +116,7 @@ def write_image(
 ) -> Image:
     """Read, hash, compress and append what the WIM lacks, then the image; everything is synced but not yet visible.
 
-    `stores` are further WIMs in which blobs behind pointers are found. Raises MissingBlob rather than store a
+    `stores` are further WIMs in which blobs behind pointers are found. Raises PointerUnbacked rather than store a
     pointer file as anything but what it contains.
     """
     tree = snapshot.tree
@@ -215,7 +215,7 @@ def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: 
             del missing[sha1]
     for sha1, stream in missing.items():
         links = tree.links_of(tree.stream_node(stream))
-        raise MissingBlob(where=tree.path(links[0]), sha1=sha1.hex())
+        raise PointerUnbacked(where=tree.path(links[0]), sha1=sha1.hex())
 
 
 def _add_packed(append: Append, tree: Tree, contents: Contents, stream: int) -> None:
