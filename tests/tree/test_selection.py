@@ -14,17 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plain_tree import tree_of
+from selection_twin import explain_path
 from wimboot.formats.ini import CaptureList, Pattern
 from wimboot.tree import Tree
-from wimboot.tree.selection import (
-    ListKind,
-    Lists,
-    Rule,
-    excluded_links,
-    explain_path,
-    real_nodes,
-    select,
-)
+from wimboot.tree.selection import ListKind, Lists, Rule, select
 
 PARTS = st.text("aB.\u00e9", min_size=1, max_size=3).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map(lambda parts: "\\" + "\\".join(parts))
@@ -46,7 +39,7 @@ def _excluding(*patterns: str, exceptions: Iterable[str] = ()) -> Lists:
 
 
 def _kept(tree: Tree, lists: Lists) -> set[str]:
-    excluded = excluded_links(tree, lists)
+    excluded = select(tree, lists).excluded
     return {tree.path(link) for link in range(1, tree.link_count) if not excluded[link]}
 
 
@@ -54,9 +47,8 @@ def _real(path: str, pattern: str) -> bool:
     """Whether the pattern keeps the file real, by both ways of asking."""
     lists = _lists([(ListKind.REAL, pattern)])
     tree = tree_of([path])
-    found = set(real_nodes(tree, lists))
     alone = explain_path(path, lists).real_by is not None
-    assert (tree.find(path) in found) == alone
+    assert (select(tree, lists).real(tree.find(path)) is not None) == alone
     return alone
 
 
@@ -116,8 +108,8 @@ def test_everything_below_an_excluded_folder_is_excluded_with_its_rule() -> None
 def test_one_matching_name_makes_the_whole_file_real() -> None:
     """A hard link in the component store is the file in System32."""
     tree = tree_of([], links=[["\\WinSxS\\x_1\\f.exe", "\\Windows\\winload.exe"]])
-    real = real_nodes(tree, _lists([(ListKind.REAL, "*winload.*")]))
-    assert list(real) == [tree.find("\\WinSxS\\x_1\\f.exe")]
+    real_by = select(tree, _lists([(ListKind.REAL, "*winload.*")])).real_by
+    assert [node for node, rule in enumerate(real_by) if rule >= 0] == [tree.find("\\WinSxS\\x_1\\f.exe")]
 
 
 def test_each_name_is_excluded_by_itself() -> None:
@@ -147,15 +139,15 @@ def test_the_first_rule_in_order_is_the_one_named() -> None:
     node = tree.find("\\a\\f")
     for order in (rules, rules[::-1], rules[1:] + rules[:1]):
         lists = _lists(order)
-        assert real_nodes(tree, lists)[node] == lists.rules[0] == explain_path("\\a\\f", lists).real_by
+        assert select(tree, lists).real(node) == lists.rules[0] == explain_path("\\a\\f", lists).real_by
 
 
 def test_no_rule_and_no_file_are_no_trouble() -> None:
     """Empty lists, an empty root, and the root itself."""
     tree = tree_of([])
-    assert excluded_links(tree, Lists()) == bytearray(1)
-    assert real_nodes(tree, _lists([(ListKind.REAL, "*")])) == {}
-    assert excluded_links(Tree(), Lists()) == bytearray()
+    assert select(tree, Lists()).excluded == bytearray(1)
+    assert select(tree, _lists([(ListKind.REAL, "*")])).real(tree.find("\\")) is None
+    assert select(Tree(), Lists()).excluded == bytearray()
     assert explain_path("\\", _excluding("*")).excluded_by is None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from plain_tree import tree_of
+from selection_twin import explain_path
 from wimboot.formats.ini import CaptureList
-from wimboot.tree.selection import ListKind, Lists, explain_path, select
+from wimboot.tree.selection import ListKind, Lists, select
 from wimboot.windows.lists import SYSTEM_LIST, built_in, compose, needs_loader_set
 from wimboot.windows.whyreal import WhyReal
 
