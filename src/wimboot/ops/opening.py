@@ -24,6 +24,7 @@ from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import Volume, cluster_bitmap, scan, volume_facts
 from wimboot.ops.storing import store_is
 from wimboot.storage import FileDevice, SliceDevice
+from wimboot.windows.identify import looks_like_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_volume"]
 
 _VOLUME_IS_DIRTY = 1
-_MARKS = ("\\Windows\\System32\\config\\SYSTEM", "\\Windows\\System32\\ntoskrnl.exe")
 
 
 class NoVolume(Refused):
@@ -266,4 +266,4 @@ def _choose(target: Target, base: Device, place: str, *, windows: bool) -> int |
 def _has_windows(target: Target, base: Device, partition: int | None) -> bool:
     start, size = target.slice(partition)
     with Volume(SliceDevice(base, start, size), write=False, where=str(target.path), inspect=True) as volume:
-        return any(volume.open_path(mark) is not None for mark in _MARKS)
+        return looks_like_windows(lambda path: volume.open_path(path) is not None)
