@@ -164,10 +164,6 @@ class Target:
             self._table = read_table(self.file, where=str(self.place.path), sector_size=self._sector_size)
         return self._table
 
-    def forget_table(self) -> None:
-        """Read the table again when next asked: it was written."""
-        self._table = None
-
     @property
     def partitions(self) -> tuple[Partition, ...]:
         """Empty for a bare volume. Raises as `table`."""
@@ -234,7 +230,7 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         raise NotATarget(where=str(place.path))
     refuse_if_used(path, write=write, host=host)
     is_device = stat.S_ISBLK(mode)
-    folder = _log_folder(place, log_folder, write, opener, host) if is_device else opener(path.parent)
+    folder = _log_folder(place, log_folder, opener, host, write=write) if is_device else opener(path.parent)
     if is_device:
         for device in related_devices(path, host):
             if folder.exists(_device_name(device, host) + LOG_SUFFIX):
@@ -250,8 +246,8 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         raise
 
 
-def _log_folder(place: Place, folder: Path | None, write: bool, opener: Callable[[Path], Folder],
-                host: Host) -> Folder:
+def _log_folder(place: Place, folder: Path | None, opener: Callable[[Path], Folder], host: Host, *,
+                write: bool) -> Folder:
     """The folder of a device's log."""
     if folder is None:
         if write:

@@ -49,7 +49,7 @@ class SizeNotFormattable(Refused):
     """A size, cluster size or label that a volume cannot have."""
 
     id = "format-not-possible"
-    sentence = "A volume of {size} bytes with clusters of {cluster_size} and the label {label!r} cannot be made: {why}"
+    sentence = "a volume of {size} bytes with clusters of {cluster_size} and the label {label!r} cannot be made: {why}"
 
 
 class Formatted:

@@ -39,7 +39,7 @@ class DamagedVolume(Damaged):
     """`problems` are (record number, words), the first few of `count`."""
 
     id = "file-table-damaged"
-    sentence = "The volume's file table has {count} errors; record {record} {problem}"
+    sentence = "the volume's file table has {count} errors; record {record} {problem}"
     advice = "Let Windows repair the volume (chkdsk /f), then try again. Nothing was changed."
 
 
@@ -47,4 +47,4 @@ class VolumeTooLarge(Unsupported):
     """More than a Tree can hold."""
 
     id = "volume-too-large"
-    sentence = "The volume's file table is too large to be read into memory ({records} records)"
+    sentence = "the volume's file table is too large to be read into memory ({records} records)"

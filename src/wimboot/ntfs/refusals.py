@@ -174,14 +174,14 @@ class VolumeTorn(Internal):
     """A change failed half-way; its transaction must not be committed."""
 
     id = "volume-torn"
-    sentence = "A change of {where} failed half-way; nothing of it is kept"
+    sentence = "a change of {where} failed half-way; nothing of it is kept"
 
 
 class SizeNotPossible(Refused):
     """A file size that a pointer cannot have."""
 
     id = "size-not-possible"
-    sentence = "A pointer cannot stand for {size} bytes"
+    sentence = "a pointer cannot stand for {size} bytes"
 
 
 class TimeNotPossible(Refused):
@@ -195,4 +195,4 @@ class ObjectIdTaken(Refused):
     """Another file has it, and it is a key."""
 
     id = "object-id-taken"
-    sentence = "Another file of {where} has the object id {object_id}"
+    sentence = "another file of {where} has the object id {object_id}"
