@@ -128,6 +128,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
                 wim=chosen["wim"],
                 image=chosen["image"],
                 keep=tuple(chosen["keep"]),
+                force=chosen["yes"],
                 form=form,
                 rebuild=chosen["rebuild"],
                 config=chosen["config"],

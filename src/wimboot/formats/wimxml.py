@@ -35,7 +35,7 @@ MAX_XML_SIZE: Final = 16 << 20
 _MAX_DEPTH, _MAX_ELEMENTS = 64, 200_000     # DISM's go 5 deep and have some 100 an image
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TEXTS = {"name": "NAME", "description": "DESCRIPTION", "display_name": "DISPLAYNAME",
-          "display_description": "DISPLAYDESCRIPTION", "flags": "FLAGS"}
+          "display_description": "DISPLAYDESCRIPTION", "flags": "FLAGS", "capture_list": "CAPTURELIST"}
 _COUNTS = {"directory_count": "DIRCOUNT", "file_count": "FILECOUNT", "total_bytes": "TOTALBYTES",
            "hard_link_bytes": "HARDLINKBYTES"}
 _TIMES = {"creation_time": "CREATIONTIME", "last_modification_time": "LASTMODIFICATIONTIME"}
@@ -88,6 +88,8 @@ class ImageXml:
     display_name: str = ""
     display_description: str = ""
     flags: str = ""
+    capture_list: str = ""
+    """Our own element: the exclusions it was captured with, as a WimBootCompress.ini. Other tools pass it by."""
     directory_count: int = 0
     file_count: int = 0
     total_bytes: int = 0

@@ -5,9 +5,11 @@ Runs inside the volume's transaction, so the order below is what libntfs-3g need
 1. names that the image does not have go, deepest first;
 2. names that differ in case or in their DOS name are spelled anew;
 3. folders, then files, then further names are made; a file is made under the name that has its DOS name;
-4. reparse points that change go; data that differs is written, in the order in which it lies in the WIM, or pointed;
-5. attributes, security, reparse points, object ids and extended attributes;
-6. times: of files at once, of folders at the very end, when nothing in them changes any more.
+4. reparse points that change go; data that differs is pointed;
+5. attributes, security, object ids and extended attributes;
+6. other data that differs is written, in the order in which it lies in the WIM;
+7. reparse points: a file can have one and data too, which is written while it is still a plain file;
+8. times: of files at once, of folders at the very end, when nothing in them changes any more.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ class Checkout:
         self._small: dict[int, bytes] = {}
         self._security: dict[int, int] = {}
         self._writes: list[tuple[tuple[int, int], int, int]] = []  # (part and offset in the WIM, node, stream)
+        self._reparse: list[int] = []  # nodes that become reparse points, or other ones
         self._touched: set[int] = set()  # nodes whose times must be set at the end
         for node, old_node in enumerate(changes.pairs):
             if old_node >= 0:
@@ -86,6 +89,8 @@ class Checkout:
         self._change_data()
         self._change_metadata()
         self._write_data()
+        for node in self._reparse:
+            self._set_reparse(node, self._new.node(node))
         self._set_times()
 
     # ---- names
@@ -164,7 +169,7 @@ class Checkout:
             if stream.kind == StreamKind.DATA and not (unnamed and (self._settled[node] or not stream.size)):
                 self._write_later(node, stream.index)
         if facts.reparse_tag:
-            self._set_reparse(node, facts)
+            self._reparse.append(node)
         if facts.extra >= 0:
             self._set_extra(node, facts)
 
@@ -228,7 +233,7 @@ class Checkout:
             facts = self._new.node(node)
             file_id = self._ids[node]
             if mask & MetadataBit.REPARSE and facts.reparse_tag:
-                self._set_reparse(node, facts)
+                self._reparse.append(node)
             if mask & MetadataBit.ATTRIBUTES:
                 self._volume.set_attributes(file_id, facts.attributes)
             if mask & MetadataBit.SECURITY:

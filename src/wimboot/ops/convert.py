@@ -19,6 +19,7 @@ from wimboot.ops.placing import find_place, register
 from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.sparing import EncryptedWouldGo
 from wimboot.ops.storing import commit
 from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import PointingPlan, plan_pointing
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from wimboot.windows.whyreal import WhyReal
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["Converted", "EncryptedWouldGo", "NoPointersInto", "convert"]
+__all__ = ["Converted", "NoPointersInto", "convert"]
 
 
 _FOLDER = FileAttribute.DIRECTORY
@@ -45,14 +46,6 @@ class NoPointersInto(Refused):
     id = "no-pointers-into"
     sentence = "Windows cannot read pointers into {wim}: {why}"
     advice = "Name a new WIM; it will be compressed as Windows reads it."
-
-
-class EncryptedWouldGo(Refused):
-    """Formatting a volume whose encrypted files no image can hold."""
-
-    id = "encrypted-would-go"
-    sentence = "{where} has {count} encrypted files ({first}, ...), which no image holds and formatting would destroy"
-    advice = "Decrypt or move them under Windows first, or convert in place, without --format: then they stay."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Damaged, UsageError
 from wimboot.events import Emit, Phase
 from wimboot.formats.filetime import from_unix_ns
+from wimboot.formats.ini import CaptureList
 from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.contents import PointerUnbacked
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, diff, passes
+from wimboot.tree.selection import ListKind, Lists
 from wimboot.wim import Append, CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
@@ -152,12 +154,23 @@ def write_image(
             creation_time=now,
             last_modification_time=now,
             wimboot=True,
+            capture_list=_list_of(snapshot.selection.lists),
             windows=None if system is None else facts(system),
         ),
         plan.excluded,
     )
     append.seal()
     return Image(number=number, name=name, guid=append.guid, growth=append.growth)
+
+
+def _list_of(lists: Lists) -> str:
+    """What the user's or the built-in list left out, to be kept with the image: a restore leaves the same alone."""
+    used = CaptureList(
+        exclusion=tuple(rule.pattern for rule in lists.of(ListKind.EXCLUSION)),
+        exception=tuple(rule.pattern for rule in lists.of(ListKind.EXCEPTION)),
+    )
+    text = used.pack().decode().replace("\r\n", "\n")
+    return "".join(character for character in text if character == "\n" or character >= " ")
 
 
 def _carry_attributes(snapshot: Snapshot, stores: Sequence[Store]) -> None:

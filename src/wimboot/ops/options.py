@@ -117,6 +117,7 @@ class RestoreOptions:
     wim: Path | None = None
     image: str | None = None
     keep: tuple[str, ...] = ()
+    force: bool = False
     form: Form | None = None
     rebuild: bool = False
     config: Path | None = None

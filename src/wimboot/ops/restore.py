@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import UsageError
+from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Phase
 from wimboot.ops.contents import Contents
 from wimboot.ops.deploying import (
@@ -20,11 +19,11 @@ from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.sparing import left_alone, refuse_encrypted
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import ImageView, view_image
 from wimboot.plan.space import check_volume_space
-from wimboot.tree import ROOT, StreamFlag, Tree, passes
-from wimboot.tree.selection import select
+from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
@@ -46,6 +45,30 @@ class ImageNeeded(UsageError):
     advice = "Say which one with --image; `wimboot images {wim}` lists them."
 
 
+class ImageUnsure(UsageError):
+    """The image registered by its number does not hold what the volume's pointers stand for."""
+
+    id = "image-unsure"
+    sentence = "{where} is registered with image {number} of {wim}, but {count} of its pointers are not in that image"
+    advice = "Images were removed from the WIM, or the volume was mixed from several: say which one with --image."
+
+
+class KeepAndFormat(UsageError):
+    """Two options that exclude each other."""
+
+    id = "keep-and-format"
+    sentence = "--keep leaves files on the volume, --format gives up all of them"
+    advice = "Leave one of the two out: without --format only what differs is changed."
+
+
+class ForeignVolume(Refused):
+    """A volume that seems to have nothing to do with the image."""
+
+    id = "foreign-volume"
+    sentence = "{where} does not stand on this WIM, and {removed} of its {names} names would be removed"
+    advice = "If that is what you want, say --yes; look first with --dry-run. `apply` deploys onto an empty volume."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
     """What was changed, or with a dry run would be. Counts are of names and files."""
@@ -63,6 +86,8 @@ class Restored:
 
 def restore(options: RestoreOptions, emit: Emit) -> Restored:
     """Change the target into the image. Raises NotWimBoot, WimNotFound, OtherWim, NoImage and what opening raises."""
+    if options.rebuild and options.keep:
+        raise KeepAndFormat
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         contents = Contents(opened.tree, opened.device, opened.volume)
         sources = read_sources(contents.read_path)
@@ -90,15 +115,21 @@ def _restore(
 ) -> Restored:
     emit(Phase(name="load"))
     view = view_image(store, number, options.config, wim, emit)
+    if options.image is None:
+        _check_standing(opened.tree, view, wim, where=opened.where)
     place = _place(options, sources, view, wim, emit)
     forms = view.forms(pointers=place is not None)
-    if options.rebuild and opened.transaction is not None:
-        rebuild(opened)
+    if options.rebuild:
+        refuse_encrypted(opened)
+        if opened.transaction is not None:
+            rebuild(opened)
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, [store])
-    ignored, kept = _ignored(options, tree, view)
+    ignored, kept = left_alone(tree, view, options.keep)
     changes = changes_between(tree, view.tree, ignored, contents, emit)
     done = _told(wim, number, view.name, tree, view.tree, changes, kept)
+    if not options.force:
+        _refuse_foreign(opened, sources, store, changes)
     if opened.transaction is None:
         return done
     check_new_pointers(view, changes, forms, processors(), wim, emit)
@@ -112,6 +143,21 @@ def _restore(
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
     return done
+
+
+def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> None:
+    """Image numbers move when images are deleted, so what the pointers stand for has to be in the image too."""
+    hashes = passes.hashes(view.tree)
+    strays = sum(1 for stream in passes.flagged_streams(tree, StreamFlag.POINTER)
+                 if tree.stream(stream).hash not in hashes)
+    if strays:
+        raise ImageUnsure(where=where, number=view.number, wim=wim, count=f"{strays:,}")
+
+
+def _refuse_foreign(opened: Opened, sources: Sources, store: Store, changes: Changes) -> None:
+    removed, names = len(changes.removed_links), opened.tree.link_count
+    if not sources.of_wim(store.guid) and removed > names // 2:
+        raise ForeignVolume(where=opened.where, removed=f"{removed:,}", names=f"{names:,}")
 
 
 def _place(
@@ -128,34 +174,6 @@ def _place(
         if registered is not None:
             return registered
     return find_place(options.wim_place, wim, emit)
-
-
-def _ignored(
-    options: RestoreOptions, tree: Tree, view: ImageView
-) -> tuple[bytearray, tuple[str, ...]]:
-    """One byte a name of the volume: 1 where it is left alone, and the paths that --keep saved.
-
-    Left alone is what a list excludes, as long as the image has nothing there; encrypted files; what --keep says.
-    """
-    excluded = select(tree, view.lists).excluded
-    ignored = bytearray(tree.link_count)
-    for link in (link for link, out in enumerate(excluded) if out):
-        ignored[link] = view.tree.find(tree.path(link)) < 0
-    for stream in passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
-        for link in tree.links_of(tree.stream_node(stream)):
-            ignored[link] = 1
-    kept = []
-    if options.keep:
-        globs = [glob.replace("/", "\\").casefold() for glob in options.keep]
-        for link in range(1, tree.link_count):
-            path = tree.path(link)
-            if any(
-                fnmatch.fnmatchcase(path.casefold(), glob if glob.startswith("\\") else "*\\" + glob) for glob in globs
-            ):
-                ignored[link] = 1
-                kept.append(path)
-    ignored[ROOT] = 0
-    return ignored, tuple(kept)
 
 
 def _told(

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from wimboot.formats.ini import CaptureList
 from wimboot.ops.rules import find_lists
 from wimboot.plan.forms import Forms, plan_forms
 from wimboot.tree.selection import select
 from wimboot.windows.identify import System, identify
+from wimboot.windows.lists import compose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,8 @@ class ImageView:
     tree: Tree
     system: System | None
     lists: Lists
+    captured_with: Lists | None = None
+    """The exclusions it was captured with; None where the image does not tell."""
 
     @property
     def name(self) -> str:
@@ -61,4 +65,12 @@ def view_image(store: Store, number: int, config: Path | None, wim: Path, emit: 
 
     system = identify(read)
     return ImageView(store=store, number=number, tree=tree, system=system,
-                     lists=find_lists(config, wim, read, system, emit))
+                     lists=find_lists(config, wim, read, system, emit),
+                     captured_with=_captured_with(store.images[number - 1].capture_list, number))
+
+
+def _captured_with(text: str, number: int) -> Lists | None:
+    if not text:
+        return None
+    origin = f"the list that image {number} was captured with"
+    return compose(CaptureList.parse(text.encode()), version=None, has_overlay_driver=False, origin=origin)
