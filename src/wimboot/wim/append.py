@@ -36,6 +36,8 @@ from wimboot.formats.wimheader import (
     check_chunk_size,
 )
 from wimboot.formats.wimxml import WimXml, parse_xml
+from wimboot.storage import durable
+from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, references, serialise
 from wimboot.wim.errors import (
@@ -50,7 +52,7 @@ from wimboot.wim.integrity import extend_integrity
 from wimboot.wim.newblobs import NewBlobs
 from wimboot.wim.part import Part
 from wimboot.wim.pipeline import BlobSource, Pipeline
-from wimboot.wim.recovery import lock, put_back, record_name, recover, recover_open, temporary_name, write_record
+from wimboot.wim.recovery import lock, put_back, record_name, recover, recover_open, write_record
 from wimboot.wim.resources import write_resource
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
@@ -312,8 +314,7 @@ class Append:
     def _drop_record(self) -> None:
         if self._record is not None:
             if self.folder.exists(record_name(self._name)):
-                self.folder.remove(record_name(self._name))
-                self.folder.sync()
+                durable.remove(self.folder, record_name(self._name))
             self._record = None
 
     def abort(self) -> None:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError, HostError
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.storage import durable
+from wimboot.storage.durable import temporary_name
 from wimboot.wim.errors import NotTheWimItWas, UndoRecordDamaged, WimBusy
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 
 if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
 
-__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "temporary_name",
-           "write_record"]
+__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "write_record"]
 
 _MAX_RECORD_SIZE = 16384
 
@@ -43,11 +44,6 @@ def record_name(name: str) -> str:
     return f"{name}.wimboot-undo"
 
 
-def temporary_name(name: str) -> str:
-    """What a new file is called until it is whole."""
-    return f"{name}.wimboot-new"
-
-
 def lock(file: File, *, where: str) -> None:
     """Take the WIM for this process until the file is closed; wimlib takes the same lock. Raises WimBusy."""
     fileno = getattr(file, "fileno", None)
@@ -60,29 +56,11 @@ def lock(file: File, *, where: str) -> None:
 
 
 def write_record(folder: Folder, name: str, record: UndoRecord) -> None:
-    """Make the record durable, over an older one.
+    """Make the record durable, over an older one; a crash leaves the older record, none where there was none, or this.
 
-    1. a file of another name is written and synced. A crash here leaves the older record, or none
-    2. it is renamed and the folder synced. A crash here leaves the older record or this one
-
-    Where it fails the older record, or none, is left, or this one whose folder could not be synced.
+    Raises HostError; what is left is as after a crash.
     """
-    temporary = temporary_name(record_name(name))
-    if folder.exists(temporary):
-        folder.remove(temporary)
-    file = folder.create(temporary)
-    try:
-        try:
-            file.pwrite(0, record.pack())
-            file.sync()
-        finally:
-            file.close()
-        folder.replace(temporary, record_name(name))
-    except BaseException:
-        with contextlib.suppress(HostError):
-            folder.remove(temporary)
-        raise
-    folder.sync()
+    durable.replace(folder, record_name(name), record.pack())
 
 
 def recover(folder: Folder, name: str, *, where: str) -> Recovered:
@@ -120,8 +98,7 @@ def recover_open(folder: Folder, name: str, file: File, *, where: str) -> Recove
     else:
         file.pwrite(0, record.new_header or b"")    # it may only be in the host's cache, or its sync have failed
         file.sync()
-    folder.remove(record_name(name))
-    folder.sync()
+    durable.remove(folder, record_name(name))
     return Recovered(outcome=outcome)
 
 
