@@ -24,12 +24,13 @@ from typing import Final
 from wimboot.errors import FormatError
 
 __all__ = [
-    "COMPACT_STREAM", "HEADER_SIZE", "MAX_VALUE_SIZE", "POINTER_SIZE", "REPARSE_TAG_WOF", "Algorithm", "BackingFlag",
-    "BackingInput", "FileBacked", "PointerMaker", "Provider", "Reparse", "WimPointer", "parse_wof",
-    "parse_wof_data",
+    "COMPACT_STREAM", "HEADER_SIZE", "MAX_VALUE_SIZE", "POINTER_SIZE", "REPARSE_TAG_DEDUP", "REPARSE_TAG_WOF",
+    "Algorithm", "BackingFlag", "BackingInput", "FileBacked", "PointerMaker", "Provider", "Reparse", "WimPointer",
+    "parse_wof", "parse_wof_data",
 ]
 
 REPARSE_TAG_WOF: Final = 0x8000_0017
+REPARSE_TAG_DEDUP: Final = 0x8000_0013
 HEADER_SIZE: Final = 8
 POINTER_SIZE: Final = 96
 MAX_VALUE_SIZE: Final = 16 * 1024   # MAXIMUM_REPARSE_DATA_BUFFER_SIZE of Windows' headers

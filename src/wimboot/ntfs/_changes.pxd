@@ -13,6 +13,7 @@ cdef class Changes(Links):
     cdef int give_security(self, ntfs_inode *inode, uint32_t security) noexcept nogil
     cdef int try_secure(self, const char *value, size_t size) noexcept nogil
     cdef int describe(self, const char *value, size_t size, uint32_t *security) noexcept nogil
+    cdef int drop_overlay(self, ntfs_inode *inode) noexcept nogil
     cdef int prepare_stream(self, ntfs_inode *inode, bytes name) except -1
     cdef int add_stream(self, ntfs_inode *inode, ntfschar *name, int size, bint compressed) noexcept nogil
     cdef int fill_stream(self, ntfs_inode *inode, bytes name, object parts, int64_t size, bint sparse,

@@ -22,6 +22,12 @@ cdef enum:
     DESCRIPTOR_LIMIT = 64 << 10 # Windows' limit is lower
     EA_LIMIT = 64 << 10
 
+cdef extern from *:
+    """
+    #define WIMBOOT_WOF_TAG 0x80000017u
+    """
+    const uint32_t WOF_TAG "WIMBOOT_WOF_TAG"
+
 
 cdef class Changes(Links):
     """A volume that takes every change a file can need."""
@@ -238,6 +244,8 @@ cdef class Changes(Links):
                    bint compressed=False):
         """Replace a stream whole by `parts`, `size` bytes in all. A missing one is made, a pointer becomes a file.
 
+        A reparse point that is not the overlay filter's stays: of such a file the data is its own.
+
         With `sparse` zeros take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB). An exception of
         `parts` goes through; the transaction has to be dropped then.
         """
@@ -252,6 +260,15 @@ cdef class Changes(Links):
                 result = self.finish(inode, result)
         self.settle(result, file_id)
 
+    cdef int drop_overlay(self, ntfs_inode *inode) noexcept nogil:
+        """What stood for the unnamed data goes; other reparse points say something else."""
+        cdef uint32_t tag
+        if not inode.flags & FILE_ATTR_REPARSE_POINT:
+            return 0
+        if self.find_tag(inode, &tag):
+            return -1
+        return self.drop_reparse(inode) if tag == WOF_TAG else 0
+
     cdef int prepare_stream(self, ntfs_inode *inode, bytes name) except -1:
         """Remove what the stream was."""
         cdef ntfschar *raw = stream_name(name)
@@ -265,7 +282,7 @@ cdef class Changes(Links):
             elif inode.flags & FILE_ATTR_ENCRYPTED:
                 result = self.fail(b"writing", EACCES)
             elif not size:
-                result = self.drop_reparse(inode) or self.empty_data(inode)
+                result = self.drop_overlay(inode) or self.empty_data(inode)
             elif ntfs_attr_exist(inode, AT_DATA, raw, size) and ntfs_attr_remove(inode, AT_DATA, raw, size):
                 result = self.tear(b"ntfs_attr_remove")
         return self.settle(result, inode.mft_no)

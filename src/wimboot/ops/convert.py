@@ -10,6 +10,7 @@ from wimboot.errors import Refused
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
+from wimboot.ops.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
 from wimboot.ops.finding import stores_behind
@@ -141,6 +142,8 @@ def _look(
     plan = capture_plan(snapshot, emit)
     if options.rebuild and plan.encrypted:
         raise EncryptedWouldGo(where=opened.where, count=len(plan.encrypted), first=plan.encrypted[0])
+    if options.rebuild:
+        refuse_deduplicated(opened)
     folder = capturing.wim.absolute().parent
     check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))

@@ -9,6 +9,7 @@ from wimboot.errors import Unsupported
 from wimboot.events import Emit, Note
 from wimboot.formats.reparse import REPARSE_TAG_WOF
 from wimboot.ops.contents import Contents
+from wimboot.ops.deduplicated import deduplicated
 from wimboot.ops.rules import find_lists
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.tree import passes
@@ -68,6 +69,18 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
                 text=(
                     f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a "
                     f"running Windows can export them: {_some(plan.encrypted)}"
+                ),
+            )
+        )
+    elsewhere = deduplicated(snapshot.tree, snapshot.selection.excluded)
+    if elsewhere:
+        emit(
+            Note(
+                id="deduplicated",
+                warning=True,
+                text=(
+                    f"{len(elsewhere)} deduplicated files keep their data in System Volume Information: what they "
+                    f"contain is NOT in the image, only that they are deduplicated: {_some(elsewhere)}"
                 ),
             )
         )
