@@ -15,6 +15,7 @@ from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
+from wimboot.wim import real_path
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _look(
         raise VolumeDirty(where=opened.where)
     snapshot = take_snapshot(opened, stores, options.config, options.wim, emit)
     plan = capture_plan(snapshot, emit)
-    folder = options.wim.absolute().parent
+    folder = real_path(options.wim).parent
     check_wim_space(plan.read_size, options.target.folders(folder).free_size(), where=str(folder))
     return snapshot, plan
 

@@ -26,6 +26,7 @@ from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
+from wimboot.wim import real_path
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _look(
         raise EncryptedWouldGo(where=opened.where, count=len(plan.encrypted), first=plan.encrypted[0])
     if options.rebuild:
         refuse_deduplicated(opened)
-    folder = capturing.wim.absolute().parent
+    folder = real_path(capturing.wim).parent
     check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Ready(snapshot=snapshot, plan=plan, place=place)

@@ -9,7 +9,7 @@ from wimboot.events import Emit, Note, Phase
 from wimboot.ops.options import processors
 from wimboot.ops.storing import opened_store
 from wimboot.tree import passes
-from wimboot.wim import Append, CreateOptions, copy_blobs
+from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,10 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
 
     Every blob is checked against its hash on the way. Raises what opening the two raises, BlobDamaged, NotStorable.
     """
+    real = real_path(into)
     with (
         opened_store(wim, folders) as store,
-        Append(folders(into.absolute().parent), into.name, create=CreateOptions(), where=str(into)) as append,
+        Append(folders(real.parent), real.name, create=CreateOptions(), where=str(into)) as append,
     ):
         tree = store.load_tree(image)
         hashes = passes.hashes(tree)

@@ -13,7 +13,7 @@ from wimboot.ops.contents import Contents
 from wimboot.ops.storing import opened_store
 from wimboot.storage import HostFolder
 from wimboot.tree import StreamFlag, passes
-from wimboot.wim import recover
+from wimboot.wim import real_path, recover
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -73,14 +73,16 @@ def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
     except Error:
         return None
     try:
-        recover(folders(path.absolute().parent), path.name, where=str(path))
+        real = real_path(path)
+        recover(folders(real.parent), real.name, where=str(path))
         return _header(path, folders).guid
     except Error:
         return None
 
 
 def _header(path: Path, folders: Folders) -> WimHeader:
-    file = folders(path.absolute().parent).open(path.name)
+    real = real_path(path)
+    file = folders(real.parent).open(real.name)
     try:
         return WimHeader.parse(file.pread(0, HEADER_SIZE))
     finally:

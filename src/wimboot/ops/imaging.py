@@ -19,7 +19,7 @@ from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, diff, passes
 from wimboot.tree.selection import ListKind, Lists
-from wimboot.wim import Append, CreateOptions, copy_blobs
+from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
@@ -86,9 +86,10 @@ class Image:
 def begin_append(options: CaptureOptions) -> Iterator[Append]:
     """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
     codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
+    real = real_path(options.wim)
     with Append(
-        options.target.folders(options.wim.absolute().parent),
-        options.wim.name,
+        options.target.folders(real.parent),
+        real.name,
         where=str(options.wim),
         create=CreateOptions(compression=codec, chunk_size=chunk_size),
     ) as append:
@@ -101,7 +102,8 @@ def begin_append(options: CaptureOptions) -> Iterator[Append]:
 @contextmanager
 def existing_store(options: CaptureOptions) -> Iterator[Store | None]:
     """The WIM of a capture as it is, only to be read; None where there is none."""
-    if not options.target.folders(options.wim.absolute().parent).exists(options.wim.name):
+    real = real_path(options.wim)
+    if not options.target.folders(real.parent).exists(real.name):
         yield None
         return
     with opened_store(options.wim, options.target.folders) as store:

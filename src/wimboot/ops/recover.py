@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import Recovered
 from wimboot.ops.opening import finish_interrupted
 from wimboot.wim import Outcome
+from wimboot.wim import real_path
 from wimboot.wim import recover as recover_wim
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone
     outcome = None
     told = []
     if wim is not None:
-        outcome = recover_wim(options.folders(wim.absolute().parent), wim.name, where=str(wim)).outcome
+        real = real_path(wim)
+        outcome = recover_wim(options.folders(real.parent), real.name, where=str(wim)).outcome
         told.append(f"The WIM: {outcome.name.lower()}.")
     found = finish_interrupted(options, emit)
     told.insert(0, _TARGET[found])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import DECIDED, StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
 from wimboot.storage import HostFolder
-from wimboot.wim import Store, open_store, recover
+from wimboot.wim import Store, open_store, real_path, recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ class NoImage(UsageError):
 @contextmanager
 def opened_store(path: Path, folders: Folders = HostFolder) -> Iterator[Store]:
     """The WIM at a host path, open for reading, after finishing an interrupted append to it."""
-    recover(folders(path.absolute().parent), path.name, where=str(path))
+    real = real_path(path)
+    recover(folders(real.parent), real.name, where=str(path))
     with open_store(path, folders) as store:
         yield store
 
@@ -69,7 +70,7 @@ def commit(transaction: Transaction, append: Append | None, wim: Path, counter: 
     """
     mark = None
     if append is not None:
-        mark = StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(wim.absolute()))
+        mark = StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(real_path(wim)))
     transaction.prepare(mark)
     with uninterrupted(forget=True):
         if append is not None:

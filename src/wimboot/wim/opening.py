@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from wimboot.errors import HostError
 from wimboot.storage.host import HostFolder
 from wimboot.wim.errors import WimSplit
 from wimboot.wim.store import SplitStore, Store
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
 
     from wimboot.storage.protocol import File, Folder
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "real_path"]
+
+
+def real_path(path: Path) -> Path:
+    """Where a WIM lies, symbolic links followed: what belongs to it (undo record, new file, lock) lies beside it there.
+
+    Raises HostError where links lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise HostError(what="opening", where=str(path), why="its symbolic links lead in a circle") from error
 
 
 @contextmanager
@@ -24,15 +36,15 @@ def open_store(path: Path, folders: Callable[[Path], Folder] = HostFolder) -> It
 
     `folders` gives the folder of a host path.
     """
-    folder = folders(path.absolute().parent)
-    file = folder.open(path.name)
+    real = real_path(path)
+    file = folders(real.parent).open(real.name)
     try:
         try:
             store = Store.open(file, where=str(path))
         except WimSplit as error:
             if error.facts["part"] != 1:
                 raise
-            store = _open_parts(folder, path, int(str(error.facts["parts"])))
+            store = _open_parts(folders, path, int(str(error.facts["parts"])))
         try:
             yield store
         finally:
@@ -41,12 +53,13 @@ def open_store(path: Path, folders: Callable[[Path], Folder] = HostFolder) -> It
         file.close()
 
 
-def _open_parts(folder: Folder, path: Path, total: int) -> Store:
+def _open_parts(folders: Callable[[Path], Folder], path: Path, total: int) -> Store:
     paths = [path, *(path.with_name(f"{path.stem}{number}{path.suffix}") for number in range(2, total + 1))]
     files: list[tuple[File, str]] = []
     try:
         for each in paths:
-            files.append((folder.open(each.name), str(each)))
+            real = real_path(each)
+            files.append((folders(real.parent).open(real.name), str(each)))
         return SplitStore.open_parts(files, where=str(path))
     except BaseException:
         for file, _ in files:
