@@ -80,16 +80,32 @@ class Copying:
             return 0
         if batch == 0:
             for number, (page, _) in enumerate(self._index.guards):
-                room = min(PAGE, self._header.target_size - page * PAGE)
-                self._target.pwrite(page * PAGE, self.guard_page(number)[:room])
+                self._write_guard(number, page)
                 self._target.sync()
             return 0
         singles = [(place, place + 1) for place in reversed(range(first, end))]
         for start, stop in singles if batch == self.last_batch else [(first, end)]:
-            if not copy_pages(self._log_device, self._target_device, self._index.records, start, stop, DATA_OFFSET):
-                raise LogDamaged(where=where)
+            self._copy_records(start, stop, where)
             self._target.sync()
         return (end - first) * PAGE
+
+    def mend(self, number: int, batch: int, where: str) -> None:
+        """Make a torn guarded page whole before others are written: while these are, one of them may be torn, and
+        no more than one ever is. Raises HostError, LogDamaged.
+        """
+        place = self._header.plain_count + number
+        if batch == self.last_batch:
+            self._copy_records(place, place + 1, where)
+        else:
+            self._write_guard(number, self._index.guards[number][0])
+        self._target.sync()
+
+    def _copy_records(self, first: int, end: int, where: str) -> None:
+        if not copy_pages(self._log_device, self._target_device, self._index.records, first, end, DATA_OFFSET):
+            raise LogDamaged(where=where)
+
+    def _write_guard(self, number: int, page: int) -> None:
+        self._target.pwrite(page * PAGE, self.guard_page(number)[:self._header.target_size - page * PAGE])
 
     def run(self, batch: int, where: str, counter: Counter | None = None) -> None:
         """Copy from `batch`, which the newest note names, to the last. Raises CommitUnfinished."""

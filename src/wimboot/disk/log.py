@@ -48,8 +48,9 @@ Mark (prepared, committed, note)::
 Page record, 88 bytes: page number of the target, slot, hash of the new page, hash of each of its 8 sectors
 of 512 bytes before, 64 bits each. Sorted by page; the records of guarded pages come last, in the order of
 the guard records. Guard record, 16 bytes: page number of the target, hash of the guard page. Witness record,
-16 bytes: page number and hash of a page that was written straight, to tell a target that was put back to a
-state without those writes. A page that reaches past the target's end is filled with zeros.
+16 bytes: page number and hash of a page that the copying does not touch: one that was written straight, or
+that lies beside changed ones. They tell a target that was put back, or written to by others. A page that
+reaches past the target's end is filled with zeros.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ from wimboot.errors import FormatError
 
 __all__ = [
     "DATA_OFFSET", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "Header", "Index", "Kind", "Mark", "StoreMark",
-    "encode_text",
+    "encode_text", "pages_of",
 ]
 
 PAGE = 4096
@@ -71,7 +72,7 @@ DATA_OFFSET = 5 * PAGE
 RECORD_SIZE = 88
 MAX_TEXT_SIZE = 64 * 1024
 MAX_GUARDS = 64
-MAX_WITNESSES = 64
+MAX_WITNESSES = 256
 NOTES = (3 * PAGE, 4 * PAGE)
 
 _MAGIC = b"WBLOG\r\n\x1a"
@@ -210,6 +211,11 @@ class Index:
 def encode_text(text: str) -> bytes:
     """A host path as the host has it: UTF-8, or what else it is."""
     return text.encode(errors="surrogateescape")
+
+
+def pages_of(records: bytes) -> list[int]:
+    """The page numbers of packed page records."""
+    return [page for page, _ in _PAGE_NUMBER.iter_unpack(records)]
 
 
 def _check_records(records: bytes, header: Header, guarded: list[int]) -> None:

@@ -38,6 +38,7 @@ from wimboot.disk.copying import Copying
 from wimboot.disk.errors import CommitUnfinished, LogWaits
 from wimboot.disk.interrupts import uninterrupted
 from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark, encode_text
+from wimboot.disk.witness import bystanders
 from wimboot.errors import HostError, Internal
 from wimboot.storage import FileDevice
 
@@ -49,10 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_PAGES", "StoreMark", "Transaction"]
 
-BATCH_PAGES = 8192
-"""32 MiB between two syncs: a target on a USB stick is told from a hung one, a fast disk waits 7 times for
-200 MB.
-"""
+BATCH_PAGES = 512
+"""At most 2 MiB between two syncs: of a batch in flight recovery cannot tell a torn page from a foreign one."""
+_LEAST_BATCH = 16
+_BATCHES = 16
+"""A small log is copied in as many batches, where they do not become smaller than the least."""
 
 
 class _State(Enum):
@@ -71,8 +73,11 @@ class Transaction:
     """
 
     def __init__(self, file: File, folder: Folder, name: str, *, where: str,
-                 batch_pages: int = BATCH_PAGES) -> None:
-        """Raises LogWaits where a log lies there already, HostError."""
+                 batch_pages: int | None = None) -> None:
+        """`batch_pages`: None for what suits the log's size.
+
+        Raises LogWaits where a log lies there already, HostError.
+        """
         if folder.exists(name):
             raise LogWaits(where=where)
         self._file = file
@@ -158,14 +163,17 @@ class Transaction:
 
     def _describe(self, guards: dict[int, bytearray], store: StoreMark | None) -> tuple[Header, Index]:
         """Header and index of the log as it stands."""
-        witnesses = tuple((page, hash_of(self._base.pread(page * PAGE, PAGE)))
-                          for page in self._overlay.straight_pages())
-        index = Index(records=self._overlay.index(list(guards)),
+        records = self._overlay.index(list(guards))
+        size = self._base.size()
+        witnesses = tuple((page, hash_of(self._base.pread(page * PAGE, PAGE).ljust(PAGE, b"\0")))
+                          for page in sorted({*self._overlay.straight_pages(), *bystanders(records, guards, size)}))
+        batch = min(BATCH_PAGES, max(_LEAST_BATCH, self._overlay.logged_pages // _BATCHES))
+        index = Index(records=records,
                       guards=tuple((page, hash_of(guards[page])) for page in guards), witnesses=witnesses,
                       place=store.place if store else "", where=self._where)
-        header = Header(guid=secrets.token_bytes(16), target_size=self._base.size(),
+        header = Header(guid=secrets.token_bytes(16), target_size=size,
                         page_count=self._overlay.logged_pages, guard_count=len(guards),
-                        batch_pages=self._batch_pages, index_size=len(index.pack()),
+                        batch_pages=self._batch_pages or batch, index_size=len(index.pack()),
                         store_guid=store.guid if store else None,
                         table_hash=store.table_hash if store else bytes(20),
                         place_size=len(encode_text(index.place)), where_size=len(encode_text(self._where)),
