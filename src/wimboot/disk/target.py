@@ -158,6 +158,11 @@ class Target:
         return self._sector_size is not None
 
     @property
+    def sector_size(self) -> int | None:
+        """Of a block device, its logical one; None where an image does not tell."""
+        return self._sector_size
+
+    @property
     def table(self) -> Table:
         """Raises NotNtfs, DiskFormat, BitLocker, FormatError, HostError."""
         if self._table is None:

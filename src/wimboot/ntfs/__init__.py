@@ -2,12 +2,12 @@
 
 from wimboot.ntfs._reader import Reader
 from wimboot.ntfs._scan import scan
-from wimboot.ntfs.facts import VolumeFacts, cluster_bitmap, volume_facts
+from wimboot.ntfs.facts import VolumeFacts, bad_clusters, cluster_bitmap, volume_facts
 from wimboot.ntfs.format import copy_formatted, format_volume
 from wimboot.ntfs.refusals import VolumeDirty
 from wimboot.ntfs.volume import Volume
 
 __all__ = [
-    "Reader", "Volume", "VolumeDirty", "VolumeFacts", "cluster_bitmap", "copy_formatted", "format_volume", "scan",
-    "volume_facts",
+    "Reader", "Volume", "VolumeDirty", "VolumeFacts", "bad_clusters", "cluster_bitmap", "copy_formatted",
+    "format_volume", "scan", "volume_facts",
 ]

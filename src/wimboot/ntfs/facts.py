@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
-from wimboot.ntfs.metafile import BITMAP_RECORD, DATA, VOLUME_RECORD, Metafiles
+from wimboot.ntfs.metafile import BAD_CLUSTERS_RECORD, BITMAP_RECORD, DATA, VOLUME_RECORD, Metafiles
 
 if TYPE_CHECKING:
     from wimboot.formats.ntfsboot import BootSector
     from wimboot.storage.protocol import File
 
-__all__ = ["VolumeFacts", "cluster_bitmap", "volume_facts"]
+__all__ = ["VolumeFacts", "bad_clusters", "cluster_bitmap", "volume_facts"]
 
 _VOLUME_NAME, _VOLUME_INFORMATION = 0x60, 0x70
 _INFORMATION = struct.Struct("<8xBBH")
 _FLAGS_OFFSET = 10
+_BAD_NAME = "$Bad".encode("utf-16-le")
 _DIRTY = 1
 _LARGEST_BITMAP = 1 << 29      # 2^32 clusters, NTFS' most
 
@@ -66,6 +67,12 @@ def volume_facts(device: File) -> VolumeFacts:
 def cluster_bitmap(device: File) -> bytes:
     """$Bitmap: bit n%8 of byte n//8 is set where cluster n is in use. Raises FormatError."""
     return _bitmap(Metafiles(device))
+
+
+def bad_clusters(device: File) -> int:
+    """Clusters that Windows found unreadable and put into $BadClus:$Bad. Raises FormatError."""
+    attribute = Metafiles(device).attribute(BAD_CLUSTERS_RECORD, DATA, _BAD_NAME)
+    return sum(clusters for lcn, clusters in attribute.runs if lcn is not None) if attribute is not None else 0
 
 
 def _bitmap(files: Metafiles) -> bytes:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FormatFailed", "Formatted", "MkntfsMissing", "SizeNotFormattable", "copy_formatted", "format_volume"]
 
-_SECTOR: Final = 512
+_SECTOR_SIZES: Final = (512, 1024, 2048, 4096)
 _SMALLEST: Final = 2 << 20
 """Below about 1 MiB mkntfs fails; a Windows volume is never that small."""
 _CLUSTER_SIZES: Final = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -70,18 +70,26 @@ class Formatted:
         self.close()
 
 
-def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", hidden_sectors: int = 0,
-                  serial: int | None = None, folder: Path | None = None) -> Formatted:
+def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", sector_size: int = 512,
+                  hidden_sectors: int = 0, serial: int | None = None,
+                  folder: Path | None = None) -> Formatted:
     """Make an empty volume for a partition of `size` bytes that starts at sector `hidden_sectors` of its disk.
 
+    `sector_size` is what the disk's sectors have: Windows mounts no volume that says otherwise.
     `folder` is where the temporary file lies; it takes about 70 MB, whatever the size.
     Raises MkntfsMissing, FormatFailed, SizeNotFormattable.
     """
     why = None
-    if size < _SMALLEST or size % _SECTOR:
-        why = f"it takes whole sectors, {_SMALLEST} bytes at least"
+    if sector_size not in _SECTOR_SIZES:
+        why = f"no disk has sectors of {sector_size} bytes"
+    elif size < _SMALLEST or size % sector_size:
+        why = f"it takes whole sectors of {sector_size} bytes, {_SMALLEST} bytes at least"
     elif cluster_size not in _CLUSTER_SIZES:
         why = "that is no cluster size"
+    elif cluster_size < sector_size:
+        why = f"a cluster is never smaller than a sector, {sector_size} bytes"
+    elif not 0 <= hidden_sectors < 1 << 32:
+        why = f"its first sector, {hidden_sectors}, has no room in a boot sector"
     elif len(label.encode("utf-16-le", "surrogatepass")) > 2 * _LABEL_LIMIT or "\0" in label:
         why = f"a label has up to {_LABEL_LIMIT} characters"
     if why is not None:
@@ -90,20 +98,20 @@ def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", hidde
         target.truncate(size)
     path = Path(target.name)
     try:
-        _run_mkntfs(path, cluster_size, label, hidden_sectors)
+        _run_mkntfs(path, cluster_size, label, sector_size, hidden_sectors)
         volume = Formatted(path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     if serial is not None:
-        for offset in (0, size - _SECTOR):
+        for offset in (0, size - sector_size):
             volume.file.pwrite(offset + _SERIAL_OFFSET, serial.to_bytes(8, "little"))
     return volume
 
 
-def _run_mkntfs(path: Path, cluster_size: int, label: str, hidden_sectors: int) -> None:
+def _run_mkntfs(path: Path, cluster_size: int, label: str, sector_size: int, hidden_sectors: int) -> None:
     # -H and -S are what every BIOS of the last decades reports; Windows' boot code reads them.
-    command = ["mkntfs", "-q", "-Q", "-F", "-s", str(_SECTOR), "-c", str(cluster_size), "-p", str(hidden_sectors),
+    command = ["mkntfs", "-q", "-Q", "-F", "-s", str(sector_size), "-c", str(cluster_size), "-p", str(hidden_sectors),
                "-H", "255", "-S", "63", "-L", label, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False,

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from wimboot.storage.protocol import File
 
-__all__ = ["BITMAP", "BITMAP_RECORD", "DATA", "MFT_RECORD", "SECURE_RECORD", "VOLUME_RECORD", "Extents", "Metafiles"]
+__all__ = [
+    "BAD_CLUSTERS_RECORD", "BITMAP", "BITMAP_RECORD", "DATA", "MFT_RECORD", "SECURE_RECORD", "VOLUME_RECORD",
+    "Extents", "Metafiles",
+]
 
-MFT_RECORD, VOLUME_RECORD, BITMAP_RECORD, SECURE_RECORD = 0, 3, 6, 9
+MFT_RECORD, VOLUME_RECORD, BITMAP_RECORD, BAD_CLUSTERS_RECORD, SECURE_RECORD = 0, 3, 6, 8, 9
 ATTRIBUTE_LIST, DATA, BITMAP = 0x20, 0x80, 0xB0
 _RECORD = (1 << 48) - 1
 _LARGEST_LIST = 256 << 10   # as Windows has it: an attribute list is never larger

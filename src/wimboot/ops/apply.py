@@ -12,7 +12,7 @@ from wimboot.ops.exporting import export_image
 from wimboot.ops.opening import open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import view_image
 from wimboot.plan.space import check_volume_space
@@ -78,6 +78,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
             if options.rebuild:
+                check_rebuildable(opened)
                 if dry_run:
                     return done
                 rebuild(opened)

@@ -18,7 +18,7 @@ from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, 
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import find_place, register
 from wimboot.ops.pointing import point_files, refresh_pointers
-from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.sparing import EncryptedWouldGo
 from wimboot.ops.storing import commit
@@ -145,6 +145,7 @@ def _look(
         raise EncryptedWouldGo(where=opened.where, count=len(plan.encrypted), first=plan.encrypted[0])
     if options.rebuild:
         refuse_deduplicated(opened)
+        check_rebuildable(opened)
     folder = real_path(capturing.wim).parent
     check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.errors import FormatError
+from wimboot.errors import FormatError, Refused
 from wimboot.formats.ntfsboot import BootSector
-from wimboot.ntfs import copy_formatted, format_volume
+from wimboot.ntfs import bad_clusters, copy_formatted, format_volume
 
 if TYPE_CHECKING:
     from wimboot.ops.opening import Opened
 
-__all__ = ["rebuild"]
+__all__ = ["BadClusters", "check_rebuildable", "rebuild"]
 
 _BOOT_AREA = 16 * 512
 """$Boot: the boot sector and the boot code behind it."""
@@ -20,26 +20,64 @@ _BPB = slice(0x0B, 0x54)
 """What of the boot sector describes the volume; around it lies code."""
 
 
+_GPT_MARK = b"EFI PART"
+
+
+class BadClusters(Refused):
+    """Formatting would forget which parts of the disk cannot be trusted."""
+
+    id = "bad-clusters"
+    sentence = "{where} has {count} bad clusters, and a volume that is formatted anew would put files there"
+    advice = "Replace the disk, or copy it to a sound one and let chkdsk /b look again; or leave out --format."
+
+
+def check_rebuildable(opened: Opened) -> None:
+    """Raises BadClusters."""
+    if opened.mounted:
+        count = bad_clusters(opened.device)
+        if count:
+            raise BadClusters(where=opened.where, count=count)
+
+
 def rebuild(opened: Opened) -> None:
-    """Make the opened volume a freshly formatted, empty one; its boot code, label and cluster size stay.
+    """Make the opened volume a freshly formatted, empty one; boot code, label, cluster and sector size stay.
 
     Raises:
         HostError: mkntfs is missing or failed.
+        Refused: the volume has bad clusters, or a form that mkntfs does not make.
     """
+    check_rebuildable(opened)
     boot = opened.device.pread(0, _BOOT_AREA)
+    sector_size = _sector_size(opened, boot)
     label, cluster_size = "", 4096
     if opened.mounted:
         label, cluster_size = opened.facts.label, opened.facts.cluster_size
         opened.close(discard=True)
     with format_volume(
-        opened.device.size(), cluster_size=cluster_size, label=label, hidden_sectors=opened.start // 512
+        opened.device.size(),
+        cluster_size=cluster_size,
+        label=label,
+        sector_size=sector_size,
+        hidden_sectors=opened.start // sector_size,
     ) as fresh:
         copy_formatted(fresh, opened.device)
-    _keep_boot_code(opened, boot)
+    _keep_boot_code(opened, boot, sector_size)
     opened.mount()
 
 
-def _keep_boot_code(opened: Opened, boot: bytes) -> None:
+def _sector_size(opened: Opened, boot: bytes) -> int:
+    """Of the disk: as the old volume says, the device, or the place of the image's partition table."""
+    try:
+        return BootSector.parse(boot).sector_size
+    except FormatError:
+        pass
+    if opened.target.sector_size is not None:
+        return opened.target.sector_size
+    marks = [size for size in (512, 4096) if opened.target.file.pread(size, len(_GPT_MARK)) == _GPT_MARK]
+    return marks[0] if marks and opened.start else 512
+
+
+def _keep_boot_code(opened: Opened, boot: bytes, sector_size: int) -> None:
     """Windows' boot code is not ours to give away, so what the volume had is put back around the new description."""
     try:
         BootSector.parse(boot[:512])
@@ -50,4 +88,4 @@ def _keep_boot_code(opened: Opened, boot: bytes) -> None:
     kept = bytearray(boot)
     kept[_BPB] = fresh[_BPB]
     device.pwrite(0, bytes(kept))
-    device.pwrite(device.size() - 512, bytes(kept[:512]))
+    device.pwrite(device.size() - sector_size, bytes(kept[:sector_size]))

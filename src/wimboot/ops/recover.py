@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered
 from wimboot.ops.opening import finish_interrupted
-from wimboot.wim import Outcome
-from wimboot.wim import real_path
+from wimboot.wim import Outcome, real_path
 from wimboot.wim import recover as recover_wim
 
 if TYPE_CHECKING:
