@@ -153,7 +153,7 @@ def test_a_dry_run_tells_and_writes_nothing(converted: Converted, tmp_path: Path
                         ("convert", original, "--wim", new, *NO_PLACE, "--format"),
                         ("apply", wim, "1", fresh, *NO_PLACE), ("apply", wim, "1", volume, "--format", "--full"),
                         ("restore", volume, "--wim", wim), ("restore", volume, "--wim", wim, "--format")):
-            if "--format" in command and command[0] == "convert":
+            if "--format" in command and command[0] != "apply":
                 assert wimboot(*command, "--dry-run").code == 4  # its encrypted file would go
                 continue
             assert done(*command, "--dry-run", "--json").json["dry_run"] is True, command

@@ -108,7 +108,7 @@ def test_a_volume_marked_as_dirty_is_not_written(small_volume: Path, tmp_path: P
             handle.seek(offset)
             handle.write(b"\1\0")
     refuse_all("volume-dirty", 4, small_volume, tmp_path / "store.wim", small_volume, reading=False)
-    refused("volume-dirty", 4, "capture", small_volume, "--wim", tmp_path / "store.wim", watching=[small_volume])
+    refused("volume-dirty", 4, "capture", small_volume, "--wim", tmp_path / "store.wim", watching=(small_volume,))
     assert done("info", small_volume, "--json").json["volume"]["state"] == "volume-dirty"
 
 

@@ -51,7 +51,8 @@ class Applied:
 
 
 def apply(options: ApplyOptions, emit: Emit) -> Applied:
-    """Put an image onto the target.
+    """Put an image onto the target, which is empty: nothing is given up, so the data behind its pointers is not read
+    here; `verify` does that.
 
     Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises.
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import uninterrupted
 from wimboot.events import Emit, Note, Phase
+from wimboot.ops.imaging import ReadBackFailed
 from wimboot.ops.options import processors
 from wimboot.ops.storing import opened_store
 from wimboot.tree import passes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.ops.options import Folders
+    from wimboot.wim import Store
 
 __all__ = ["export_image"]
 
@@ -22,7 +24,8 @@ __all__ = ["export_image"]
 def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit) -> int:
     """Append image `image` of `wim` to the WIM `into`, which is made where there is none; its number there.
 
-    Every blob is checked against its hash on the way. Raises what opening the two raises, BlobDamaged, NotStorable.
+    Every blob is checked against its hash on the way, and read back from the disk. Raises what opening the two raises,
+    BlobDamaged, NotStorable, ReadBackFailed.
     """
     real = real_path(into)
     with (
@@ -37,7 +40,17 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         copy_blobs(store, hashes, append, counter=phase.counter, threads=processors())
         number = append.add_image(tree, store.images[image - 1])
         append.seal()
+        _read_back(append.pending(), append.new_hashes, into, emit)
         with uninterrupted(forget=True):
             append.finish()
     emit(Note(id="exported", text=f"Image {image} of {wim} is now image {number} of {into}, and pointers lead there."))
     return number
+
+
+def _read_back(store: Store, hashes: list[bytes], into: Path, emit: Emit) -> None:
+    sizes = {sha1: blob.size for sha1 in hashes if (blob := store.blob(sha1)) is not None}
+    phase = Phase(name="read-back", total=sum(sizes.values()), unit="bytes")
+    emit(phase)
+    problems = store.check_blobs(sizes.keys(), phase.counter, processors())
+    if problems:
+        raise ReadBackFailed(where=str(into), count=len(problems), first=problems[0].text)

@@ -96,11 +96,11 @@ def likely_folders(opened: Opened) -> list[Path]:
     return [beside, Path.cwd()] if named is None else [beside, Path.cwd(), named, beside / str(named).lstrip("/")]
 
 
-def search(sources: Sources, folders: Sequence[Path]) -> dict[int, Path]:
-    """data source id -> a WIM of the right GUID in one of the folders; one of the recorded name before others."""
+def search(opened: Opened, sources: Sources) -> dict[int, Path]:
+    """data source id -> a WIM of the right GUID in a likely folder; one of the recorded name before others."""
     found: dict[int, Path] = {}
-    for path in _wims(folders):
-        guid = wim_guid(path)
+    for path in _wims(likely_folders(opened)):
+        guid = wim_guid(path, opened.options.folders)
         for source in sources.all:
             if source.wim_guid == guid:
                 place = sources.place(source.data_source_id)
@@ -129,7 +129,7 @@ def require_wim(
             )
         return mine[-1], wim
     likely = likely_folders(opened)
-    found = search(sources, likely)
+    found = search(opened, sources)
     for source in reversed(sources.all):
         if source.data_source_id in found:
             return source, found[source.data_source_id]
@@ -153,8 +153,8 @@ def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterat
     with ExitStack() as stack:
         if passes.flagged_streams(opened.tree, StreamFlag.POINTER):
             sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-            for path in sorted(set(search(sources, likely_folders(opened)).values())):
-                if own is None or wim_guid(path) != own.guid:
+            for path in sorted(set(search(opened, sources).values())):
+                if own is None or wim_guid(path, folders) != own.guid:
                     stores.append(stack.enter_context(opened_store(path, folders)))
         yield stores
 

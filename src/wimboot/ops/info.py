@@ -12,7 +12,7 @@ from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.contents import Contents
-from wimboot.ops.finding import likely_folders, search
+from wimboot.ops.finding import search
 from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
 from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import opened_store
@@ -114,7 +114,7 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     try:
         known = read_sources(contents.read_path)
         sources = tuple(
-            _source(known, source, tree, search(known, likely_folders(opened))) for source in known.all
+            _source(known, source, tree, search(opened, known)) for source in known.all
         )
     except Error as error:
         emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))

@@ -9,7 +9,7 @@ from wimboot.errors import Damaged, Error, FormatError, UsageError
 from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.reparse import WimPointer
 from wimboot.ops.contents import Contents
-from wimboot.ops.finding import likely_folders, search
+from wimboot.ops.finding import search
 from wimboot.ops.opening import open_volume
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, passes
@@ -151,7 +151,7 @@ def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, r
                 "does not start before `wimboot relocate` has told it",
             )
         )
-    found = search(sources, likely_folders(opened))
+    found = search(opened, sources)
     for source in sources.all:
         used = pointers.get(source.data_source_id, [])
         wim = options.wim if options.wim is not None else found.get(source.data_source_id)
