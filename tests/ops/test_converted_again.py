@@ -165,6 +165,8 @@ def test_pointers_stay_pointers_of_the_wim_they_lead_into(converted: Converted, 
     sources = done("info", converted.volume, "--json").json["volume"]["sources"]
     assert [(source["id"], bool(source["pointers"]), source["wim"] is not None) for source in sources] == [
         (0, True, True), (1, True, True)]
+    for wim in (converted.wim, other):      # naming one leaves the other to be found
+        done("verify", converted.volume, "--wim", wim)
     assert pointer(snapshot(converted.volume)["Windows/explorer.exe"]) is not None
     done("verify", converted.volume)
 

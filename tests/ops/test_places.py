@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import build
-from converted import SMALL, Converted, fresh_volume
+from converted import OVERLAY_FILES, SMALL, Converted, fresh_volume
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from running import done, refused, unchanged, wimboot
+from snapshots import differences, seen_through, snapshot
 
 MIB = 1 << 20
 PLACES = {"mbr": f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim",
@@ -128,3 +129,50 @@ def test_relocate_refuses_what_it_does_not_know(converted: Converted, small_volu
 def _place(volume: Path) -> str:
     (source,) = done("info", volume, "--json").json["volume"]["sources"]
     return str(source["place"])
+
+
+@pytest.fixture
+def shared(converted: Converted, built_system: Callable[..., build.System], tmp_path: Path) -> tuple[Converted, str]:
+    """A volume whose WIM another system went into since, and what that conversion said."""
+    second = tmp_path / "second.img"
+    copy_sparse(built_system(size=24 << 20, files=12, features=SMALL, version="6.3").path, second)
+    told = done("convert", second, "--wim", converted.wim, "--wim-place", "later")
+    done("verify", second, "--wim", converted.wim)
+    return converted, told.err
+
+
+def test_relocate_brings_a_volume_up_to_its_wim(shared: tuple[Converted, str]) -> None:
+    """Who let the WIM grow is told; verify names the verb; pointers and records alone change."""
+    volume, wim = shared[0].volume, shared[0].wim
+    before = snapshot(volume)
+    assert "wimboot relocate" in shared[1]
+    checked = wimboot("verify", volume, "--wim", wim, "--quick", "--json")
+    (problem,) = checked.json["problems"]
+    assert problem["id"] == "behind"
+    assert "wimboot relocate" in problem["text"]
+    with unchanged(volume, wim):
+        dry = done("relocate", volume, "--wim", wim, "--as", PLACES["gpt"], "--dry-run", "--json").json
+    with unchanged(wim):
+        told = done("relocate", volume, "--wim", wim, "--as", PLACES["gpt"], "--json").json
+    assert dry["refreshed"] == told["refreshed"] > 100
+    done("verify", volume, "--wim", wim)
+    sound_volume(volume)
+    assert every_pointer_leads_home(volume, wim, {}) > 100
+    assert not differences(seen_through(before), seen_through(snapshot(volume)), without=OVERLAY_FILES)
+    assert done("relocate", volume, "--wim", wim, "--as", PLACES["gpt"], "--json").json["refreshed"] == 0
+
+
+def test_the_registered_place_stays_where_none_is_given(shared: tuple[Converted, str]) -> None:
+    """A WIM that lies where no Windows could read it is brought along without a word about its place."""
+    volume, wim = shared[0].volume, shared[0].wim
+    done("relocate", volume, "--wim", wim, "--as", PLACES["mbr"])
+    told = done("capture", volume, "--wim", wim, "--name", "one more")
+    assert "wimboot relocate" in told.err
+    done("relocate", volume, "--wim", wim)
+    assert _place(volume) == PLACES["mbr"]
+    done("verify", volume, "--wim", wim)
+
+
+def test_a_first_capture_has_no_others_to_speak_of(small_volume: Path, tmp_path: Path) -> None:
+    """A new WIM has no volumes that stand on it."""
+    assert "relocate" not in done("capture", small_volume, "--wim", tmp_path / "store.wim").err

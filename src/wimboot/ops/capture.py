@@ -13,6 +13,7 @@ from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.storing import tell_of_others
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
 from wimboot.wim import real_path
@@ -63,6 +64,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         with uninterrupted(forget=True):
             append.finish()
             DECIDED.set()
+        tell_of_others(append, emit)
         _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
 
@@ -78,7 +80,7 @@ def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
                 warning=True,
                 text=(
                     f"{pointers:,} pointers of {opened.where} now carry the hash of an older table, and Windows "
-                    "may refuse them: `wimboot convert` or `wimboot restore` brings them up to date."
+                    "may refuse them: `wimboot relocate` brings them up to date."
                 ),
             )
         )

@@ -21,7 +21,7 @@ from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.sparing import EncryptedWouldGo
-from wimboot.ops.storing import commit
+from wimboot.ops.storing import commit, tell_of_others
 from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
@@ -105,6 +105,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()
         commit(opened.writing, append, options.capture.wim)
+        tell_of_others(append, emit)
     return Converted(
         image=image,
         files=ready.files,
@@ -220,6 +221,7 @@ def _rebuild(
     carry_out(opened, view, diff(opened.tree, view.tree), forms, ready.place, emit)
     freed = (volume_facts(opened.device).free_clusters - free_before) * opened.facts.cluster_size
     commit(opened.writing, append, options.capture.wim)
+    tell_of_others(append, emit)
     return Converted(
         image=image,
         files=ready.files,

@@ -8,7 +8,7 @@ from wimboot.disk import uninterrupted
 from wimboot.events import Emit, Note, Phase
 from wimboot.ops.imaging import ReadBackFailed
 from wimboot.ops.options import processors
-from wimboot.ops.storing import opened_store
+from wimboot.ops.storing import opened_store, tell_of_others
 from wimboot.tree import passes
 from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
 
@@ -43,6 +43,7 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         _read_back(append.pending(), append.new_hashes, into, emit)
         with uninterrupted(forget=True):
             append.finish()
+        tell_of_others(append, emit)
     emit(Note(id="exported", text=f"Image {image} of {wim} is now image {number} of {into}, and pointers lead there."))
     return number
 

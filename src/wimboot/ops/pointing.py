@@ -9,12 +9,14 @@ from wimboot.ops.placing import volume_sources
 from wimboot.tree import StreamFlag, Tree, passes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wimboot.events import Counter
     from wimboot.ntfs import Volume
     from wimboot.plan.pointing import PointingPlan
     from wimboot.wim import Store
 
-__all__ = ["point_files", "refresh_pointers"]
+__all__ = ["count_behind", "point_files", "refresh_pointers"]
 
 
 def point_files(
@@ -35,9 +37,22 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
     Windows may refuse a pointer that carries the hash of an older table. One whose blob the WIM does not have stays as
     it is, for `verify` to tell.
     """
+    behind = 0
+    for file_id, value in _behind(volume, tree, store):
+        volume.replace_reparse(file_id, value)
+        behind += 1
+    return behind
+
+
+def count_behind(volume: Volume, tree: Tree, store: Store) -> int:
+    """How many pointers `refresh_pointers` would change."""
+    return sum(1 for _ in _behind(volume, tree, store))
+
+
+def _behind(volume: Volume, tree: Tree, store: Store) -> Iterator[tuple[int, bytes]]:
+    """(file, reparse value that it should have) of each pointer that has another."""
     sources = volume_sources(volume).of_wim(store.guid)
     makers = {source.data_source_id: PointerMaker(source.data_source_id, store.table_hash).pack for source in sources}
-    behind = 0
     for stream in passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():
         old = tree.stream_bytes(stream)
         pointer = WimPointer.parse(old)
@@ -47,9 +62,7 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
             continue
         new = make(pointer.hash, tree.stream(stream).size, place[1], place[0])
         if new != old:
-            volume.replace_reparse(tree.file_id(tree.stream_node(stream)), new)
-            behind += 1
-    return behind
+            yield tree.file_id(tree.stream_node(stream)), new
 
 
 def _unpack_compact(volume: Volume, tree: Tree, plan: PointingPlan) -> None:

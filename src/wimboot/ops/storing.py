@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
+from wimboot.events import Note
 from wimboot.storage import HostFolder
 from wimboot.wim import Store, open_store, real_path, recover
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wimboot.disk import Transaction
-    from wimboot.events import Counter
+    from wimboot.events import Counter, Emit
     from wimboot.ops.options import Folders
     from wimboot.wim import Append
 
-__all__ = ["NoImage", "choose_image", "commit", "opened_store", "store_is"]
+__all__ = ["NoImage", "choose_image", "commit", "opened_store", "store_is", "tell_of_others"]
 
 
 class NoImage(UsageError):
@@ -57,6 +58,21 @@ def store_is(mark: StoreMark, folders: Folders = HostFolder) -> bool:
             return store.guid == mark.guid and store.table_hash == mark.table_hash
     except Error:
         return False
+
+
+def tell_of_others(append: Append, emit: Emit) -> None:
+    """Say what a WIM's growth does to the volumes that stand on it and did not take part."""
+    if append.store is not None and append.store.images:
+        emit(
+            Note(
+                id="others-behind",
+                warning=True,
+                text=(
+                    f"{append.where} has grown. Pointers of other volumes into it carry the hash of its older table, "
+                    "and Windows may refuse them: run `wimboot relocate VOLUME --wim WIM` for each of these volumes."
+                ),
+            )
+        )
 
 
 def commit(transaction: Transaction, append: Append | None, wim: Path, counter: Counter | None = None) -> None:

@@ -151,10 +151,10 @@ def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, r
                 "does not start before `wimboot relocate` has told it",
             )
         )
-    found = search(opened, sources)
+    found = _found(opened, sources, options.wim)
     for source in sources.all:
         used = pointers.get(source.data_source_id, [])
-        wim = options.wim if options.wim is not None else found.get(source.data_source_id)
+        wim = found.get(source.data_source_id)
         if wim is None:
             if used:
                 report.problem(
@@ -183,6 +183,16 @@ def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, r
             hashes = _verify_pointers(tree, used, store, verified, report)
             if not options.quick:
                 _check_data(store, hashes, options, verified, report, emit)
+
+
+def _found(opened: Opened, sources: Sources, named: Path | None) -> dict[int, Path]:
+    """data source id -> its WIM: the one named for the sources of its GUID; for all, where it is nobody's."""
+    found = search(opened, sources)
+    if named is not None:
+        with opened_store(named, opened.options.folders) as store:
+            mine = [source.data_source_id for source in sources.of_wim(store.guid)]
+        found |= dict.fromkeys(mine or [source.data_source_id for source in sources.all], named)
+    return found
 
 
 def _check_backup(contents: Contents, sources: Sources, where: str, report: _Report) -> None:
@@ -242,7 +252,7 @@ def _verify_pointers(
             "behind",
             store.where,
             f"{behind:,} pointers carry the hash of an older blob table: the WIM grew since, and "
-            "Windows may refuse them",
+            "Windows may refuse them; `wimboot relocate` brings them up to date",
         )
     return hashes
 
