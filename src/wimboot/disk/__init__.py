@@ -9,10 +9,11 @@ from wimboot.disk.table import BitLocker, DiskFormat, NotNtfs, Partition, Table,
 from wimboot.disk.target import PartitionNeeded, Place, Target, open_target, parse_place
 from wimboot.disk.transaction import Transaction
 from wimboot.disk.use import Mounted
+from wimboot.disk.waiting import waiting_logs
 
 __all__ = [
     "DECIDED", "STOPPING", "BitLocker", "CommitUnfinished", "DiskFormat", "Lies", "LogDamaged", "LogWaits", "Mounted",
     "NotNtfs", "Partition", "PartitionNeeded", "Place", "PlaceUnknown", "Recovered", "StoreMark", "Table", "TableKind",
     "Target", "TargetChanged", "Transaction", "open_target", "parse_place", "peek", "read_table", "recover",
-    "uninterrupted", "where_is",
+    "uninterrupted", "waiting_logs", "where_is",
 ]
