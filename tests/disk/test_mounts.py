@@ -187,7 +187,9 @@ def test_image_under_a_mounted_loop_device_is_refused(machine: Machine, tmp_path
     loop = machine.device("loop0", "7:0", loop__backing_file=str(image))
     part = machine.device("loop0p1", "259:0", parent="loop0", partition="1")
     mapped = machine.device("dm-0", "252:0")
-    refuse_if_used(image, write=True, host=machine.host)
+    with pytest.raises(Mounted, match="loop0 is made of it"):
+        refuse_if_used(image, write=True, host=machine.host)
+    refuse_if_used(image, write=False, host=machine.host)
     (part / "holders" / "dm-0").symlink_to(mapped)
     machine.mount("252:0", "/somewhere", options="ro")
     with pytest.raises(Mounted, match="/somewhere"):

@@ -335,7 +335,7 @@ def test_mounted_device_is_refused_by_every_name(loop: tuple[str, Path], tmp_pat
         assert (lies.disk_guid, lies.partition_guid, lies.disk) == (None, None, Path(device))
     finally:
         subprocess.run(["umount", str(point)], check=True)
-    open_target(Place(path), write=True).close()
+    open_target(Place(path), write=False).close()
 
 
 def test_image_mounted_through_fuse_is_refused(tmp_path: Path) -> None:

@@ -9,20 +9,21 @@ before it can be.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from wimboot.disk.errors import LogWaits
+from wimboot.disk.locking import Locked, ReadOnlyTarget, device_number, lock
+from wimboot.disk.loops import backing_of, identity_of
 from wimboot.disk.mounts import HOST, Host, mount_of
 from wimboot.disk.table import NotNtfs, TableKind, read_table
-from wimboot.disk.use import refuse_if_used, related_devices
-from wimboot.errors import Busy, HostError, Refused, UsageError
+from wimboot.disk.use import Mounted, refuse_if_used, related_devices
+from wimboot.disk.waiting import LOG_SUFFIX
+from wimboot.disk.writers import other_writer
+from wimboot.errors import HostError, Refused, UsageError
 from wimboot.storage import HostFolder
 from wimboot.storage.memory import MemoryFolder
 
@@ -38,11 +39,8 @@ __all__ = [
     "ReadOnlyTarget", "Target", "TargetMissing", "open_target", "parse_place",
 ]
 
-LOG_SUFFIX = ".wimboot-log"
 _SECTOR_SIZE_OF = 0x1268
 """BLKSSZGET of linux/fs.h: the logical sector size of a block device."""
-_READ_ONLY_OF = 0x125E
-"""BLKROGET of linux/fs.h."""
 _VOLATILE = frozenset({"tmpfs", "devtmpfs", "ramfs"})
 
 
@@ -60,22 +58,6 @@ class NotATarget(UsageError):
     id = "not-a-target"
     sentence = "{where} is neither a file nor a block device"
     advice = "Name a disk image, a volume image or a device."
-
-
-class ReadOnlyTarget(Refused):
-    """It cannot be written."""
-
-    id = "read-only"
-    sentence = "{where} cannot be written: {why}"
-    advice = "Check its permissions, the write protection of the medium, and how its file system is mounted."
-
-
-class Locked(Busy):
-    """Another run holds the target."""
-
-    id = "locked"
-    sentence = "{where} is being used by another program, or another run of this one"
-    advice = "Wait until that one is done."
 
 
 class NoPartition(Refused):
@@ -140,15 +122,15 @@ class Target:
     `partition` is the number the user gave. A context manager; leaving it gives lock and handle back.
     """
 
-    def __init__(self, *, place: Place, path: Path, file: File, folder: Folder, log_name: str, lock: int,
-                 sector_size: int | None) -> None:
+    def __init__(self, *, place: Place, path: Path, file: File, folder: Folder, log_name: str,
+                 locks: contextlib.ExitStack, sector_size: int | None) -> None:
         self.place = place
         self.path = path
         self.partition = place.partition
         self.file = file
         self.folder = folder
         self.log_name = log_name
-        self._lock = lock
+        self._locks = locks
         self._sector_size = sector_size
         self._table: Table | None = None
 
@@ -201,9 +183,7 @@ class Target:
     def close(self) -> None:
         """A second call does nothing."""
         self.file.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._locks.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,15 +220,33 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         for device in related_devices(path, host):
             if folder.exists(_device_name(device, host) + LOG_SUFFIX):
                 raise LogWaits(where=str(device))
-    lock = _lock(path, place, write=write, is_device=is_device)
-    try:
+    with contextlib.ExitStack() as undo:
+        sector_size = _lock_all(path, place, undo, write=write, is_device=is_device, host=host)
         file = opener(path.parent).open(path.name, write=write)
         name = _device_name(path, host) if is_device else path.name
-        return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX, lock=lock,
-                      sector_size=_ioctl(lock, _SECTOR_SIZE_OF) if is_device else None)
-    except BaseException:
-        os.close(lock)
-        raise
+        return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX,
+                      locks=undo.pop_all(), sector_size=sector_size)
+
+
+def _lock_all(path: Path, place: Place, undo: contextlib.ExitStack, *, write: bool, is_device: bool,
+              host: Host) -> int | None:
+    """Lock the target, and the file under a loop device: who opens that one changes the same bytes. Returns a device's
+    sector size. Raises Locked, ReadOnlyTarget, Mounted, LogWaits, HostError.
+    """
+    descriptor = lock(path, str(place), write=write, is_device=is_device)
+    undo.callback(os.close, descriptor)
+    sector_size = device_number(descriptor, _SECTOR_SIZE_OF) if is_device else None
+    loop = backing_of(path, host) if is_device else None
+    file = Path(loop.backing) if loop else path
+    if loop and identity_of(file) == loop.identity is not None:
+        if os.path.lexists(loop.backing + LOG_SUFFIX):
+            raise LogWaits(where=loop.backing)
+        undo.callback(os.close, lock(file, str(place), write=write, is_device=False))
+    identity = loop.identity if loop else None if is_device else identity_of(path)
+    writer = other_writer(identity, host) if identity else None
+    if writer:
+        raise Mounted(where=str(place), what=f"{writer} has it open for writing")
+    return sector_size
 
 
 def _log_folder(place: Place, folder: Path | None, opener: Callable[[Path], Folder], host: Host, *,
@@ -274,35 +272,3 @@ def _device_name(path: Path, host: Host) -> str:
     with contextlib.suppress(OSError):
         names = [link.name for link in (host.dev / "disk" / "by-id").iterdir() if link.resolve() == path]
     return min(names, default=path.name, key=lambda name: (name.startswith(("wwn-", "dm-", "lvm-")), name))
-
-
-def _lock(path: Path, place: Place, *, write: bool, is_device: bool) -> int:
-    """A descriptor that holds the lock. For a device to be written it also keeps others from mounting it."""
-    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if write and is_device else 0)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno in (errno.EBUSY, errno.ETXTBSY):
-            raise Locked(where=str(place)) from error
-        if write and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ReadOnlyTarget(where=str(place.path), why=error.strerror) from error
-        raise HostError(what="opening", where=str(place.path), why=error.strerror or str(error)) from error
-    with contextlib.ExitStack() as undo:
-        undo.callback(os.close, descriptor)
-        if write and is_device and _ioctl(descriptor, _READ_ONLY_OF):
-            raise ReadOnlyTarget(where=str(place.path), why="the device is write-protected")
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Locked(where=str(place)) from error
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise HostError(what="locking", where=str(place.path), why=why) from error
-        undo.pop_all()
-    return descriptor
-
-
-def _ioctl(descriptor: int, request: int) -> int:
-    """An ioctl that fills in one integer."""
-    (value,) = struct.unpack("i", fcntl.ioctl(descriptor, request, bytes(4)))
-    return int(value)

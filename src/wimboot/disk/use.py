@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wimboot.disk.loops import attached, backing_of, identity_of
 from wimboot.disk.mounts import HOST, Host, mounts
 from wimboot.errors import Busy
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from wimboot.disk.loops import Identity, Loop
+    from wimboot.disk.mounts import Mount
 
 __all__ = ["Mounted", "refuse_if_used", "related_devices"]
 
@@ -24,7 +27,7 @@ class Mounted(Busy):
 
     id = "mounted"
     sentence = "{where} is in use: {what}"
-    advice = "Unmount it first (umount, or shut the program down that uses it)."
+    advice = "Unmount it first (umount; losetup --detach; or shut the program down that uses it)."
 
 
 def refuse_if_used(path: Path, *, write: bool, host: Host = HOST) -> None:
@@ -35,22 +38,38 @@ def refuse_if_used(path: Path, *, write: bool, host: Host = HOST) -> None:
         return
     devices: dict[str, str] = {}
     sources = {str(path)}
+    identity: Identity | None = None
+    loops: list[Loop] = []
     if stat.S_ISBLK(status.st_mode):
         number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
         _add_device(host.sys / "dev" / "block" / number, devices)
-        backing = _text(host.sys / "dev" / "block" / number / "loop" / "backing_file")
-        if backing:
-            _add_loops(backing, devices, host)
-            sources.add(backing)
+        loop = backing_of(path, host)
+        if loop:
+            sources.add(loop.backing)
+            identity = loop.identity
+            loops = [other for other in attached(host)
+                     if other.name != loop.name and other.stands_on(loop.backing, identity)]
         sources |= {str(host.dev / name) for name in devices.values()}
     else:
-        _add_loops(str(path), devices, host)
+        identity = status.st_dev, status.st_ino
+        loops = [other for other in attached(host) if other.stands_on(str(path), identity)]
+    for other in loops:
+        _add_device(other.node, devices)
     for mount in mounts(host):
-        if (mount.device in devices or mount.source in sources) and (write or mount.writable):
+        if (write or mount.writable) and (
+                mount.device in devices or mount.source in sources or _is_source(mount, identity)):
             raise Mounted(where=str(path), what=f"mounted at {mount.point}")
     swaps = {line.split()[0] for line in _text(host.proc / "swaps").splitlines()[1:] if line.strip()}
     if swaps & (sources | {str(host.dev / name) for name in devices.values()}):
         raise Mounted(where=str(path), what="it is swap space")
+    if write and loops and not stat.S_ISBLK(status.st_mode):
+        raise Mounted(where=str(path), what=f"the device {host.dev / loops[0].name} is made of it")
+
+
+def _is_source(mount: Mount, identity: Identity | None) -> bool:
+    """Whether FUSE mounted this file, under whatever name."""
+    return (identity is not None and mount.kind.startswith("fuse") and mount.source.startswith("/")
+            and identity_of(Path(mount.source)) == identity)
 
 
 def _text(path: Path) -> str:
@@ -96,14 +115,3 @@ def related_devices(path: Path, host: Host = HOST) -> list[Path]:
                 if (part / "partition").exists()]
     except OSError:
         return []
-
-
-def _add_loops(backing: str, devices: dict[str, str], host: Host) -> None:
-    """Loop devices over a file."""
-    try:
-        blocks = list((host.sys / "block").iterdir())
-    except OSError:
-        return
-    for block in blocks:
-        if block.name.startswith("loop") and _text(block / "loop" / "backing_file") == backing:
-            _add_device(block, devices)
