@@ -157,7 +157,8 @@ def test_a_dry_run_tells_and_writes_nothing(converted: Converted, tmp_path: Path
                 assert wimboot(*command, "--dry-run").code == 4  # its encrypted file would go
                 continue
             assert done(*command, "--dry-run", "--json").json["dry_run"] is True, command
-            assert "Would" in done(*command, "--dry-run").out, command
+            told = done(*command, "--dry-run").out
+            assert "Would" in told or "nothing to do" in told, command
 
 
 def test_what_a_dry_run_foretells_happens(small_volume: Path, tmp_path: Path) -> None:

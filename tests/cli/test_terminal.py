@@ -166,5 +166,5 @@ def test_people_are_told_what_matters(converted: Converted) -> None:
         assert part in text, part
     assert "first" in done("images", converted.wim).out
     assert "Sound:" in done("verify", converted.volume, "--wim", converted.wim).out
-    assert "Restored" in done("restore", converted.volume, "--wim", converted.wim).out
+    assert "nothing to do" in done("restore", converted.volume, "--wim", converted.wim).out
     assert "No interrupted run" in done("recover", converted.volume).out

@@ -147,6 +147,9 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
             click.echo(f"{change:8} {path}")
         if len(done.examples) > _SHOWN and not chosen["verbose"]:
             click.echo(f"... and {len(done.examples) - _SHOWN:,} more (-v shows all)")
+    if not (done.removed or done.added or done.changed or done.metadata):
+        click.echo(f"{target} equals image {done.number}, {done.name}: nothing to do.")
+        return
     verb = "Would restore" if chosen["dry_run"] else "Restored"
     click.echo(
         f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "

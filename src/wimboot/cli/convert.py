@@ -59,7 +59,7 @@ def capture(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
         else:
             click.echo(
                 f"Captured {done.files:,} files and folders as image {image.number}, {image.name}: the WIM grew by "
-                f" {show.size(image.growth)}."
+                f"{show.size(image.growth)}."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +11,6 @@ from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wimboot.ops.explain import Explained
 
 __all__ = ["explain"]
@@ -33,6 +32,8 @@ def explain(target: str, path: str | None, config: Path | None, log_folder: Path
       wimboot explain c000046e
     """
     if path is None:
+        if Path(target.partition("#")[0]).exists():
+            raise click.UsageError("PATH is missing: which file of it?")
         _explain_code(target, as_json=chosen["as_json"])
         return
     from wimboot.ops.explain import explain as run

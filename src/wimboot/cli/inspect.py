@@ -219,6 +219,8 @@ def _tell_volume(volume: VolumeInfo) -> None:
     for found in volume.sources:
         fields = _source(found)
         click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}} at {fields['place']}")
+        if found.place is not None and found.place.is_later:
+            click.echo("  NOT PLACED YET: it does not start before `wimboot relocate TARGET --wim WIM --as PLACE`")
         state = "not found" if found.wim is None else f"found: {found.wim}"
         if found.in_wim is not None:
             state += f", {show.size(found.in_wim)} in it"

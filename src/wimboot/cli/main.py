@@ -5,6 +5,7 @@ Verbs are imported only when they are called, so that `wimboot --version` costs 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -91,12 +92,20 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _report_usage(error, arguments)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("\nInterrupted: everything is as it was before.", err=True)
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        asked = isinstance(error, click.exceptions.Abort) and not isinstance(error.__cause__, KeyboardInterrupt)
+        told = "Not confirmed (--yes says so beforehand): nothing was changed." if asked else (
+            "\nInterrupted: everything is as it was before.")
+        click.echo(told, err=True)
         return INTERRUPTED
     except BrokenPipeError:
         # the reader of our output went away: no message, and none from Python's own flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if sys.stdout.closed or error.errno != errno.ENOSPC:
+            return _report_bug(error, arguments)
+        click.echo("wimboot: the output could not be written: no space left where it goes.", err=True)
         return 1
     except Error as error:
         return _report(error, arguments)

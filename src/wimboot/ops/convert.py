@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
-from wimboot.events import Emit, Phase
+from wimboot.events import Emit, Note, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
 from wimboot.ops.deduplicated import refuse_deduplicated
@@ -16,7 +16,7 @@ from wimboot.ops.driver import check_driver
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
 from wimboot.ops.opening import Opened, open_volume
-from wimboot.ops.placing import find_place, register
+from wimboot.ops.placing import UnreadablePlace, find_place, register
 from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
@@ -28,13 +28,13 @@ from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.wim import real_path
 from wimboot.windows.sources import read_sources
+from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
     from wimboot.ops.options import ConvertOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Append, Store
     from wimboot.windows.whyreal import WhyReal
-    from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["Converted", "NoPointersInto", "convert"]
 
@@ -95,7 +95,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
             ruled_by=ready.snapshot.selection.real_by,
             places=pending.pointer_places,
         )
-        read_back(pending, _to_read_back(opened.tree, pending, pointing), options.capture, emit)
+        read_back(pending, _to_read_back(opened.tree, pending, pointing), options.capture, emit, old=append.store)
         free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
@@ -161,7 +161,13 @@ def _place(options: ConvertOptions, snapshot: Snapshot, own: Store | None, emit:
             registered = sources.place(source.data_source_id)
             if registered is not None:
                 return registered
-    return find_place(options.wim_place, options.capture.wim, emit)
+    try:
+        return find_place(options.wim_place, options.capture.wim, emit)
+    except UnreadablePlace as error:
+        if not options.capture.target.dry_run:
+            raise
+        emit(Note(id=error.id, text=f"{error}. {error.hint}", warning=True))    # a preview writes no place
+        return WimPlace.unknown(options.capture.wim.name)
 
 
 def _to_read_back(tree: Tree, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
@@ -215,7 +221,7 @@ def _rebuild(
     forms = view.forms(pointers=True)
     # the volume's own files are given up here, real ones too: everything the image needs is read back first
     blobs = {sha1: blob.size for sha1 in passes.hashes(view.tree) if (blob := pending.blob(sha1)) is not None}
-    read_back(pending, blobs, options.capture, emit)
+    read_back(pending, blobs, options.capture, emit, old=append.store)
     free_before = opened.volume.free_clusters
     rebuild(opened)
     carry_out(opened, view, diff(opened.tree, view.tree), forms, ready.place, emit)

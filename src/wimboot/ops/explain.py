@@ -35,7 +35,7 @@ class NoSuchPath(UsageError):
 
     id = "no-such-path"
     sentence = "{where} has no {path}"
-    advice = "Paths begin at the volume's root; case does not matter: \\\\Windows\\\\System32\\\\ntdll.dll."
+    advice = "Paths begin at the volume's root; case does not matter: \\Windows\\System32\\ntdll.dll."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

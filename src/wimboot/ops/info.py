@@ -18,7 +18,7 @@ from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import select
-from wimboot.windows.identify import System, identify, image_name
+from wimboot.windows.identify import System, UnknownWindows, identify, image_name
 from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
@@ -118,7 +118,11 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
         )
     except Error as error:
         emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
-    system = _identify(contents, sources)
+    try:
+        system = _identify(contents, sources)
+    except UnknownWindows as error:
+        system = None
+        emit(Note(id=error.id, text=str(error), warning=True))
     resident = classes[passes.RESIDENT_DATA] + classes[passes.EMPTY]
     lists = find_lists(None, None, contents.read_path, system, silent)
     ruled = select(tree, lists).real_by

@@ -36,8 +36,8 @@ class UnreadablePlace(Refused):
     id = "wim-unreadable"
     sentence = "{wim} lies on {kind}, which Windows cannot read"
     advice = (
-        "Say where it will lie with --wim-place (mbr:SIGNATURE:OFFSET:\\path or gpt:DISK-GUID:PARTITION-GUID:\\path), "
-        "or --wim-place later if `wimboot relocate` will tell."
+        "Say where it will lie when Windows runs: --wim-place mbr:SIGNATURE:OFFSET:\\path, or "
+        "gpt:DISK-GUID:PARTITION-GUID:\\path, or later and then `wimboot relocate TARGET --wim WIM --as PLACE`."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
@@ -127,6 +127,8 @@ def _restore(
     contents = Contents(tree, opened.device, opened.volume, [store])
     ignored, kept = left_alone(tree, view, options.keep)
     changes = changes_between(tree, view.tree, ignored, contents, emit)
+    if options.form is Form.FULL:
+        changes = _with_pointers(changes, tree, view.tree)
     done = _told(wim, number, view.name, tree, view.tree, changes, kept)
     if not options.force:
         _refuse_foreign(opened, sources, store, changes)
@@ -143,6 +145,19 @@ def _restore(
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
     return done
+
+
+def _with_pointers(changes: Changes, tree: Tree, image: Tree) -> Changes:
+    """The same, and pointers that lead to the right data become files too: the user asked for all data."""
+    there = {new for new, _ in changes.data}
+    back = []
+    for node, old_node in enumerate(changes.pairs):
+        stream = tree.data_stream(old_node) if old_node >= 0 else -1
+        if stream >= 0 and tree.stream(stream).flags & StreamFlag.POINTER:
+            new = image.data_stream(node)
+            if new >= 0 and new not in there:
+                back.append((new, stream))
+    return replace(changes, data=[*changes.data, *back])
 
 
 def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> None:

@@ -30,7 +30,7 @@ class NothingKept(UsageError):
     """A --keep that would have kept nothing: a slip of the pen would cost the files that it was to save."""
 
     id = "nothing-kept"
-    sentence = "--keep {glob!r} matches nothing on the volume"
+    sentence = "--keep '{glob}' matches nothing on the volume"
     advice = "Globs begin at the volume's root or match the end of a path ('*.docx'); case does not matter."
 
 

@@ -27,7 +27,7 @@ class NoImage(UsageError):
     """An image that the WIM does not have."""
 
     id = "no-image"
-    sentence = "{where} has no image {image!r}: it holds {count}"
+    sentence = "{where} has no image '{image}'; the number of its images is {count}"
     advice = "`wimboot images {where}` lists them."
 
 

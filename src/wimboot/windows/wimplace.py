@@ -38,7 +38,7 @@ class BadPlace(UsageError):
     """`--wim-place` does not say a place."""
 
     id = "bad-wim-place"
-    sentence = "{text!r} is not a place for a WIM: {why}"
+    sentence = "'{text}' is not a place for a WIM: {why}"
     advice = (
         "Give mbr:SIGNATURE:OFFSET:\\path (the disk's signature in hexadecimal, the byte where the partition "
         "begins), gpt:DISK-GUID:PARTITION-GUID:\\path, or later. `wimboot info DISK` shows these of a disk."
