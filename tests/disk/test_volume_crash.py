@@ -10,7 +10,8 @@ import pytest
 
 import build
 import judges
-from wimboot.disk import Recovered, Transaction, recover
+from wimboot.disk import Recovered, TargetChanged, Transaction, recover
+from wimboot.errors import Error
 from wimboot.formats.names import encode_name
 from wimboot.ntfs import Volume, cluster_bitmap, volume_facts
 from wimboot.storage import FileDevice, HostFile
@@ -38,11 +39,12 @@ def change(volume: Volume, seed: int, *, start: int, remove: int) -> None:
             volume.write_data(found, b"", [b"rewritten" * 900], 8100)
 
 
-def run_in(folder: MemoryFolder | Recorder, seed: int, *, start: int, remove: int) -> None:
+def run_in(folder: MemoryFolder | Recorder, seed: int, *, start: int, remove: int,
+           batch_pages: int | None = 8) -> None:
     """The change, in a transaction that knows what is free and sets the dirty flag."""
     here = folder if isinstance(folder, MemoryFolder) else folder.folder(MemoryFolder(), "here")
     file = here.open("disk.img", write=True)
-    with Transaction(file, here, "log", where="disk.img", batch_pages=8) as transaction:
+    with Transaction(file, here, "log", where="disk.img", batch_pages=batch_pages) as transaction:
         device = transaction.device
         facts = volume_facts(device)
         transaction.set_free(0, facts.cluster_size, cluster_bitmap(device), facts.total_clusters)
@@ -115,3 +117,46 @@ def _same_used(one: bytes, two: bytes, bitmap: bytes, cluster_size: int) -> bool
     used = (place * cluster_size for place in range(count)
             if place >= len(bitmap) * 8 or bitmap[place >> 3] >> (place & 7) & 1)
     return all(one[start:start + cluster_size] == two[start:start + cluster_size] for start in used)
+
+
+def test_volume_that_was_used_after_the_crash_is_refused(volume: bytes) -> None:
+    """A driver that minds no dirty flag makes one small file; or one is made on a copy that is put back."""
+    recorder = Recorder()
+    recorder.folder(MemoryFolder({"disk.img": Image(volume)}), "here")
+    run_in(recorder, 2, start=100, remove=20, batch_pages=None)
+    used = 0
+    for state in states(recorder, Model.KILL):
+        folder = state.folder("here")
+        half = folder.images["disk.img"].read(0, SIZE)
+        if not folder.exists("log") or recover_in(folder) is not Recovered.COMPLETED:
+            continue
+        if folder.images["disk.img"].read(0, SIZE) == half:
+            continue    # the copying was over
+        for start in (volume, half):
+            other = state.folder("here")
+            if not make_one_file(other, start):
+                continue
+            lived_on = other.images["disk.img"].read(0, SIZE)
+            used += 1
+            with pytest.raises(TargetChanged):
+                recover_in(other)
+            assert other.images["disk.img"].read(0, SIZE) == lived_on, state.key
+            assert other.exists("log")
+    assert used > 10
+
+
+def recover_in(folder: MemoryFolder) -> Recovered:
+    """Recovery of the image in this folder."""
+    return recover(folder.open("disk.img", write=True), folder, "log", where="disk.img")
+
+
+def make_one_file(folder: MemoryFolder, start: bytes) -> bool:
+    """Go on from this content with one file more; whether the driver could."""
+    folder.images["disk.img"].write(0, start)
+    try:
+        with Volume(FileDevice(folder.open("disk.img", write=True)), write=True, where="disk.img") as volume:
+            file = volume.create_file(ROOT, encode_name("later"), b"", 0x20, (TIME, TIME, TIME), 0)
+            volume.write_data(file, b"", [b"later"], 5)
+    except Error:
+        return False    # half-copied, so too damaged to be used
+    return True
