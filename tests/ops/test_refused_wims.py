@@ -95,7 +95,10 @@ def test_an_image_with_damaged_metadata_is_refused(sound_wim: Path, small_volume
 
 @pytest.mark.parametrize("path", ["Windows/explorer.exe", "Windows/System32/ntoskrnl.exe"])
 def test_a_damaged_blob_never_passes_for_a_file(path: str, sound_wim: Path, small_volume: Path, tmp_path: Path) -> None:
-    """Whether the file would be a pointer or stays real: the conversion is refused, and so is deploying it in full."""
+    """Whether the file would be a pointer or stays real: the conversion is refused, and so is deploying it in full.
+
+    An image that would share the blob is not captured either.
+    """
     wim, fresh = tmp_path / "damaged.wim", fresh_volume(tmp_path / "fresh.img", 24 << 20)
     data = bytearray(sound_wim.read_bytes())
     digest = bytes.fromhex(snapshot(small_volume)[path].streams[""][1])
@@ -103,8 +106,11 @@ def test_a_damaged_blob_never_passes_for_a_file(path: str, sound_wim: Path, smal
     data[blob.offset + blob.stored_size // 2] ^= 0xFF
     wim.write_bytes(data)
     watching = (wim, small_volume)
-    refused("read-back", 1, "convert", small_volume, "--wim", wim, *NO_PLACE, watching=watching)
-    refused("read-back", 1, "convert", small_volume, "--wim", wim, *NO_PLACE, "--format", "--yes", watching=watching)
+    error = "older-data-damaged"
+    refused(error, 1, "capture", small_volume, "--wim", wim, watching=watching)
+    refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, watching=watching)
+    told = refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, "--format", "--yes", watching=watching)
+    assert "just written" not in told.err
     empty = snapshot(fresh)
     refused("blob-damaged", 1, "apply", wim, "1", fresh, "--full", watching=(wim,))
     assert not differences(empty, snapshot(fresh))  # free clusters may have been written

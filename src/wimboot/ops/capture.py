@@ -10,7 +10,7 @@ from wimboot.events import Note
 from wimboot.ntfs import VolumeDirty
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import stores_behind
-from wimboot.ops.imaging import Image, begin_append, existing_store, write_image
+from wimboot.ops.imaging import Image, begin_append, existing_store, read_back_shared, write_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import tell_of_others
@@ -61,6 +61,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
     ):
         snapshot, plan = _look(options, opened, stores, emit)
         image = write_image(append, snapshot, plan, options, emit, stores)
+        read_back_shared(append, snapshot.tree, options, emit)
         with uninterrupted(forget=True):
             append.finish()
             DECIDED.set()

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
 
 __all__ = [
-    "BadName", "Image", "NameTaken", "ReadBackFailed", "begin_append", "existing_store", "read_back", "write_image",
+    "BadName", "Image", "NameTaken", "OlderDataDamaged", "ReadBackFailed", "begin_append", "existing_store",
+    "read_back", "read_back_shared", "write_image",
 ]
 
 _CODECS = {
@@ -70,6 +71,20 @@ class ReadBackFailed(Damaged):
     id = "read-back"
     sentence = "{count} blobs just written to {where} do not read back as what was captured (the first: {first})"
     advice = "The disk or memory is not reliable. Nothing was changed: the volume and the WIM are as they were."
+
+
+class OlderDataDamaged(Damaged):
+    """What the WIM held before this run, and the new image would share, is not what it should be."""
+
+    id = "older-data-damaged"
+    sentence = (
+        "{count} blobs that {where} held already, and the new image would share, are damaged (the first: {first}): "
+        "so is the data of older images"
+    )
+    advice = (
+        "Nothing was changed. `wimboot verify --wim {where}` lists all that is damaged; take the WIM from a backup, or "
+        "capture into a new one."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,16 +203,36 @@ def _carry_attributes(snapshot: Snapshot, stores: Sequence[Store]) -> None:
                 break
 
 
-def read_back(store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit) -> None:
-    """Read every blob that pointers will need back from the disk and compare its SHA-1. Raises ReadBackFailed.
+def read_back(
+    store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit, *, old: Store | None
+) -> None:
+    """Read blobs back from the disk and compare their SHA-1.
 
-    `blobs` are hashes and sizes; `store` is the WIM as it will be.
+    `blobs` are hashes and sizes; `store` is the WIM as it will be, `old` as it was. Raises ReadBackFailed,
+    OlderDataDamaged.
     """
     phase = Phase(name="read-back", total=sum(blobs.values()), unit="bytes")
     emit(phase)
-    problems = store.check_blobs(blobs.keys(), phase.counter, options.threads)
-    if problems:
-        raise ReadBackFailed(where=str(options.wim), count=len(problems), first=problems[0].text)
+    before = {sha1 for sha1 in blobs if old is not None and sha1 in old}
+    for hashes, failure in ((before, OlderDataDamaged), (blobs.keys() - before, ReadBackFailed)):
+        problems = store.check_blobs(hashes, phase.counter, options.threads) if hashes else ()
+        if problems:
+            raise failure(where=str(options.wim), count=len(problems), first=problems[0].text)
+
+
+def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: Emit) -> None:
+    """Read what the image of `tree` takes from older ones: a damaged blob must not pass for a file that was read.
+
+    Files that are pointers have no other data than the WIM's; `verify` is for them. Raises OlderDataDamaged.
+    """
+    old = append.store
+    if old is None:
+        return
+    pointed = {tree.stream(stream).hash for stream in passes.flagged_streams(tree, StreamFlag.POINTER)}
+    found = map(old.blob, passes.hashes(tree) - pointed)
+    blobs = {blob.sha1: blob.size for blob in found if blob is not None}
+    if blobs:
+        read_back(append.pending(), blobs, options, emit, old=old)
 
 
 def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
