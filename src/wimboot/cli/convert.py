@@ -94,8 +94,9 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
     from wimboot.ops.options import ConvertOptions
 
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
-    if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"] or chosen["as_json"]):
-        click.confirm(f"Rebuild the volume of {target}? Files that the list excludes will be gone.", abort=True)
+    if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
+        question = f"Rebuild the volume of {target}? Files that the list excludes will be gone."
+        click.confirm(question, abort=True, err=True)
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(
             ConvertOptions(

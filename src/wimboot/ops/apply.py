@@ -11,6 +11,7 @@ from wimboot.ops.deploying import carry_out, check_pointers_possible
 from wimboot.ops.exporting import export_image
 from wimboot.ops.opening import open_volume
 from wimboot.ops.options import ApplyOptions, Form
+from wimboot.ops.overwriting import refuse_same_file
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
@@ -56,6 +57,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
 
     Raises NotEmpty, NotBackable, DriverNeeded, NotEnoughSpace and what opening raises.
     """
+    refuse_same_file(options.target.place, filter(None, (options.wim, options.export)))
     if options.export is not None:
         options = _exported(options, options.export, emit)
     pointers = options.form is Form.POINTERS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import FormatError, Refused
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import bad_clusters, copy_formatted, format_volume
+from wimboot.ops.overwriting import refuse_other_contents
 
 if TYPE_CHECKING:
     from wimboot.ops.opening import Opened
@@ -32,7 +33,8 @@ class BadClusters(Refused):
 
 
 def check_rebuildable(opened: Opened) -> None:
-    """Raises BadClusters."""
+    """Raises BadClusters, TargetIsWim, HoldsOther."""
+    refuse_other_contents(opened)
     if opened.mounted:
         count = bad_clusters(opened.device)
         if count:
@@ -44,7 +46,7 @@ def rebuild(opened: Opened) -> None:
 
     Raises:
         HostError: mkntfs is missing or failed.
-        Refused: the volume has bad clusters, or a form that mkntfs does not make.
+        Refused: the volume has bad clusters, or a form that mkntfs does not make; or it is something else.
     """
     check_rebuildable(opened)
     boot = opened.device.pread(0, _BOOT_AREA)
