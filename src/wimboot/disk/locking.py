@@ -99,10 +99,12 @@ def _set(descriptor: int, kind: int, start: int, size: int) -> None:
 
 
 def _is_held(descriptor: int, byte: int) -> bool:
-    """Whether another open file has any lock on this byte."""
+    """Whether another program has a lock on this byte, to write or as QEMU does. A read lock from the file's start on
+    is what readers take, as libntfs-3g does for a mount that is read only.
+    """
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
-    kind, *_ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
-    return bool(kind != fcntl.F_UNLCK)
+    kind, _, start, *_ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+    return bool(kind == fcntl.F_WRLCK or (kind == fcntl.F_RDLCK and start >= _USED))
 
 
 def device_number(descriptor: int, request: int) -> int:

@@ -241,7 +241,9 @@ def _lock_all(path: Path, place: Place, undo: contextlib.ExitStack, *, write: bo
     if loop and identity_of(file) == loop.identity is not None:
         if os.path.lexists(loop.backing + LOG_SUFFIX):
             raise LogWaits(where=loop.backing)
-        undo.callback(os.close, lock(file, str(place), write=write, is_device=False))
+        # who may use the device need not be allowed to open the file
+        with contextlib.suppress(HostError, ReadOnlyTarget):
+            undo.callback(os.close, lock(file, str(place), write=write, is_device=False))
     identity = loop.identity if loop else None if is_device else identity_of(path)
     writer = other_writer(identity, host) if identity else None
     if writer:
