@@ -13,7 +13,7 @@ SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-heavy lint bench wheel clean distclean
+.PHONY: help setup demo test test-heavy torture lint bench wheel clean distclean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -50,7 +50,10 @@ test: setup  ## run the tests (WORKERS=0: one after the other; ARGS: more for py
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-heavy: setup  ## run the tests that take minutes
-	@$(BIN)/pytest -m heavy $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/pytest -n $(WORKERS) -m heavy $(ARGS) || [ $$? -eq 5 ]
+
+torture: setup  ## crash every verb at every point in every way: hours
+	@$(BIN)/pytest -n $(WORKERS) -m nightly $(ARGS)
 
 lint: setup  ## check style and types
 	@$(BIN)/ruff check .

@@ -185,7 +185,7 @@ def test_torn_header_of_a_wim_hides_it_from_no_verb(bases: Bases, recorded: Call
 
 # -- everything: minutes to hours --------------------------------------------------------------------------------
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize("batch_pages", [1, 4, 8192])
 @pytest.mark.parametrize("name", VERBS)
 def test_every_step_in_every_model(name: str, batch_pages: int, recorded: Callable[..., Scene], tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_every_step_in_every_model(name: str, batch_pages: int, recorded: Callab
             _judged_by_others(scene, state, tmp_path / str(number))
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", VERBS)
 def test_every_crash_in_every_recovery(name: str, recorded: Callable[..., Scene]) -> None:
     """Recovery stopped at each of its steps, after a crash at each step of the verb."""
@@ -213,7 +213,7 @@ def test_every_crash_in_every_recovery(name: str, recorded: Callable[..., Scene]
                 _failures_in_recovery(scene, state, states(recovery, Model.SECTOR, seeds=[1]))
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", VERBS)
 def test_power_cuts_of_many_seeds(name: str, bases: Bases, tmp_path: Path) -> None:
     """New recordings, so other orders of the threads' writes, each with other power cuts."""

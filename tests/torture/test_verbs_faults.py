@@ -170,7 +170,7 @@ def test_every_failing_read_leaves_one_whole_state(bench: Bench) -> None:
     assert found["old"]
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize(("kind", "sticky"), WAYS)
 @pytest.mark.parametrize("name", VERBS)
 def test_every_operation_of_every_verb_fails_in_every_way(

@@ -156,7 +156,7 @@ def test_a_signal_after_the_commit_comes_too_late(name: str, bases: Bases, tmp_p
         _stop(signal.SIGINT, None)
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_many_stopped_processes_leave_old_or_new(number: signal.Signals, field: Field, peace: Peace) -> None:
     """The same, 200 times for each signal; among them some moments in the commit."""

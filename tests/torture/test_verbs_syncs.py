@@ -69,7 +69,7 @@ def test_every_sync_is_missed(name: str, recorded: Callable[..., Scene]) -> None
             assert first_failure(lossy, place, range(SEEDS)), f"nobody missed step {place} of {name}, {step}"
 
 
-@pytest.mark.heavy
+@pytest.mark.nightly
 @pytest.mark.parametrize("batch_pages", [4, 8192])
 @pytest.mark.parametrize("name", VERBS)
 def test_every_sync_of_every_verb_is_missed(name: str, batch_pages: int, recorded: Callable[..., Scene]) -> None:
