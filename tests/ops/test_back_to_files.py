@@ -37,3 +37,15 @@ def test_explaining_a_file_that_was_not_named_says_what_is_missing(small_volume:
     """The target alone is no error code."""
     told = wimboot("explain", small_volume)
     assert (told.code, "PATH is missing" in told.err) == (2, True)
+
+
+def test_verifying_ordinary_files_does_not_call_them_sound(small_volume: Path, tmp_path: Path) -> None:
+    """A wrong partition, or a WIM that is not there, must not look like success."""
+    assert "nothing to verify" in done("verify", small_volume).out
+    assert wimboot("verify", small_volume, "--wim", tmp_path / "nope.wim").code != 0
+
+
+def test_a_second_wim_does_not_hide_the_first(converted: Converted, tmp_path: Path) -> None:
+    """Converting into another WIM leaves the pointers where they lead, and says so."""
+    told = done("convert", converted.volume, "--wim", tmp_path / "other.wim", "--wim-place", "later", "--driver", "none")
+    assert "still are" in told.err

@@ -64,7 +64,9 @@ def verify(target: str | None, log_folder: Path | None, wim: Path | None, **chos
         return
     if done.problems:
         raise ChecksFailed(count=f"{done.problems:,}", where=target or wim)
-    if not chosen["quiet"]:
+    if target and not done.pointers and not chosen["quiet"]:
+        click.echo(f"No pointers: the files of {target} are ordinary ones, and there was nothing to verify.")
+    elif not chosen["quiet"]:
         data = (
             ""
             if chosen["quick"]

@@ -106,6 +106,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         opened.volume.close()
         commit(opened.writing, append, options.capture.wim)
         tell_of_others(append, emit)
+        _tell_of_older_wims(opened.tree, source, emit)
     return Converted(
         image=image,
         files=ready.files,
@@ -151,6 +152,21 @@ def _look(
     check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Ready(snapshot=snapshot, plan=plan, place=place)
+
+
+def _tell_of_older_wims(tree: Tree, data_source_id: int, emit: Emit) -> None:
+    """Pointers that were there already are not moved from one WIM to another."""
+    pointers = len(passes.flagged_streams(tree, StreamFlag.POINTER))
+    elsewhere = pointers - len(passes.pointer_rows(tree, data_source_id))
+    if elsewhere:
+        emit(
+            Note(
+                id="other-wim-needed",
+                warning=True,
+                text=f"{elsewhere:,} files were pointers into another WIM already and still are: the volume needs that "
+                "WIM as well (`wimboot info` names it).",
+            )
+        )
 
 
 def _place(options: ConvertOptions, snapshot: Snapshot, own: Store | None, emit: Emit) -> WimPlace:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Phase
 from wimboot.ops.contents import Contents
+from wimboot.ops.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying import (
     carry_out,
     changes_between,
@@ -18,7 +19,7 @@ from wimboot.ops.finding import require_wim
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import rebuild
+from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.sparing import left_alone, refuse_encrypted
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import ImageView, view_image
@@ -121,6 +122,8 @@ def _restore(
     forms = view.forms(pointers=place is not None)
     if options.rebuild:
         refuse_encrypted(opened)
+        refuse_deduplicated(opened)
+        check_rebuildable(opened)
         if opened.transaction is not None:
             rebuild(opened)
     tree = opened.tree

@@ -13,6 +13,7 @@ from wimboot.ops.finding import search
 from wimboot.ops.opening import open_volume
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, passes
+from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, Sources, read_sources
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
     """Check what was named. Raises what opening raises; problems found on the way are events and a number."""
     verified = Verified()
     report = _Report(emit, verified)
+    if options.wim is not None and not options.wim.exists():
+        raise WimMissing(where=str(options.wim))
     if options.target is not None:
         with open_volume(options.target, emit, write=False, windows=False) as opened:
             _verify_volume(opened, options, verified, report, emit)
