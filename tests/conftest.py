@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from converted import SMALL, converted, converted_once, pristine_small
 from mounting import copy_sparse, need_mounts
 
 __all__ = ["converted", "converted_once", "pristine_small"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def answer_interrupts() -> None:
+    """Whoever starts the tests in the background may have SIGINT ignored; tests of Ctrl-C need it answered."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

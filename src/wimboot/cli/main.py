@@ -116,7 +116,8 @@ def main(arguments: Sequence[str]) -> int:
 def run() -> None:
     """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
     for number in STOPPING:
-        signal.signal(number, _stop)
+        if signal.getsignal(number) is not signal.SIG_IGN:      # as under nohup
+            signal.signal(number, _stop)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a name of NTFS may hold an unpaired surrogate, which no encoding has; \udXXX is what JSON calls it as well
         sys.stdout.reconfigure(errors="backslashreplace")
