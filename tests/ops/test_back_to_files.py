@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converted import Converted
 from judges import sound_volume
-from running import done, wimboot
+from running import NO_PLACE, done, wimboot
 from snapshots import differences, pointer, seen_through, snapshot
 
 
@@ -47,5 +47,5 @@ def test_verifying_ordinary_files_does_not_call_them_sound(small_volume: Path, t
 
 def test_a_second_wim_does_not_hide_the_first(converted: Converted, tmp_path: Path) -> None:
     """Converting into another WIM leaves the pointers where they lead, and says so."""
-    told = done("convert", converted.volume, "--wim", tmp_path / "other.wim", "--wim-place", "later", "--driver", "none")
+    told = done("convert", converted.volume, "--wim", tmp_path / "other.wim", *NO_PLACE)
     assert "still are" in told.err
