@@ -37,7 +37,7 @@ def digest(path: Path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()  # noqa: S324 - compares, guards nothing
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(300, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("kills", [3, pytest.param(300, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_process_leaves_old_or_new(tmp_path: Path, kills: int, with_signal: signal.Signals) -> None:
     """After any kill recovery finds the old or the new content, and nothing else in the folder."""

@@ -69,7 +69,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return folder.images["disk.img"].read(0, SIZE)
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(60, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("count", [1, pytest.param(60, marks=pytest.mark.nightly)])
 def test_volume_is_old_or_new_after_any_crash(tmp_path: Path, volume: bytes, count: int) -> None:
     """Every used byte old, or every byte new; half-done volumes say that they are dirty; judges find all sound."""
     recorder = Recorder()
