@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from wimboot.storage import Device
     from wimboot.tree import Tree
 
-__all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_volume"]
+__all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_sibling", "open_volume"]
 
 _VOLUME_IS_DIRTY = 1
 
@@ -201,16 +202,35 @@ def open_volume(
         start, size = (0, target.file.size()) if blank and partition is None else target.slice(partition)
         where = options.place if partition is None or "#" in options.place else f"{options.place}#{partition}"
         opened = Opened(options, target, where, start, SliceDevice(base, start, size), transaction)
-        if not blank or _holds_volume(opened.device):
-            if transaction is not None:
-                _begin(opened, transaction)
-            opened.mount(inspect=inspect)
-        try:
+        with _mounted(opened, mount=not blank or _holds_volume(opened.device), inspect=inspect):
             yield opened
-        except BaseException:
-            opened.close(discard=True)
-            raise
-        opened.close(discard=False)
+
+
+@contextmanager
+def open_sibling(opened: Opened, partition: int) -> Iterator[Opened]:
+    """The volume on another partition of a disk that is open, inside the same transaction. Raises NoPartition."""
+    start, size = opened.target.slice(partition)
+    transaction = opened.transaction
+    base = FileDevice(opened.target.file) if transaction is None else transaction.device
+    where = f"{opened.target.place.path}#{partition}"
+    options = replace(opened.options, place=where)
+    sibling = Opened(options, opened.target, where, start, SliceDevice(base, start, size), transaction)
+    with _mounted(sibling, mount=True, inspect=False):
+        yield sibling
+
+
+@contextmanager
+def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
+    if mount:
+        if opened.transaction is not None:
+            _begin(opened, opened.transaction)
+        opened.mount(inspect=inspect)
+    try:
+        yield
+    except BaseException:
+        opened.close(discard=True)
+        raise
+    opened.close(discard=False)
 
 
 def _begin(opened: Opened, transaction: Transaction) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wimboot.disk import DECIDED, StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
@@ -13,14 +13,16 @@ from wimboot.storage import HostFolder
 from wimboot.wim import Store, open_store, real_path, recover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wimboot.disk import Transaction
     from wimboot.events import Counter, Emit
     from wimboot.ops.options import Folders
     from wimboot.wim import Append
 
-__all__ = ["NoImage", "choose_image", "commit", "opened_store", "store_is", "tell_of_others"]
+__all__ = [
+    "NoImage", "WimChange", "choose_image", "commit", "commit_all", "opened_store", "store_is", "tell_of_others",
+]
 
 
 class NoImage(UsageError):
@@ -75,21 +77,55 @@ def tell_of_others(append: Append, emit: Emit) -> None:
         )
 
 
-def commit(transaction: Transaction, append: Append | None, wim: Path, counter: Counter | None = None) -> None:
-    """Make a WIM and the volume that points into it durable together.
+class WimChange(Protocol):
+    """A WIM about to be another: an `Append`, or one that was rewritten beside the old one."""
 
-    1. The volume's log is complete, synced and marked prepared, naming the WIM and its new table.
-       A crash here leaves both old: recovery finds another table and drops the log.
+    @property
+    def guid(self) -> bytes:
+        """Of the WIM."""
+
+    @property
+    def table_hash(self) -> bytes:
+        """Of the WIM as it will be."""
+
+    def finish(self) -> None:
+        """Make it durable."""
+
+
+def commit(
+    transaction: Transaction, append: WimChange | None, wim: Path, counter: Counter | None = None
+) -> None:
+    """Make a WIM and the volume that points into it durable together."""
+    commit_all([transaction], append, wim, counter)
+
+
+def commit_all(
+    transactions: Sequence[Transaction], change: WimChange | None, wim: Path, counter: Counter | None = None
+) -> None:
+    """Make a WIM and the volumes that point into it durable together.
+
+    1. Each volume's log is complete, synced and marked prepared, naming the WIM and its new table.
+       A crash here leaves all old: recovery finds another table and drops the logs.
     2. The WIM's header is written under its undo record, and the record removed.
-       A crash here leaves both old (header torn or old: undone) or both new (header whole: the log goes forward).
-    3. The log is marked committed and copied. A crash here leaves both new.
+       A crash here leaves all old (header torn or old: undone) or all new (header whole: the logs go forward).
+    3. The logs are marked committed and copied. A crash here leaves all new: what is not copied yet recovery copies.
+
+    A volume that cannot be written any more does not keep the others from being finished; its error is raised then.
     """
     mark = None
-    if append is not None:
-        mark = StoreMark(guid=append.guid, table_hash=append.table_hash, place=str(real_path(wim)))
-    transaction.prepare(mark)
+    if change is not None:
+        mark = StoreMark(guid=change.guid, table_hash=change.table_hash, place=str(real_path(wim)))
+    for transaction in transactions:
+        transaction.prepare(mark)
+    failed: Error | None = None
     with uninterrupted(forget=True):
-        if append is not None:
-            append.finish()
-        transaction.commit(counter)
+        if change is not None:
+            change.finish()
+        for transaction in transactions:
+            try:
+                transaction.commit(counter)
+            except Error as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
         DECIDED.set()
