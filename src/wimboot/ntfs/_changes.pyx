@@ -244,16 +244,17 @@ cdef class Changes(Links):
                    bint compressed=False):
         """Replace a stream whole by `parts`, `size` bytes in all. A missing one is made, a pointer becomes a file.
 
-        A reparse point that is not the overlay filter's stays: of such a file the data is its own.
-
-        With `sparse` zeros take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB). An exception of
-        `parts` goes through; the transaction has to be dropped then.
+        A reparse point that is not the overlay filter's stays: of such a file the data is its own. With `sparse` zeros
+        take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB; small named streams are not).
+        An exception of `parts` goes through; the transaction has to be dropped then.
         """
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef int result = -1
         try:
             self.prepare_stream(inode, name)
-            self.fill_stream(inode, name, parts, size, sparse, compressed and self.volume.cluster_size <= 4096)
+            # while it is resident, the library cannot move a compressed named stream out of a record that gets full
+            packed = compressed and self.volume.cluster_size <= 4096 and (not name or size > 4096)
+            self.fill_stream(inode, name, parts, size, sparse, packed)
             result = 0
         finally:
             with nogil:
