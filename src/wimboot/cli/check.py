@@ -19,6 +19,7 @@ __all__ = ["recover", "verify"]
 @click.command(short_help="Check every pointer, every blob, every record.")
 @click.argument("target", metavar="[TARGET]", required=False)
 @click.option("--log", "log_folder", type=options.FOLDER, metavar="DIR", help="Folder of a device's transaction log.")
+@options.searching
 @options.wim_option(required=False)
 @click.option("--quick", is_flag=True, help="Leave the data unread: pointers and records only.")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Reading threads (default: cores).")

@@ -18,6 +18,7 @@ __all__ = [
     "capturing",
     "placing",
     "reporting",
+    "searching",
     "target_options",
     "targeting",
     "wim_option",
@@ -29,6 +30,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 WIM = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_SEARCH = f"{__name__}.search"
 
 
 def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -56,10 +58,28 @@ def reporting(function: F) -> F:
     )(function)
 
 
+def searching(function: F) -> F:
+    """--search DIR, for `target_options` to take: a verb's function is not given it."""
+    return click.option(
+        "--search",
+        type=FOLDER,
+        multiple=True,
+        metavar="DIR",
+        expose_value=False,
+        callback=_keep_search,
+        help="Search this folder and those in it for the volume's WIM, by its GUID (may be repeated).",
+    )(function)
+
+
+def _keep_search(context: click.Context, _option: click.Parameter, folders: tuple[Path, ...]) -> None:
+    context.meta[_SEARCH] = tuple(folders)
+
+
 def targeting(function: F) -> F:
-    """TARGET and where its transaction log lies."""
+    """TARGET, where its transaction log lies, and where its WIM is searched."""
     return _all(
         click.argument("target", metavar="TARGET"),
+        searching,
         click.option(
             "--log",
             "log_folder",
@@ -140,7 +160,9 @@ def placing(function: F) -> F:
 def target_options(target: str, log_folder: Path | None, *, dry_run: bool = False) -> TargetOptions:
     """The values behind `targeting`."""
     named = os.environ.get("WIMBOOT_WIMPATH")
-    return TargetOptions(place=target, log_folder=log_folder, dry_run=dry_run,
+    context = click.get_current_context(silent=True)
+    search = () if context is None else context.meta.get(_SEARCH, ())
+    return TargetOptions(place=target, log_folder=log_folder, dry_run=dry_run, search=search,
                          wim_folder=Path(named.replace("\\", "/")) if named else None)
 
 

@@ -56,7 +56,7 @@ class Form(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
     """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies, `wim_folder` another
-    folder in which its WIM is looked for.
+    folder in which its WIM is looked for, `search` folders that are searched for it with all that is in them.
 
     `folders` gives the folder of a host path, for the target and for the WIM; a test gives one that records or fails.
     """
@@ -65,6 +65,7 @@ class TargetOptions:
     log_folder: Path | None = None
     dry_run: bool = False
     wim_folder: Path | None = None
+    search: tuple[Path, ...] = ()
     folders: Folders = HostFolder
 
 
