@@ -92,6 +92,7 @@ def recover(target: str, log_folder: Path | None, wim: Path | None, **chosen: An
     with listener(chosen["progress"], quiet=True) as listen:
         done = run(options.target_options(target, log_folder), wim, listen)
     if chosen["as_json"]:
-        show.document({"target": done.target.name.lower(), "wim": None if done.wim is None else done.wim.name.lower()})
+        show.document({"target": done.target.name.lower(), "removed": list(done.removed),
+                       "wim": None if done.wim is None else done.wim.name.lower()})
     elif not chosen["quiet"]:
         click.echo(done.told)

@@ -24,24 +24,34 @@ _TARGET = {
     Recovered.COMPLETED: "A run had been interrupted after its commit: it has been finished.",
 }
 
+_WIM = {
+    Outcome.NOTHING: "No interrupted run was found on the WIM.",
+    Outcome.COMPLETED: "A run had been interrupted after the WIM was whole: it has been finished.",
+    Outcome.UNDONE: "A run had been interrupted while the WIM grew: the WIM is as it was before that run.",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverDone:
-    """What was found: on the target, on the WIM if one was given, and both in words."""
+    """What was found: on the target, on the WIM if one was given, and both in words; `removed` lay beside the WIM."""
 
     target: Recovered
     wim: Outcome | None
     told: str
+    removed: tuple[str, ...] = ()
 
 
 def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone:
     """Bring a target, and a WIM, to one whole state. Raises Refused where they are not what the run left."""
-    outcome = None
+    outcome: Outcome | None = None
+    removed: tuple[str, ...] = ()
     told = []
     if wim is not None:
         real = real_path(wim)
-        outcome = recover_wim(options.folders(real.parent), real.name, where=str(wim)).outcome
-        told.append(f"The WIM: {outcome.name.lower()}.")
+        done = recover_wim(options.folders(real.parent), real.name, where=str(wim))
+        outcome, removed = done.outcome, done.removed
+        told.append(_WIM[outcome])
+        told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in removed]
     found = finish_interrupted(options, emit)
     told.insert(0, _TARGET[found])
-    return RecoverDone(target=found, wim=outcome, told=" ".join(told))
+    return RecoverDone(target=found, wim=outcome, told=" ".join(told), removed=removed)

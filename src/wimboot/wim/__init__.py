@@ -1,6 +1,7 @@
 """The repository: one WIM file, many images, blobs addressed by their SHA-1."""
 
-from wimboot.wim.append import Append, CreateOptions
+from wimboot.wim.append import Append
+from wimboot.wim.creating import CreateOptions
 from wimboot.wim.export import copy_blobs
 from wimboot.wim.opening import open_store, real_path
 from wimboot.wim.part import Blob

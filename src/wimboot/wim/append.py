@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from wimboot.errors import HostError
@@ -28,21 +27,19 @@ from wimboot.formats.wimheader import (
     HEADER_SIZE,
     NO_RESOURCE,
     VERSION_SOLID,
-    Compression,
     HeaderFlag,
     ResourceFlag,
     ResourceHeader,
-    WimHeader,
-    check_chunk_size,
 )
 from wimboot.formats.wimxml import WimXml, parse_xml
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, references, serialise
+from wimboot.wim.creating import CODEC_FLAGS, CreateOptions
 from wimboot.wim.errors import (
+    BlobDamaged,
     BlobMissing,
-    CompressionDiffers,
     WimMissing,
     WimNotExtendable,
     WimReadOnly,
@@ -61,45 +58,19 @@ from wimboot.wim.writer import BlobWriter
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from wimboot.events import Counter
+    from wimboot.formats.blobtable import BlobTable
+    from wimboot.formats.wimheader import WimHeader
     from wimboot.formats.wimxml import ImageXml
     from wimboot.storage.protocol import File, Folder
     from wimboot.tree import Tree
 
-__all__ = ["DEFAULT_LEVEL", "Append", "CreateOptions"]
+__all__ = ["DEFAULT_LEVEL", "Append"]
 
 DEFAULT_LEVEL = 50
-_CODEC_FLAG = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
-               Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOptions:
-    """What a WIM is to be. None where an existing one may be anything and a new one takes the default."""
-
-    compression: Compression | None = None
-    chunk_size: int | None = None
-    guid: bytes | None = None
-
-    def check_fits(self, store: Store) -> None:
-        """Raises CompressionDiffers where an existing WIM is not what was asked for."""
-        found, asked = (store.compression, store.chunk_size), (self.compression, self.chunk_size)
-        if any(want is not None and want != have for want, have in zip(asked, found, strict=True)):
-            raise CompressionDiffers(where=store.where, found=_name(*found),
-                                     asked=_name(*(want if want is not None else have for want, have in
-                                                   zip(asked, found, strict=True))))
-
-    def header(self) -> WimHeader:
-        """The header of a new, empty WIM."""
-        compression = Compression.XPRESS if self.compression is None else self.compression
-        default = {Compression.NONE: 0, Compression.XPRESS: 4096}.get(compression, 32768)
-        chunk_size = default if self.chunk_size is None else self.chunk_size
-        if compression not in _CODEC_FLAG or not check_chunk_size(compression, chunk_size):
-            raise ValueError(f"not a kind of WIM that is written: {_name(compression, chunk_size)}")
-        return WimHeader(flags=_CODEC_FLAG[compression], chunk_size=chunk_size if compression else 0,
-                         guid=self.guid if self.guid is not None else os.urandom(16))
 
 
 class Append:
@@ -126,6 +97,7 @@ class Append:
         self._undo = undo
         self._record: UndoRecord | None = None
         self._images: list[bytes] = []
+        self._metadata: dict[int, bytes] = {}   # rows of older images' metadata that was stored anew, by index
         self._references: dict[bytes, int] = {}
         self._sealed: WimHeader | None = None
         self._header_begun = False
@@ -223,6 +195,29 @@ class Append:
             self._blobs.place(sha1, offset=offset, size_in_wim=size_in_wim, size=len(data), compressed=compressed)
         return sha1
 
+    def replace(self, hashes: Iterable[bytes]) -> None:
+        """Let these blobs, whose bytes here are damaged, be added anew; those that are not stay where they are.
+
+        What is damaged becomes garbage until the WIM is rewritten. Older images and pointers refer by hash.
+        """
+        self._blobs.replace(hashes)
+
+    def keep(self, references: Mapping[bytes, int]) -> None:
+        """Keep blobs of this run that no image of this run has: {hash: how often older images, or files, refer}."""
+        for sha1, count in references.items():
+            self._references[sha1] = self._references.get(sha1, 0) + count
+
+    def replace_metadata(self, image: int, metadata: bytes, *, threads: int = 2) -> None:
+        """Store the list of files of an older image anew, whose bytes here are damaged. Raises BlobDamaged."""
+        table = self._old_table()
+        row = table.row(table.metadata[image - 1])
+        if hashlib.sha1(metadata, usedforsecurity=False).digest() != row.sha1:
+            raise BlobDamaged(where=self.where, offset=row.offset, sha1=row.sha1.hex(), problem="has other contents")
+        offset, size_in_wim, compressed = write_resource(self.writer(), metadata, threads=threads)
+        self._metadata[image - 1] = pack_row(row._replace(
+            size_in_wim=size_in_wim, offset=offset, size=len(metadata),
+            flags=ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)))
+
     def add_image(self, tree: Tree, image: ImageXml, excluded: bytes | bytearray | None = None, *,
                   threads: int = 2) -> int:
         """Add an image of the tree (links marked in `excluded` left out); its number.
@@ -257,7 +252,7 @@ class Append:
             xml = self._xml.with_total_bytes(self._tail.end).pack()
             xml_offset = self._tail.append(xml)
             if self._header.integrity != NO_RESOURCE:
-                pieces = extend_integrity(self._file, self._header, offset + len(table))
+                pieces = extend_integrity(self._file, self._header, offset + len(table), self._garbage())
                 integrity = _place(self._tail.append(pieces), pieces, 0)
         self._sealed = replace(
             self._header, image_count=self._header.image_count + len(self._images), integrity=integrity,
@@ -266,10 +261,22 @@ class Append:
         self.table_hash = hashlib.sha1(table, usedforsecurity=False).digest()
         self._file.sync()
 
+    def _garbage(self) -> list[tuple[int, int]]:
+        """Where the damaged bytes lie that were replaced: (first byte, size)."""
+        table = self._old_table()
+        rows = [table.index[sha1] for sha1 in self._blobs.replaced] + [table.metadata[at] for at in self._metadata]
+        return [(row.offset, row.size_in_wim) for row in map(table.row, rows)]
+
+    def _old_table(self) -> BlobTable:
+        if self.store is None:
+            raise RuntimeError("a new WIM has nothing to replace")
+        return self.store.parts[0].table
+
     def _table(self) -> bytes:
         """Metadata in the order of the images, then the blobs, those of this run behind the others."""
-        metadata, old = self.store.parts[0].table.kept_rows() if self.store else ([], b"")
-        rows = bytearray(old + self._blobs.rows())
+        metadata, old = self._old_table().kept_rows() if self.store else ([], b"")
+        metadata = [self._metadata.get(number, row) for number, row in enumerate(metadata)]
+        rows = bytearray(self._blobs.moved(old) + self._blobs.rows())
         add_references(rows, self._references)
         fresh = (rows[at:at + ROW_SIZE] for at in range(len(old), len(rows), ROW_SIZE))
         used = (row for row in fresh if any(row[26:30]))
@@ -360,16 +367,12 @@ def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
     return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
 
 
-def _name(compression: Compression | int | None, chunk_size: int | None) -> str:
-    return f"{Compression(compression or 0).name} in chunks of {chunk_size} bytes"
-
-
 def _check_extendable(store: Store) -> None:
     header = store.header
     if header.flags & HeaderFlag.READONLY:
         raise WimReadOnly(where=store.where)
     why = ""
-    if header.version == VERSION_SOLID or header.compression not in _CODEC_FLAG:
+    if header.version == VERSION_SOLID or header.compression not in CODEC_FLAGS:
         why = "it is of the solid form (ESD)"
     elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
         why = "it holds only a part of a WIM"

@@ -25,10 +25,17 @@ if TYPE_CHECKING:
     from wimboot.formats.blobtable import BlobRow
     from wimboot.wim.part import Part
 
-__all__ = ["check_blobs"]
+__all__ = ["BlobProblem", "check_blobs"]
 
 _GAP = 64 << 10         # bytes read in vain rather than beginning another read
 _SPAN = 2 << 20         # uncompressed bytes of a batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobProblem(Problem):
+    """A blob, or an image's metadata, whose bytes are not those of its hash."""
+
+    sha1: bytes
 
 
 @dataclass(slots=True)
@@ -44,12 +51,12 @@ class _Span:
 
 
 def check_blobs(parts: tuple[Part, ...], hashes: Collection[bytes] | None, counter: Counter, threads: int, *,
-                where: str) -> list[Problem]:
+                where: str) -> list[BlobProblem]:
     """Read the blobs (None: all, and the images' metadata) in the order in which they lie, and hash them.
 
     A Problem for each that is not sound.
     """
-    problems: list[Problem] = []
+    problems: list[BlobProblem] = []
     wanted = None if hashes is None else set(hashes)
     for part in parts:
         index = part.table.index
@@ -58,19 +65,19 @@ def check_blobs(parts: tuple[Part, ...], hashes: Collection[bytes] | None, count
         problems += _check_part(part, rows, counter, threads)
     for sha1 in wanted or ():
         if not any(sha1 in part.table.index for part in parts):
-            problems.append(Problem(id="blob-not-in-wim", where=where, text=f"the data with the hash {sha1.hex()} "
-                                                                            "is not in the WIM"))
+            problems.append(BlobProblem(id="blob-not-in-wim", where=where, sha1=sha1,
+                                        text=f"the data with the hash {sha1.hex()} is not in the WIM"))
     return problems
 
 
-def _check_part(part: Part, rows: list[int], counter: Counter, threads: int) -> list[Problem]:
+def _check_part(part: Part, rows: list[int], counter: Counter, threads: int) -> list[BlobProblem]:
     _forget_cached(part)
     codec = Codec(part.header.compression, part.header.chunk_size)
     checker = _Checker(part, codec)
-    problems: list[Problem] = []
-    workers: Workers[tuple[int, list[Problem]]] = Workers(threads, checker.cancel)
+    problems: list[BlobProblem] = []
+    workers: Workers[tuple[int, list[BlobProblem]]] = Workers(threads, checker.cancel)
     with workers:
-        tasks: Iterator[Callable[[], tuple[int, list[Problem]]]] = (
+        tasks: Iterator[Callable[[], tuple[int, list[BlobProblem]]]] = (
             partial(checker.check, span) for span in _spans(part, rows))
         for size, found in workers.in_order(tasks, threads * 3):
             counter.add(size)
@@ -121,7 +128,7 @@ class _Checker:
         self._stopped = True
         self._codec.cancel()
 
-    def check(self, span: _Span) -> tuple[int, list[Problem]]:
+    def check(self, span: _Span) -> tuple[int, list[BlobProblem]]:
         """(uncompressed bytes, problems) of a span."""
         if span.alone:
             return self._check_alone(span.rows[0], span.numbers[0])
@@ -156,7 +163,7 @@ class _Checker:
             kept = self._buffers.kept = bytearray(max(size, WINDOW))
         return memoryview(kept)[:size]
 
-    def _check_alone(self, row: BlobRow, number: int) -> tuple[int, list[Problem]]:
+    def _check_alone(self, row: BlobRow, number: int) -> tuple[int, list[BlobProblem]]:
         run = self._part.run_of(number)
         size = self._part.blob_of(row).size
         reader = self._part.resources if run else ResourceReader(
@@ -169,12 +176,12 @@ class _Checker:
                         raise Cancelled
                     digest.update(window)
         except (Damaged, Unsupported) as error:
-            return size, [Problem(id=error.id, where=self._part.where, text=str(error))]
+            return size, [BlobProblem(id=error.id, where=self._part.where, text=str(error), sha1=row.sha1)]
         if digest.digest() != row.sha1:
             return size, [_problem(self._part, row, "has other contents")]
         return size, []
 
 
-def _problem(part: Part, row: BlobRow, what: str) -> Problem:
-    return Problem(id="blob-damaged", where=part.where,
-                   text=f"the data at {row.offset} with the hash {row.sha1.hex()} {what}")
+def _problem(part: Part, row: BlobRow, what: str) -> BlobProblem:
+    return BlobProblem(id="blob-damaged", where=part.where, sha1=row.sha1,
+                       text=f"the data at {row.offset} with the hash {row.sha1.hex()} {what}")

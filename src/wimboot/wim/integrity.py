@@ -17,6 +17,8 @@ from wimboot.errors import FormatError
 from wimboot.formats.wimheader import HEADER_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from wimboot.formats.wimheader import WimHeader
     from wimboot.storage.protocol import File
 
@@ -27,12 +29,17 @@ _PIECE_SIZE = 10 << 20
 _READ_SIZE = 1 << 20
 
 
-def extend_integrity(file: File, old: WimHeader, end: int) -> bytes:
-    """The table for the file up to `end`. Pieces that lie wholly in what the old table covers keep their hash."""
+def extend_integrity(file: File, old: WimHeader, end: int, garbage: Collection[tuple[int, int]] = ()) -> bytes:
+    """The table for the file up to `end`. Pieces that lie wholly in what the old table covers keep their hash.
+
+    `garbage` is (first byte, size) of what nothing refers to any more and is not what the old table says.
+    """
     known = _known(file.pread(old.integrity.offset, old.integrity.size), old)
+    fresh = {number for start, size in garbage for number in range(
+        (start - HEADER_SIZE) // _PIECE_SIZE, (start + size - HEADER_SIZE) // _PIECE_SIZE + 1)}
     hashes = []
     for number, start in enumerate(range(HEADER_SIZE, end, _PIECE_SIZE)):
-        if number < len(known) and start + _PIECE_SIZE <= old.blob_table.end:
+        if number < len(known) and number not in fresh and start + _PIECE_SIZE <= old.blob_table.end:
             hashes.append(known[number])
         else:
             hashes.append(_hash(file, start, min(start + _PIECE_SIZE, end)))

@@ -8,6 +8,8 @@ from wimboot.formats.blobtable import ROW_SIZE, BlobRow, pack_row
 from wimboot.formats.wimheader import ResourceFlag
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wimboot.formats.blobtable import BlobTable
 
 __all__ = ["NewBlobs"]
@@ -21,11 +23,21 @@ class NewBlobs:
         self._begun: dict[bytes, int] = {}      # hash -> index into self._rows
         self._rows: list[bytes] = []
         self._sizes: set[int] = set()
+        self._replaced: set[bytes] = set()
         self._old_table = old
         self._old_sizes: set[int] | None = None
 
+    def replace(self, hashes: Iterable[bytes]) -> None:
+        """Forget that these blobs are there, for their bytes are not what they should be: they can be begun anew."""
+        self._replaced.update(sha1 for sha1 in hashes if sha1 in self._old)
+
+    @property
+    def replaced(self) -> list[bytes]:
+        """Those of them that were begun anew."""
+        return [sha1 for sha1 in self._replaced if sha1 in self._begun]
+
     def __contains__(self, sha1: object) -> bool:
-        return sha1 in self._old or sha1 in self._begun
+        return (sha1 in self._old and sha1 not in self._replaced) or sha1 in self._begun
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -42,7 +54,7 @@ class NewBlobs:
 
     def begin(self, sha1: bytes) -> bool:
         """Claim a hash; False where the blob is there or on its way. It must then be placed."""
-        if sha1 in self._old or sha1 in self._begun:
+        if sha1 in self:
             return False
         self._begun[sha1] = len(self._rows)
         self._rows.append(b"")
@@ -59,7 +71,20 @@ class NewBlobs:
         return list(self._begun)
 
     def rows(self) -> bytes:
-        """This run's rows, reference counts 0, in the order in which the blobs lie in the file."""
+        """The rows of this run's new hashes, reference counts 0, in the order in which the blobs lie in the file."""
+        self._check_placed()
+        return b"".join(self._rows[at] for sha1, at in self._begun.items() if sha1 not in self._replaced)
+
+    def moved(self, rows: bytes) -> bytes:
+        """Old rows of the table, those of replaced blobs with their new places; their reference counts stay."""
+        self._check_placed()
+        moved = bytearray(rows)
+        for at in range(0, len(rows) if self._replaced else 0, ROW_SIZE):
+            sha1 = rows[at + 30:at + ROW_SIZE]
+            if sha1 in self._replaced and sha1 in self._begun:
+                moved[at:at + 24] = self._rows[self._begun[sha1]][:24]
+        return bytes(moved)
+
+    def _check_placed(self) -> None:
         if any(len(row) != ROW_SIZE for row in self._rows):
             raise RuntimeError("a blob was begun and never placed")
-        return b"".join(self._rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -34,9 +34,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What recovery did."""
+    """What recovery did. `removed` are files beside the WIM that an unfinished run left and nobody needs."""
 
     outcome: Outcome
+    removed: tuple[str, ...] = ()
 
 
 def record_name(name: str) -> str:
@@ -68,15 +69,15 @@ def recover(folder: Folder, name: str, *, where: str) -> Recovered:
 
     Raises NotTheWimItWas and UndoRecordDamaged where that cannot be done safely, WimBusy while another process writes.
     """
-    _remove_temporaries(folder, name)
+    removed = _remove_temporaries(folder, name)
     if not folder.exists(record_name(name)):
-        return Recovered(outcome=Outcome.NOTHING)
+        return Recovered(outcome=Outcome.NOTHING, removed=removed)
     if not folder.exists(name):
         raise NotTheWimItWas(where=where, record=record_name(name), problem="it is gone")
     file = folder.open(name, write=True)
     try:
         lock(file, where=where)
-        return recover_open(folder, name, file, where=where)
+        return replace(recover_open(folder, name, file, where=where), removed=removed)
     finally:
         file.close()
 
@@ -177,8 +178,9 @@ def _hash(data: bytes | bytearray) -> bytes:
     return hashlib.sha1(data, usedforsecurity=False).digest()
 
 
-def _remove_temporaries(folder: Folder, name: str) -> None:
-    """An unfinished new WIM or record is nobody's, unless a process still has it locked."""
+def _remove_temporaries(folder: Folder, name: str) -> tuple[str, ...]:
+    """An unfinished new WIM or record is nobody's, unless a process still has it locked; those that were removed."""
+    removed = []
     for temporary in (temporary_name(name), temporary_name(record_name(name))):
         if not folder.exists(temporary):
             continue
@@ -187,5 +189,7 @@ def _remove_temporaries(folder: Folder, name: str) -> None:
             try:
                 lock(file, where=temporary)
                 folder.remove(temporary)
+                removed.append(temporary)
             finally:
                 file.close()
+    return tuple(removed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
 from wimboot.formats.wimxml import parse_xml
 from wimboot.wim._metadata import fill_sizes
 from wimboot.wim._metadata import parse as parse_metadata
-from wimboot.wim.check import check_blobs
+from wimboot.wim.check import BlobProblem, check_blobs
 from wimboot.wim.errors import (
     BlobDamaged,
     BlobMissing,
@@ -25,7 +26,7 @@ from wimboot.wim.small import SMALL, read_small
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from wimboot.events import Counter, Problem
+    from wimboot.events import Counter
     from wimboot.formats.blobtable import BlobRow
     from wimboot.formats.wimxml import ImageXml
     from wimboot.storage.protocol import File
@@ -137,6 +138,12 @@ class Store:
             return [None] * len(hashes)
         return self.parts[0].table.pointer_places(hashes)
 
+    def place_columns(self, hashes: bytes | bytearray) -> array[int]:
+        """`pointer_places` in numbers: for each 20 bytes of `hashes` an offset and a size in the WIM; 0 for None."""
+        if self.not_backable is not None:
+            return array("Q", bytes(16 * (len(hashes) // 20)))
+        return self.parts[0].table.place_columns(hashes)
+
     def in_file_order(self, hashes: Collection[bytes]) -> Iterator[Blob]:
         """The blobs of these hashes, those that are here, in the order in which reading them is cheapest."""
         for number, part in enumerate(self.parts):
@@ -187,7 +194,7 @@ class Store:
         return _checked(entry, part.where, (bytes(window) for window in
                                             part.resources.windows(entry, part.run_of(row))))
 
-    def check_blobs(self, hashes: Collection[bytes] | None, counter: Counter, threads: int) -> list[Problem]:
+    def check_blobs(self, hashes: Collection[bytes] | None, counter: Counter, threads: int) -> list[BlobProblem]:
         """Read these blobs (None: all, and the images' metadata) from disk and hash them.
 
         A Problem for each that is missing or not sound.
