@@ -1,5 +1,6 @@
 """The working tree: an offline NTFS volume. Scanned and read from its bytes, changed through libntfs-3g."""
 
+from wimboot.ntfs._listing import list_folder
 from wimboot.ntfs._reader import Reader
 from wimboot.ntfs._scan import scan
 from wimboot.ntfs.facts import VolumeFacts, bad_clusters, cluster_bitmap, volume_facts
@@ -9,5 +10,5 @@ from wimboot.ntfs.volume import Volume
 
 __all__ = [
     "Reader", "Volume", "VolumeDirty", "VolumeFacts", "bad_clusters", "cluster_bitmap", "copy_formatted",
-    "format_volume", "scan", "volume_facts",
+    "format_volume", "list_folder", "scan", "volume_facts",
 ]

@@ -1,0 +1,158 @@
+"""Disks by the names that Windows knows them by, and the files of their partitions where those are mounted.
+
+Source of the forms: Linux' Documentation/ABI for /sys/block; proc(5) for the mount table.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.disk.mounts import HOST, SECTOR, Host, mounts
+from wimboot.disk.table import TableKind, read_table
+from wimboot.errors import Error, HostError
+from wimboot.formats.names import fold_text
+from wimboot.storage import HostFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from wimboot.disk.table import Partition, Table
+
+__all__ = ["Disk", "Disks", "attached_disks", "disk_in", "mount_points", "path_in_mount"]
+
+_NO_DISKS = re.compile(r"(sr|fd|ram|zram|md|dm-)[0-9].*")
+"""Drives of removable discs (asking them takes seconds), memory, and what stands on disks listed by themselves."""
+
+_MOST_DISKS = 256
+_MOST_NAMES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk that has a partition table: a device, or a disk image. `node` is a device's folder in /sys/block."""
+
+    path: Path
+    table: Table
+    node: Path | None = None
+
+    def partition(self, style: int, disk_id: bytes, partition_id: bytes) -> Partition | None:
+        """What Windows would find by these ids (`style` 0 GPT, 1 MBR); None where this is another disk."""
+        kind = {0: TableKind.GPT, 1: TableKind.MBR}.get(style)
+        if self.table.kind is not kind or self.table.disk_id != disk_id or not any(disk_id):
+            return None
+        return next((one for one in self.table.partitions if one.id == partition_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disks:
+    """The disks that were found; `unread` are the devices that this user may not read, or that failed."""
+
+    found: tuple[Disk, ...]
+    unread: tuple[Path, ...]
+
+
+def attached_disks(host: Host = HOST) -> Disks:
+    """Every block device that has a partition table of its own."""
+    disks: list[Disk] = []
+    unread: list[Path] = []
+    try:
+        nodes = sorted((host.sys / "block").iterdir())
+    except OSError:
+        nodes = []
+    for node in nodes[:_MOST_DISKS]:
+        if _NO_DISKS.fullmatch(node.name) or _text(node / "size") in ("", "0"):
+            continue
+        path = host.dev / node.name.replace("!", "/")
+        sector = _text(node / "queue" / "logical_block_size")
+        try:
+            found = disk_in(path, sector_size=int(sector) if sector.isdecimal() else None, node=node)
+        except HostError:
+            unread.append(path)
+            continue
+        if found is not None:
+            disks.append(found)
+    return Disks(found=tuple(disks), unread=tuple(unread))
+
+
+def disk_in(path: Path, *, sector_size: int | None = None, node: Path | None = None) -> Disk | None:
+    """The disk in a device or an image, which is only read and not locked; None where there is no partition table.
+
+    Raises HostError where it cannot be read.
+    """
+    file = HostFile.open(path)
+    try:
+        table = read_table(file, where=str(path), sector_size=sector_size)
+    except HostError:
+        raise
+    except Error:
+        return None
+    finally:
+        file.close()
+    return Disk(path=path, table=table, node=node) if table.kind is not TableKind.NONE else None
+
+
+def mount_points(disk: Disk, partition: Partition, host: Host = HOST) -> list[tuple[Path, str]]:
+    """Where a partition of an attached disk is mounted: (mount point, the folder of the volume that is seen there)."""
+    node = None if disk.node is None else _partition_node(disk.node, partition)
+    if node is None:
+        return []
+    number, source = _text(node / "dev"), str(host.dev / node.name.replace("!", "/"))
+    return [(mount.point, mount.root) for mount in mounts(host) if mount.device == number or mount.source == source]
+
+
+def _partition_node(disk: Path, partition: Partition) -> Path | None:
+    try:
+        nodes = sorted(disk.iterdir())
+    except OSError:
+        return None
+    return next((node for node in nodes if (node / "partition").exists()
+                 and _text(node / "start") == str(partition.start // SECTOR)), None)
+
+
+def path_in_mount(point: Path, root: str, parts: Sequence[str]) -> Path | None:
+    """What lies at a path of the mounted volume, in whatever case; None where it is not seen there.
+
+    The path comes from a volume and is not trusted: no name of it, and no symbolic link on the way, leads out of the
+    mount point.
+    """
+    inside = [part for part in root.split("/") if part]
+    if [fold_text(part) for part in parts[:len(inside)]] != [fold_text(part) for part in inside]:
+        return None
+    try:
+        found = start = point.resolve(strict=True)
+        device = found.stat().st_dev
+        for part in parts[len(inside):]:
+            name = _name_in(found, part)
+            if name is None:
+                return None
+            found = (found / name).resolve(strict=True)
+            if not found.is_relative_to(start) or found.stat().st_dev != device:
+                return None
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return found
+
+
+def _name_in(folder: Path, name: str) -> str | None:
+    """How the folder spells a name: as it is given, else in another case."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        return None
+    if (folder / name).exists():
+        return name
+    wanted = fold_text(name)
+    for count, entry in enumerate(folder.iterdir()):
+        if count >= _MOST_NAMES:
+            return None
+        if fold_text(entry.name) == wanted:
+            return entry.name
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
