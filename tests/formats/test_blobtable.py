@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wimboot.errors import FormatError
 from wimboot.formats._blobrows import add_references
-from wimboot.formats.blobtable import ROW_SIZE, BlobRow, BlobTable, pack_row
+from wimboot.formats.blobtable import MAX_POINTER_SIZE, ROW_SIZE, BlobRow, BlobTable, pack_row
 
 FREE, METADATA, COMPRESSED, SPANNED, SOLID = 1, 2, 4, 8, 16
 SOLID_SIZE = 0x100000000
@@ -134,3 +134,31 @@ def test_references_are_added_and_never_wrap() -> None:
     index = {_row(1).sha1: 0, _row(2).sha1: 1}
     assert add_references(table, index, {_row(1).sha1: 5, _row(2).sha1: 5, _row(3).sha1: 1}) == [_row(3).sha1]
     assert [int.from_bytes(table[at + 26:at + 30], "little") for at in (0, ROW_SIZE)] == [6, 2**32 - 1]
+
+
+@given(st.lists(rows, max_size=12), st.lists(st.integers(0, 14), max_size=20))
+def test_places_in_columns_are_the_places(entries: list[BlobRow], chosen: list[int]) -> None:
+    """Both ways of asking say the same, as the driver takes blobs."""
+    entries = [row._replace(sha1=bytes(19) + bytes((number + 1,))) for number, row in enumerate(entries)]
+    table = _table(entries)
+    hashes = [bytes(19) + bytes((number,)) for number in chosen]
+    expected = []
+    for sha1 in hashes:
+        row = table.find(sha1)
+        good = row is not None and not row.flags & SOLID and row.size <= MAX_POINTER_SIZE and (
+            row.size_in_wim < row.size if row.flags & COMPRESSED else row.size_in_wim == row.size)
+        expected.append((row.offset, row.size_in_wim) if row is not None and good else None)
+    assert table.pointer_places(hashes) == expected
+    columns = list(table.place_columns(b"".join(hashes)))
+    assert columns == [number for place in expected for number in place or (0, 0)]
+
+
+@pytest.mark.parametrize(("changes", "place"), [
+    ({}, (208, 50)), ({"size": 50}, None), ({"flags": 0, "size": 50}, (208, 50)), ({"flags": SOLID}, None),
+    ({"size": MAX_POINTER_SIZE}, (208, 50)), ({"size": MAX_POINTER_SIZE + 1}, None),
+])
+def test_pointers_lead_to_what_the_driver_reads(changes: dict[str, int], place: tuple[int, int] | None) -> None:
+    """The driver takes a blob for compressed exactly where its sizes differ, and reads none past its limit."""
+    table = _table([_row(1, **changes)], solid_version=True)
+    assert table.pointer_places([_row(1).sha1]) == [place]
+    assert tuple(table.place_columns(_row(1).sha1)) == (place or (0, 0))

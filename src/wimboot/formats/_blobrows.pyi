@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Iterable, Mapping
 
 def scan(
@@ -10,3 +11,6 @@ def in_file_order(table: bytes, rows: Iterable[int]) -> list[int]: ...
 def pointer_places(
     table: bytes, index: dict[bytes, int], hashes: Iterable[bytes], size_limit: int,
 ) -> list[tuple[int, int] | None]: ...
+def place_columns(
+    table: bytes, index: dict[bytes, int], hashes: bytes | bytearray, size_limit: int,
+) -> array[int]: ...

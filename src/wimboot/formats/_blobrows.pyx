@@ -1,12 +1,16 @@
 """One pass over the raw bytes of a blob table; the loops of blobtable.py that run for every blob."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
+
+from array import array
 
 from wimboot.errors import FormatError
 
 cdef enum:
     ROW = 50
+    HASH = 20
     FREE = 0x01
     METADATA = 0x02
     COMPRESSED = 0x04
@@ -140,16 +144,22 @@ def in_file_order(bytes table, rows):
     return [row for _, row in keyed]
 
 
-def pointer_places(bytes table, dict index, hashes, uint64_t size_limit):
-    """For each hash (offset, size in the WIM), as a pointer carries them; None where no pointer can lead to that blob.
+cdef bint takes(const uint8_t *entry, uint64_t size_limit) noexcept nogil:
+    """Whether a pointer can lead to the blob of a row.
 
     Windows' driver takes a blob for compressed exactly where its two sizes differ, so a blob flagged as compressed must
     have shrunk and one that is not must not have.
     """
+    cdef uint64_t in_wim = number(entry, 7), size = number(entry + 16, 8)
+    if entry[7] & SOLID or size > size_limit:
+        return False
+    return in_wim < size if entry[7] & COMPRESSED else in_wim == size
+
+
+def pointer_places(bytes table, dict index, hashes, uint64_t size_limit):
+    """For each hash (offset, size in the WIM), as a pointer carries them; None where no pointer can lead to that blob."""
     cdef const uint8_t *raw = table
     cdef const uint8_t *entry
-    cdef uint64_t in_wim, size
-    cdef uint32_t flags
     cdef list out = []
     for sha1 in hashes:
         row = index.get(sha1)
@@ -157,11 +167,22 @@ def pointer_places(bytes table, dict index, hashes, uint64_t size_limit):
             out.append(None)
             continue
         entry = raw + <Py_ssize_t> row * ROW
-        in_wim = number(entry, 7)
-        flags = entry[7]
-        size = number(entry + 16, 8)
-        if flags & SOLID or size > size_limit or (in_wim >= size if flags & COMPRESSED else in_wim != size):
-            out.append(None)
-        else:
-            out.append((number(entry + 8, 8), in_wim))
+        out.append((number(entry + 8, 8), number(entry, 7)) if takes(entry, size_limit) else None)
+    return out
+
+
+def place_columns(bytes table, dict index, hashes, uint64_t size_limit):
+    """`pointer_places` in numbers: for each 20 bytes of `hashes` an offset and a size in the WIM; both 0 for None."""
+    cdef const uint8_t *raw = table
+    cdef const uint8_t *entry
+    cdef const uint8_t[::1] view = hashes
+    cdef Py_ssize_t count = view.shape[0] // HASH, i
+    out = array("Q", bytes(16 * count))
+    cdef uint64_t[::1] numbers = out
+    for i in range(count):
+        row = index.get(PyBytes_FromStringAndSize(<const char *> &view[i * HASH], HASH))
+        if row is not None:
+            entry = raw + <Py_ssize_t> row * ROW
+            if takes(entry, size_limit):
+                numbers[2 * i], numbers[2 * i + 1] = number(entry + 8, 8), number(entry, 7)
     return out

@@ -26,6 +26,7 @@ from wimboot.formats import _blobrows
 from wimboot.formats.wimheader import ResourceHeader
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Collection, Iterable, Mapping
 
 __all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "add_references", "pack_row"]
@@ -130,6 +131,10 @@ class BlobTable:
     def pointer_places(self, hashes: Iterable[bytes]) -> list[tuple[int, int] | None]:
         """For each hash (offset, size in the WIM); None where the driver cannot take the blob, or there is none."""
         return _blobrows.pointer_places(self.raw, self.index, hashes, MAX_POINTER_SIZE)
+
+    def place_columns(self, hashes: bytes | bytearray) -> array[int]:
+        """`pointer_places` in numbers: for each 20 bytes of `hashes` an offset and a size in the WIM; 0 for None."""
+        return _blobrows.place_columns(self.raw, self.index, hashes, MAX_POINTER_SIZE)
 
     def find(self, sha1: bytes) -> BlobRow | None:
         """The entry of a hash."""

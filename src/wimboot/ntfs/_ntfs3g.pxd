@@ -203,6 +203,8 @@ cdef extern from *:
 
     ntfs_inode *ntfs_mft_record_alloc(ntfs_volume *volume, ntfs_inode *base) nogil
     int ntfs_mft_record_free(ntfs_volume *volume, ntfs_inode *inode) nogil
+    int ntfs_mft_records_read(ntfs_volume *volume, uint64_t first, int64_t count, MFT_RECORD *records) nogil
+    int ntfs_mft_records_write(ntfs_volume *volume, uint64_t first, int64_t count, MFT_RECORD *records) nogil
     int ntfs_check_empty_dir(ntfs_inode *folder) nogil
     int ntfs_delete(ntfs_volume *volume, const char *path, ntfs_inode *inode, ntfs_inode *folder,
                     const ntfschar *name, uint8_t size) nogil

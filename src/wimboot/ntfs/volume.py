@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-from wimboot.ntfs._changes import Changes
+from wimboot.ntfs._refresh import Refresh
 from wimboot.ntfs.refusals import Hibernated, LogNotClean, NotNtfs
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _HIBERNATED: Final = (b"hibr", b"HIBR")
 _BOOT_SIZE: Final = 512
 
 
-class Volume(Changes):
+class Volume(Refresh):
     """An NTFS volume. One thread owns it.
 
     Opening raises NotNtfs, Hibernated, LogNotClean, VersionUnsupported, VolumeDamaged, and, to write, VolumeDirty.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker, WimPointer
+from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker
 from wimboot.ops.placing import volume_sources
-from wimboot.tree import StreamFlag, Tree, passes
+from wimboot.tree import StreamFlag, Tree, passes, pointers_behind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from array import array
 
     from wimboot.events import Counter
     from wimboot.ntfs import Volume
@@ -37,32 +37,21 @@ def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
     Windows may refuse a pointer that carries the hash of an older table. One whose blob the WIM does not have stays as
     it is, for `verify` to tell.
     """
-    behind = 0
-    for file_id, value in _behind(volume, tree, store):
-        volume.replace_reparse(file_id, value)
-        behind += 1
-    return behind
+    file_ids, values = _behind(volume, tree, store)
+    volume.refresh(file_ids, values)
+    return len(file_ids)
 
 
 def count_behind(volume: Volume, tree: Tree, store: Store) -> int:
     """How many pointers `refresh_pointers` would change."""
-    return sum(1 for _ in _behind(volume, tree, store))
+    return len(_behind(volume, tree, store)[0])
 
 
-def _behind(volume: Volume, tree: Tree, store: Store) -> Iterator[tuple[int, bytes]]:
-    """(file, reparse value that it should have) of each pointer that has another."""
-    sources = volume_sources(volume).of_wim(store.guid)
-    makers = {source.data_source_id: PointerMaker(source.data_source_id, store.table_hash).pack for source in sources}
-    for stream in passes.flagged_streams(tree, StreamFlag.POINTER) if makers else ():
-        old = tree.stream_bytes(stream)
-        pointer = WimPointer.parse(old)
-        make = makers.get(pointer.data_source_id)
-        place = store.pointer_places((pointer.hash,))[0] if make is not None else None
-        if make is None or place is None:
-            continue
-        new = make(pointer.hash, tree.stream(stream).size, place[1], place[0])
-        if new != old:
-            yield tree.file_id(tree.stream_node(stream)), new
+def _behind(volume: Volume, tree: Tree, store: Store) -> tuple[array[int], bytes]:
+    """The pointers that should have another reparse value, and these values one after the other."""
+    numbers = [source.data_source_id for source in volume_sources(volume).of_wim(store.guid)]
+    templates = (PointerMaker(number, store.table_hash).pack(bytes(20), 0, 0, 0) for number in numbers)
+    return pointers_behind(tree, b"".join(templates), store.place_columns)
 
 
 def _unpack_compact(volume: Volume, tree: Tree, plan: PointingPlan) -> None:

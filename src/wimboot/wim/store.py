@@ -21,6 +21,7 @@ from wimboot.wim.errors import (
     locating,
 )
 from wimboot.wim.part import Blob, Part
+from wimboot.wim.ranged import RangedBlob, WholeBlob
 from wimboot.wim.small import SMALL, read_small
 
 if TYPE_CHECKING:
@@ -188,6 +189,15 @@ class Store:
         """
         part, row, _ = self._locate(sha1)
         return self._parts(part, row)
+
+    def ranged(self, sha1: bytes) -> RangedBlob | WholeBlob:
+        """A blob to be read in parts, in any order, unchecked but for what decompressing finds.
+
+        Raises BlobMissing, BlobDamaged, TooLarge.
+        """
+        part, row, number = self._locate(sha1)
+        blob = part.blob_of(part.table.row(row), number)
+        return WholeBlob(blob, self.read) if blob.solid else RangedBlob(part, blob)
 
     def _parts(self, part: Part, row: int) -> Iterator[bytes]:
         entry = part.table.row(row)

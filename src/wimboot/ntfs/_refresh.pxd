@@ -1,0 +1,18 @@
+"""Values of many reparse points at once, in C."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from wimboot.ntfs._changes cimport Changes
+
+cdef struct Change:             # one file's new value
+    uint64_t file_id
+    const uint8_t *value
+
+
+cdef class Refresh(Changes):
+    cdef uint64_t refused       # the file worked on last
+
+    cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil
+    cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) noexcept nogil
+    cdef int write_run(self, uint8_t *records, uint64_t first, uint8_t *changed, uint32_t count) noexcept nogil
+    cdef int change_one(self, const Change *change, uint32_t size) noexcept nogil
