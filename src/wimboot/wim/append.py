@@ -49,7 +49,7 @@ from wimboot.wim.integrity import extend_integrity
 from wimboot.wim.newblobs import NewBlobs
 from wimboot.wim.part import Part
 from wimboot.wim.pipeline import BlobSource, Pipeline
-from wimboot.wim.recovery import lock, put_back, record_name, recover, recover_open, write_record
+from wimboot.wim.recovery import lock, lock_named, put_back, record_name, recover, recover_open, write_record
 from wimboot.wim.resources import write_resource
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
@@ -115,7 +115,7 @@ class Append:
     def _open_old(self, create: CreateOptions | None) -> None:
         self._file: File = self.folder.open(self._name, write=True)
         try:
-            lock(self._file, where=self.where)
+            lock_named(self.folder, self._name, self._file, where=self.where)
             if self._undo:
                 recover_open(self.folder, self._name, self._file, where=self.where)
             self.store = store = Store.open(self._file, where=self.where)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wimboot.formats.wimheader import WimHeader
     from wimboot.storage.protocol import File
 
-__all__ = ["extend_integrity"]
+__all__ = ["extend_integrity", "make_integrity"]
 
 _HEAD = struct.Struct("<III")
 _PIECE_SIZE = 10 << 20
@@ -43,6 +43,15 @@ def extend_integrity(file: File, old: WimHeader, end: int, garbage: Collection[t
             hashes.append(known[number])
         else:
             hashes.append(_hash(file, start, min(start + _PIECE_SIZE, end)))
+    return _pack(hashes)
+
+
+def make_integrity(file: File, end: int) -> bytes:
+    """The table for a file that is read from behind its header to `end`."""
+    return _pack([_hash(file, start, min(start + _PIECE_SIZE, end)) for start in range(HEADER_SIZE, end, _PIECE_SIZE)])
+
+
+def _pack(hashes: list[bytes]) -> bytes:
     size = _HEAD.size + 20 * len(hashes)
     return _HEAD.pack(size, len(hashes), _PIECE_SIZE) + b"".join(hashes)
 

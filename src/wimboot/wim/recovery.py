@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
 
-__all__ = ["Outcome", "Recovered", "lock", "put_back", "record_name", "recover", "recover_open", "write_record"]
+__all__ = [
+    "Outcome", "Recovered", "lock", "lock_named", "put_back", "record_name", "recover", "recover_open", "write_record",
+]
 
 _MAX_RECORD_SIZE = 16384
 
@@ -54,6 +57,24 @@ def lock(file: File, *, where: str) -> None:
         fcntl.flock(fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise WimBusy(where=where) from error
+
+
+def lock_named(folder: Folder, name: str, file: File, *, where: str) -> None:
+    """The same for the file that has this name, lest one be taken that another process has just replaced.
+
+    Raises WimBusy.
+    """
+    lock(file, where=where)
+    fileno = getattr(file, "fileno", None)
+    if fileno is None:
+        return
+    again = folder.open(name)
+    try:
+        found = getattr(again, "fileno", fileno)
+        if not os.path.samestat(os.fstat(fileno()), os.fstat(found())):
+            raise WimBusy(where=where)
+    finally:
+        again.close()
 
 
 def write_record(folder: Folder, name: str, record: UndoRecord) -> None:
