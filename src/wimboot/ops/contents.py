@@ -6,19 +6,22 @@ pointers are followed into their WIM. What cannot be read is an error, never zer
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
 from wimboot.formats.reparse import FileBacked
 from wimboot.ntfs import Reader
+from wimboot.ops.ranged import LibraryStream, PlainStream, SizeDiffers, UncheckedStream, refuse_content_elsewhere
 from wimboot.tree import StreamFlag, Tree
-from wimboot.wim.compact import unpack
+from wimboot.wim.compact import ranged_compact, unpack
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
 
     from wimboot.ntfs import Volume
+    from wimboot.ops.ranged import Ranged
     from wimboot.storage import Device
     from wimboot.wim import Store
 
@@ -53,6 +56,7 @@ class Contents:
         self._volume = volume
         self._stores = tuple(stores)
         self._reader = Reader(device, tree, self._by_library)
+        self._library = threading.Lock()
 
     def read(self, stream: int) -> bytes:
         """The whole content of a stream. Raises PointerUnbacked, TooLargeWhole, Damaged."""
@@ -67,6 +71,36 @@ class Contents:
         out = bytearray(row.size)
         self._reader.read_into(stream, 0, memoryview(out))
         return bytes(out)
+
+    def ranged(self, stream: int) -> Ranged:
+        """A stream to be read in parts, in any order and by any number of threads.
+
+        Raises PointerUnbacked, ContentElsewhere, SizeDiffers, CompactUnknown, Damaged.
+        """
+        row = self._tree.stream(stream)
+        node = self._tree.stream_node(stream)
+        refuse_content_elsewhere(self._tree.node(node), row, lambda: self._where(stream))
+        if row.flags & StreamFlag.POINTER:
+            blob = self._store_of(stream, row.hash).ranged(row.hash)
+            if blob.size != row.size:
+                raise SizeDiffers(where=self._where(stream), size=row.size, sha1=row.hash.hex(), found=blob.size)
+            return blob
+        if row.flags & StreamFlag.COMPACT:
+            return self._ranged_compact(stream, row.size)
+        if row.flags & StreamFlag.BY_LIBRARY:
+            return LibraryStream(self._volume, self._tree.file_id(node), row, self._library)
+        return PlainStream(self._reader, row)
+
+    def _ranged_compact(self, stream: int, size: int) -> Ranged:
+        def stored(offset: int, part: int) -> bytes:
+            return self._reader.raw_compact(stream, offset, part)
+
+        if not size:
+            return UncheckedStream(0, stored)
+        value = FileBacked.parse(self._tree.stream_bytes(stream))
+        packed = self._reader.compact_size(stream)
+        chunks = ranged_compact(stored, packed, size, value, where=self._where(stream))
+        return UncheckedStream(size, stored if chunks is None else chunks.read)
 
     def read_path(self, path: str) -> bytes | None:
         """The unnamed data at a path of the volume; None where there is no such file."""
@@ -99,9 +133,12 @@ class Contents:
         return content
 
     def _through_pointer(self, stream: int, sha1: bytes) -> bytes:
+        return self._store_of(stream, sha1).read(sha1)
+
+    def _store_of(self, stream: int, sha1: bytes) -> Store:
         for store in self._stores:
             if store.blob(sha1) is not None:
-                return store.read(sha1)
+                return store
         raise PointerUnbacked(where=self._where(stream), sha1=sha1.hex())
 
     def _where(self, stream: int) -> str:

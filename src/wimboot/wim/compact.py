@@ -9,14 +9,18 @@ from array import array
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
+from wimboot.formats.chunktable import ChunkLayout
 from wimboot.formats.reparse import Algorithm
 from wimboot.formats.wimheader import Compression
 from wimboot.wim._codec import SOUND, Codec
+from wimboot.wim.chunked import Chunked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wimboot.formats.reparse import FileBacked
 
-__all__ = ["CompactDamaged", "CompactUnknown", "unpack"]
+__all__ = ["CompactDamaged", "CompactUnknown", "ranged_compact", "unpack"]
 
 _CODECS = {
     Algorithm.XPRESS4K: Compression.XPRESS, Algorithm.XPRESS8K: Compression.XPRESS,
@@ -57,3 +61,19 @@ def unpack(stream: bytes, size: int, value: FileBacked, *, where: str) -> bytes:
     if states[0] != SOUND:
         raise CompactDamaged(where=where)
     return bytes(out)
+
+
+def ranged_compact(pread: Callable[[int, int], bytes], stored_size: int, size: int, value: FileBacked, *,
+                   where: str) -> Chunked | None:
+    """A file of `size` bytes whose WofCompressedData has `stored_size`, read through `pread`, to be had in parts.
+
+    None where the stream is the file as it is. Raises CompactDamaged, CompactUnknown.
+    """
+    if value.algorithm not in _CODECS:
+        raise CompactUnknown(where=where, algorithm=int(value.algorithm))
+    if stored_size == size:
+        return None
+    algorithm = Algorithm(value.algorithm)
+    layout = ChunkLayout(size=size, size_in_wim=stored_size, chunk_size=algorithm.chunk_size)
+    codec = Codec(_CODECS[algorithm], algorithm.chunk_size)
+    return Chunked(pread, layout, codec, lambda _why: CompactDamaged(where=where))
