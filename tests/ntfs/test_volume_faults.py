@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -74,16 +75,18 @@ def _work_on(memory: Memory) -> None:
 
 def _work(volume: Volume) -> None:
     security = volume.security_id(descriptor())
+    pointers = array("Q")
     for number in range(40):
         folder = volume.create_folder(ROOT, utf16(f"folder {number}"), b"", 0x10, TIMES, security)
         file_id = volume.create_file(folder, utf16("a file"), utf16("AFILE~1"), 0x20, TIMES, security)
         volume.write_data(file_id, b"", [b"x" * 40_000] * 2, 80_000)
         volume.link(file_id, ROOT, utf16(f"link {number}"))
         volume.point(file_id, pointer(80_000), 80_000)
-        volume.create_pointer(folder, utf16("p"), b"", 0x20, TIMES, security, 5, pointer(5))
+        pointers.append(volume.create_pointer(folder, utf16("p"), b"", 0x20, TIMES, security, 5, pointer(5)))
         if number % 3 == 0:
             volume.unlink(file_id, ROOT, utf16(f"link {number}"))
             volume.unlink(file_id, folder, utf16("a file"))
+    volume.refresh(pointers, pointer(5, 2) * len(pointers))
 
 
 @pytest.fixture(scope="module")
