@@ -32,8 +32,12 @@ VERBS = {
     "convert": "convert",
     "apply": "checkout",
     "restore": "checkout",
+    "update": "changes",
+    "status": "changes",
+    "diff": "changes",
     "verify": "check",
     "relocate": "relocate",
+    "rehydrate": "rehydrate",
     "recover": "check",
     "demo": "demo",
 }

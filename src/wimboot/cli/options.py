@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "capture_options",
     "capturing",
+    "config_option",
     "placing",
     "reporting",
     "searching",
@@ -115,16 +116,21 @@ def wim_option(*, required: bool) -> Callable[[F], F]:
     )
 
 
+def config_option(function: F) -> F:
+    """--config INI."""
+    return click.option(
+        "--config",
+        type=CONFIG,
+        metavar="INI",
+        help="The list of what is captured and what stays real. "
+        "Default: WimBootCompress.ini beside the WIM, here, or inside the system; else the built-in one.",
+    )(function)
+
+
 def capturing(function: F) -> F:
     """How to capture."""
     return _all(
-        click.option(
-            "--config",
-            type=CONFIG,
-            metavar="INI",
-            help="The list of what is captured and what stays real. "
-            "Default: WimBootCompress.ini beside the WIM, here, or inside the system; else the built-in one.",
-        ),
+        config_option,
         click.option(
             "--compress",
             type=click.Choice([kind.value for kind in Compression]),

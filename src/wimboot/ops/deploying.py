@@ -14,6 +14,7 @@ from wimboot.ops.pointing import refresh_pointers
 from wimboot.tree import StreamFlag, Tree, diff
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from wimboot.ops.contents import Contents
@@ -30,6 +31,7 @@ __all__ = [
     "changes_between",
     "check_new_pointers",
     "check_pointers_possible",
+    "hash_streams",
 ]
 
 _WINDOW = 4 << 20
@@ -54,14 +56,18 @@ class BlobsDamaged(Damaged):
 def changes_between(tree: Tree, image: Tree, ignored: bytearray, contents: Contents, emit: Emit) -> Changes:
     """What must happen to the volume; reads the files whose sizes alone do not tell whether they differ."""
     changes = diff(tree, image, ignored=ignored)
-    if changes.unknown:
-        sizes = sum(tree.stream(old).size for _, old in changes.unknown)
-        phase = Phase(name="compare", total=sizes, unit="bytes")
-        emit(phase)
-        for _, stream in changes.unknown:
-            tree.set_hash(stream, _sha1(tree, stream, contents, phase.counter))
-        changes = diff(tree, image, ignored=ignored)
-    return changes
+    if not changes.unknown:
+        return changes
+    hash_streams(tree, [stream for _, stream in changes.unknown], contents, emit)
+    return diff(tree, image, ignored=ignored)
+
+
+def hash_streams(tree: Tree, streams: Sequence[int], contents: Contents, emit: Emit) -> None:
+    """Read streams of a volume and note their hashes."""
+    phase = Phase(name="compare", total=sum(tree.stream(stream).size for stream in streams), unit="bytes")
+    emit(phase)
+    for stream in streams:
+        tree.set_hash(stream, _sha1(tree, stream, contents, phase.counter))
 
 
 def _sha1(tree: Tree, stream: int, contents: Contents, counter: Counter) -> bytes:

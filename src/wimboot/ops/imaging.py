@@ -14,10 +14,11 @@ from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.ini import CaptureList
 from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
+from wimboot.ops.carrying import carry_attributes
 from wimboot.ops.contents import PointerUnbacked
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
-from wimboot.tree import StreamFlag, Tree, diff, passes
+from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
 from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
 from wimboot.windows.identify import image_name
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
 
 __all__ = [
-    "BadName", "Image", "NameTaken", "OlderDataDamaged", "ReadBackFailed", "begin_append", "existing_store",
-    "read_back", "read_back_shared", "write_image",
+    "BadName", "Image", "NameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image", "begin_append",
+    "existing_store", "image_name_for", "read_back", "read_back_shared", "write_image",
 ]
 
 _CODECS = {
@@ -138,9 +139,23 @@ def write_image(
     `stores` are further WIMs in which blobs behind pointers are found. Raises PointerUnbacked rather than store a
     pointer file as anything but what it contains.
     """
+    name = image_name_for(append, snapshot, options)
+    carry_attributes(snapshot.tree, read_sources(snapshot.contents.read_path),
+                     stores if append.store is None else [append.store, *stores])
+    add_contents(append, snapshot, plan, options, emit, stores)
+    return add_image(append, snapshot, plan, name, emit)
+
+
+def add_contents(
+    append: Append,
+    snapshot: Snapshot,
+    plan: CapturePlan,
+    options: CaptureOptions,
+    emit: Emit,
+    stores: Sequence[Store] = (),
+) -> None:
+    """Read, hash, compress and append what the WIM lacks. Raises PointerUnbacked, Damaged, HostError."""
     tree = snapshot.tree
-    _carry_attributes(snapshot, stores if append.store is None else [append.store, *stores])
-    name = _name(append, snapshot, options)
     _bring_pointed_blobs(append, tree, plan, stores)
     packed = [stream for stream in plan.streams if tree.stream(stream).flags & StreamFlag.COMPACT]
     plain = plan.streams
@@ -160,11 +175,15 @@ def write_image(
     for stream in packed:
         _add_packed(append, tree, snapshot.contents, stream)
         phase.counter.add(tree.stream(stream).size)
+
+
+def add_image(append: Append, snapshot: Snapshot, plan: CapturePlan, name: str, emit: Emit) -> Image:
+    """Append the image of a tree all of whose contents are there; everything is synced but not yet visible."""
     emit(Phase(name="image"))
     now = from_unix_ns(time.time_ns())
     system = snapshot.system
     number = append.add_image(
-        tree,
+        snapshot.tree,
         ImageXml(
             name=name,
             flags="" if system is None else system.edition,
@@ -188,19 +207,6 @@ def _list_of(lists: Lists) -> str:
     )
     text = used.pack().decode().replace("\r\n", "\n")
     return "".join(character for character in text if character == "\n" or character >= " ")
-
-
-def _carry_attributes(snapshot: Snapshot, stores: Sequence[Store]) -> None:
-    """A pointer cannot tell whether its file was sparse or compressed; the image that the volume stands on can."""
-    tree = snapshot.tree
-    if not passes.flagged_streams(tree, StreamFlag.POINTER):
-        return
-    for source in read_sources(snapshot.contents.read_path).all:
-        for store in stores:
-            if store.guid == source.wim_guid and 1 <= source.wim_index <= len(store.images):
-                image = store.load_tree(source.wim_index, allow_missing=True)
-                passes.carry_bits(tree, image, diff(tree, image).pairs)
-                break
 
 
 def read_back(
@@ -235,7 +241,8 @@ def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: 
         read_back(append.pending(), blobs, options, emit, old=old)
 
 
-def _name(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
+def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
+    """The name that the user gave, else one of system and time that the WIM lacks. Raises BadName, NameTaken."""
     taken = set() if append.store is None else {image.name for image in append.store.images}
     if options.name is not None:
         if not options.name.strip() or not options.name.isprintable():

@@ -22,8 +22,11 @@ __all__ = [
     "ConvertOptions",
     "Folders",
     "Form",
+    "RehydrateOptions",
     "RestoreOptions",
+    "StatusOptions",
     "TargetOptions",
+    "UpdateOptions",
     "VerifyOptions",
     "processors",
 ]
@@ -124,6 +127,42 @@ class RestoreOptions:
     config: Path | None = None
     wim_place: str | None = None
     driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOptions:
+    """Adding an image of what changed. `wim` None: the one that the volume uses; `others` are further volumes on it.
+
+    `rehash` reads files whose times and size have not changed too.
+    """
+
+    target: TargetOptions
+    wim: Path | None = None
+    others: tuple[str, ...] = ()
+    config: Path | None = None
+    fast: bool = False
+    threads: int = field(default_factory=processors)
+    name: str | None = None
+    rehash: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOptions:
+    """Comparing a volume with the image that it stands on."""
+
+    target: TargetOptions
+    wim: Path | None = None
+    config: Path | None = None
+    rehash: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RehydrateOptions:
+    """Making pointers ordinary files: those at `paths` and below, all where none are given."""
+
+    target: TargetOptions
+    paths: tuple[str, ...] = ()
+    wim: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,33 @@ def carry_bits(Tree tree, Tree image, pairs):
     return carried
 
 
+def carry_hashes(Tree tree, Tree image, unknown, distrusted):
+    """Give streams of `tree` the hashes of their counterparts in `image` where the file's times say that nobody wrote.
+
+    `unknown` are the (stream of image, stream of tree) of `diff`, of equal sizes; a node marked in `distrusted`, one
+    byte a node of `tree`, may have changed nevertheless. Returns the pairs that remain unknown.
+    """
+    cdef const uint8_t[::1] mask = distrusted
+    cdef uint32_t here, there
+    cdef Node *a
+    cdef Node *b
+    if mask.shape[0] != tree.node_count:
+        raise ValueError("one byte a node")
+    left = []
+    for pair in unknown:
+        there, here = pair
+        if there >= image.stream_count or here >= tree.stream_count:
+            raise IndexError(pair)
+        a, b = &tree.nodes[tree.streams[here].node], &image.nodes[image.streams[there].node]
+        if (a.last_write == b.last_write and a.creation == b.creation and image.streams[there].flags & HASHED
+                and tree.streams[here].size == image.streams[there].size and not mask[tree.streams[here].node]):
+            memcpy(tree.streams[here].hash, image.streams[there].hash, 20)
+            tree.streams[here].flags |= HASHED
+        else:
+            left.append(pair)
+    return left
+
+
 def tagged_nodes(Tree tree, uint32_t tag):
     """The nodes with that reparse tag: array('I')."""
     cdef uint32_t node

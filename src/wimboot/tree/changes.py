@@ -10,6 +10,7 @@ from wimboot.tree.constants import FileAttribute, StreamFlag
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Callable
 
     from wimboot.tree._tree import Tree
 
@@ -77,22 +78,44 @@ def diff(old: Tree, new: Tree, ignored: bytes | bytearray | None = None, *, last
 
 
 def moved(old: Tree, new: Tree, changes: Changes) -> list[tuple[int, int]]:
-    """(removed link, added link) that look like one file under another name: hints, each link once.
+    """(removed link, added link) that look like one file or folder under another name: hints, each link once.
 
-    Two snapshots of one volume are compared by file id, else by content, of files that are not empty.
+    Two snapshots of one volume are compared by file id. An image does not keep that: there it is the content of files
+    that are not empty, then the time of creation, which a new name leaves alone, where only one of each side has it.
     """
     if not changes.removed_links or not changes.added_links:
         return []
-    key = _file_key if old.cluster_size and new.cluster_size else _content_key
-    gone: dict[object, list[int]] = {}
-    for link in reversed(changes.removed_links):
-        if (found := key(old, old.link(link).node)) is not None:
-            gone.setdefault(found, []).append(link)
-    hints = []
-    for link in changes.added_links:
-        if (found := key(new, new.link(link).node)) is not None and gone.get(found):
-            hints.append((gone[found].pop(), link))
+    volumes = bool(old.cluster_size and new.cluster_size)
+    gone, come = list(changes.removed_links), list(changes.added_links)
+    hints: list[tuple[int, int]] = []
+    for key, unique in [(_file_key, False)] if volumes else [(_content_key, False), (_birth_key, True)]:
+        here, there = _by_key(old, gone, key), _by_key(new, come, key)
+        for found, links in there.items():
+            partners = here.get(found, [])
+            if not unique or len(links) == len(partners) == 1:
+                hints += _same_names_first(old, partners, new, links)
+        gone = [link for link in gone if link not in {before for before, _ in hints}] if hints else gone
+        come = [link for link in come if link not in {after for _, after in hints}] if hints else come
     return hints
+
+
+def _by_key(tree: Tree, links: list[int], key: Callable[[Tree, int], object]) -> dict[object, list[int]]:
+    out: dict[object, list[int]] = {}
+    for link in links:
+        if (found := key(tree, tree.link(link).node)) is not None:
+            out.setdefault(found, []).append(link)
+    return out
+
+
+def _same_names_first(old: Tree, gone: list[int], new: Tree, come: list[int]) -> list[tuple[int, int]]:
+    """Pair what may be the same: a file that kept its name before one that has another."""
+    named: dict[bytes, list[int]] = {}
+    for link in gone:
+        named.setdefault(old.link(link).name, []).append(link)
+    pairs = [(named[name].pop(), link) for link in come if named.get(name := new.link(link).name)]
+    taken, given = {before for before, _ in pairs}, {after for _, after in pairs}
+    rest = (link for link in gone if link not in taken)
+    return pairs + list(zip(rest, (link for link in come if link not in given), strict=False))
 
 
 def _file_key(tree: Tree, node: int) -> object:
@@ -106,3 +129,7 @@ def _content_key(tree: Tree, node: int) -> object:
     if not stream.flags & StreamFlag.HASHED or not any(stream.hash):
         return None
     return stream.hash
+
+
+def _birth_key(tree: Tree, node: int) -> object:
+    return tree.node(node).creation, tree.attributes(node) & FileAttribute.DIRECTORY

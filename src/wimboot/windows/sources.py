@@ -103,6 +103,10 @@ class Sources:
         moved = self.overlay.replace(data_source_id, location=place.device)
         return self._changed(moved, data_source_id)
 
+    def stand_on(self, data_source_id: int, wim_index: int) -> Sources:
+        """The same WIM at the same place, another image of it. Raises KeyError."""
+        return Sources(overlay=self.overlay.replace(data_source_id, wim_index=wim_index))
+
     def without(self, data_source_id: int) -> Sources:
         """Without a data source that no pointer uses. Raises KeyError."""
         return Sources(overlay=self.overlay.remove(data_source_id))

@@ -1,0 +1,99 @@
+"""What was changed on a volume since the image that it stands on; and what differs between two images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.events import Emit, Phase
+from wimboot.ops.contents import Contents
+from wimboot.ops.deploying import changes_between, hash_streams
+from wimboot.ops.finding import require_wim, stores_behind
+from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.pointing import count_behind
+from wimboot.ops.snapshot import take_snapshot
+from wimboot.ops.standing import carry_known, hash_candidates, standing_on
+from wimboot.ops.storing import choose_image, opened_store
+from wimboot.plan.capture import plan_capture
+from wimboot.plan.report import Change, changes_since
+from wimboot.tree import diff
+from wimboot.windows.sources import read_sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.options import StatusOptions
+    from wimboot.wim import Store
+    from wimboot.windows.sources import Sources
+
+__all__ = ["Difference", "Status", "difference", "status"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The image that the volume stands on, and every name that changed; `behind` pointers know an older table."""
+
+    wim: Path
+    number: int
+    name: str
+    changes: tuple[Change, ...]
+    behind: int
+    strays: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Two images of a WIM, and what happened from the first to the second."""
+
+    older: tuple[int, str]
+    newer: tuple[int, str]
+    changes: tuple[Change, ...]
+
+
+def status(options: StatusOptions, emit: Emit) -> Status:
+    """Compare a volume with the image that it stands on. What the lists exclude is left out, as `update` would.
+
+    Files of unchanged times and size count as unchanged, but for hives and others that Windows writes through memory;
+    with `rehash` all that is real is read. Raises NotWimBoot, WimNotFound, OtherWim, OlderWim.
+    """
+    with open_volume(options.target, emit, write=False, windows=False) as opened:
+        sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+        _, wim = require_wim(opened, sources, options.wim)
+        with (
+            opened_store(wim, options.target.folders) as store,
+            stores_behind(opened, store, options.target.folders) as stores,
+        ):
+            return _status(options, opened, sources, wim, stores, emit)
+
+
+def _status(options: StatusOptions, opened: Opened, sources: Sources, wim: Path, stores: list[Store],
+            emit: Emit) -> Status:
+    source, _ = require_wim(opened, sources, wim)
+    tree = opened.tree
+    emit(Phase(name="scan"))
+    snapshot = take_snapshot(opened, stores, options.config, wim, emit)
+    standing = standing_on(tree, source, wim, stores[0], where=opened.where)
+    excluded = plan_capture(tree, snapshot.selection.excluded).excluded
+    carry_known(tree, standing, excluded, rehash=options.rehash)
+    undo = changes_between(tree, standing.image, excluded, snapshot.contents, emit)
+    candidates = hash_candidates(tree, standing.image, undo)
+    if candidates:
+        hash_streams(tree, candidates, snapshot.contents, emit)
+    return Status(
+        wim=wim, number=standing.number, name=standing.name, strays=standing.strays,
+        changes=tuple(changes_since(standing.image, tree, undo)),
+        behind=count_behind(opened.volume, tree, stores[0]),
+    )
+
+
+def difference(wim: Path, older: str, newer: str, emit: Emit) -> Difference:
+    """What happened from one image of a WIM to another; each by number or name. Raises NoImage, Damaged."""
+    with opened_store(wim) as store:
+        first, second = choose_image(store, older, where=str(wim)), choose_image(store, newer, where=str(wim))
+        emit(Phase(name="load"))
+        base, now = store.load_tree(first, allow_missing=True), store.load_tree(second, allow_missing=True)
+        return Difference(
+            older=(first, store.images[first - 1].name),
+            newer=(second, store.images[second - 1].name),
+            changes=tuple(changes_since(base, now, diff(now, base))),
+        )

@@ -1,0 +1,190 @@
+"""Bring a WIM up to what its volume holds now: an image of what changed, and pointers to it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wimboot.events import Emit, Phase
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.ops.carrying import carry_attributes
+from wimboot.ops.contents import Contents
+from wimboot.ops.deploying import changes_between
+from wimboot.ops.finding import require_wim, stores_behind
+from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
+from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.options import CaptureOptions, UpdateOptions
+from wimboot.ops.placing import volume_sources, write_sources
+from wimboot.ops.pointing import count_behind, point_files, refresh_pointers
+from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.standing import Standing, carry_known, standing_on
+from wimboot.ops.storing import commit_all, opened_store, tell_of_others
+from wimboot.ops.together import open_others, refresh_others, transactions_of
+from wimboot.plan.capture import CapturePlan, plan_capture
+from wimboot.plan.pointing import PointingPlan, plan_pointing
+from wimboot.plan.report import changes_since, totals
+from wimboot.plan.space import check_log_space, check_wim_space
+from wimboot.tree import diff, passes
+from wimboot.wim import real_path
+from wimboot.windows.sources import read_sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.plan.report import ChangeKind
+    from wimboot.wim import Append, Store
+    from wimboot.windows.sources import Sources
+
+__all__ = ["Updated", "update"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """What an update did, or with a dry run would do. Sizes are bytes; `freed` on the volume.
+
+    `image` is None where nothing had changed (or nothing was written); `number` and `name` are of the image that the
+    volume stands on now. `counts` are changes against the image before; `refreshed` pointers that were behind the WIM,
+    and `others` those of further volumes.
+    """
+
+    wim: Path
+    image: Image | None
+    number: int
+    name: str
+    counts: dict[ChangeKind, int]
+    read_size: int
+    pointed: int = 0
+    refreshed: int = 0
+    others: int = 0
+    freed: int = 0
+
+
+def update(options: UpdateOptions, emit: Emit) -> Updated:
+    """Append an image of what changed since the one that the volume stands on, and point it.
+
+    1. Pointers carry their hashes; real files with the times and size that the image has are taken over unread.
+    2. What is left is read, and what the WIM lacks captured behind its end, then the new image.
+    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared.
+    4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
+    5. WIM and volumes commit together (`storing.commit_all`).
+
+    Raises NotWimBoot, WimNotFound, OtherWim, OlderWim, and what capturing raises.
+    """
+    with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
+        sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+        source, wim = require_wim(opened, sources, options.wim)
+        capturing = CaptureOptions(target=options.target, wim=wim, config=options.config, fast=options.fast,
+                                   threads=options.threads, name=options.name)
+        if opened.transaction is None:
+            return _preview(options, opened, sources, capturing, emit)
+        with ExitStack() as stack:
+            append = stack.enter_context(begin_append(capturing))
+            stores = stack.enter_context(stores_behind(opened, append.store, options.target.folders))
+            others = stack.enter_context(open_others(options.others, options.target, source.wim_guid, wim, emit,
+                                                     besides=opened))
+            looked = _look(options, opened, sources, capturing, stores, emit)
+            done = _carry_out(looked, others, append, capturing, stores, emit)
+            if done.image is not None:
+                tell_of_others(append, emit)
+            return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """A volume compared with its image as far as that is possible unread."""
+
+    opened: Opened
+    snapshot: Snapshot
+    standing: Standing
+    plan: CapturePlan
+
+
+def _look(options: UpdateOptions, opened: Opened, sources: Sources, capturing: CaptureOptions, stores: list[Store],
+          emit: Emit) -> _Looked:
+    """All that is refused is refused here; `stores` begin with the WIM that grows."""
+    source, _ = require_wim(opened, sources, capturing.wim)
+    snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
+    standing = standing_on(opened.tree, source, capturing.wim, stores[0], where=opened.where)
+    excluded = capture_plan(snapshot, emit).excluded
+    emit(Phase(name="compare"))
+    carry_attributes(opened.tree, sources, stores[1:])
+    carry_known(opened.tree, standing, excluded, rehash=options.rehash)
+    plan = plan_capture(opened.tree, excluded)
+    folder = real_path(capturing.wim).parent
+    check_wim_space(plan.read_size, options.target.folders(folder).free_size(), where=str(folder))
+    check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
+    return _Looked(opened=opened, snapshot=snapshot, standing=standing, plan=plan)
+
+
+def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing: CaptureOptions, stores: list[Store],
+               emit: Emit) -> Updated:
+    plan, standing, tree = looked.plan, looked.standing, looked.opened.tree
+    name = image_name_for(append, looked.snapshot, capturing)
+    add_contents(append, looked.snapshot, plan, capturing, emit, stores[1:])
+    undo = diff(tree, standing.image, plan.excluded)
+    changed = bool(undo) or bool(undo.skipped)
+    image = add_image(append, looked.snapshot, plan, name, emit) if changed else None
+    store = append.pending() if image is not None else stores[0]
+    pointing = plan_pointing(tree, included=plan.included, ruled_by=looked.snapshot.selection.real_by,
+                             places=store.pointer_places)
+    if image is not None or pointing.rows:
+        read_back(store, _to_read_back(looked, store, pointing), capturing, emit, old=append.store)
+    number = standing.number if image is None else image.number
+    done = Updated(
+        wim=capturing.wim, image=image, number=number, name=standing.name if image is None else image.name,
+        counts=totals(changes_since(standing.image, tree, undo)), read_size=plan.read_size, pointed=len(pointing.rows),
+    )
+    return _point(looked, others, append if image is not None else None, store, pointing, done, emit)
+
+
+def _to_read_back(looked: _Looked, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
+    """The blobs that new pointers need, and those of all that was read: hash -> size."""
+    read = {looked.opened.tree.stream(stream).hash for stream in looked.plan.streams}
+    return pointing.blobs | {sha1: blob.size for sha1 in read if (blob := store.blob(sha1)) is not None}
+
+
+def _point(looked: _Looked, others: list[Opened], append: Append | None, store: Store, pointing: PointingPlan,
+           done: Updated, emit: Emit) -> Updated:
+    """Change the volumes and commit, where there is anything to change."""
+    opened, source = looked.opened, looked.standing.source
+    if append is None and not pointing.rows and not _behind([opened, *others], store):
+        return done
+    free_before = opened.volume.free_clusters
+    phase = Phase(name="point", total=len(pointing.rows))
+    emit(phase)
+    if append is not None:
+        write_sources(opened.volume, volume_sources(opened.volume).stand_on(source.data_source_id, done.number))
+    refreshed = refresh_pointers(opened.volume, opened.tree, store)
+    point_files(opened.volume, opened.tree, pointing, store, source.data_source_id, phase.counter)
+    freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
+    opened.volume.close()
+    refreshed_others = refresh_others(others, store)
+    emit(Phase(name="commit"))
+    commit_all(transactions_of([opened, *others]), append, done.wim)
+    return replace(done, refreshed=refreshed, others=refreshed_others, freed=freed)
+
+
+def _behind(volumes: list[Opened], store: Store) -> int:
+    return sum(count_behind(one.volume, one.tree, store) for one in volumes)
+
+
+def _preview(options: UpdateOptions, opened: Opened, sources: Sources, capturing: CaptureOptions,
+             emit: Emit) -> Updated:
+    """What would be done; nothing is written, and files that must be read to know whether they changed are read."""
+    with (
+        opened_store(capturing.wim, options.target.folders) as store,
+        stores_behind(opened, store, options.target.folders) as stores,
+        open_others(options.others, options.target, store.guid, capturing.wim, emit, besides=opened) as others,
+    ):
+        looked = _look(options, opened, sources, capturing, stores, emit)
+        tree, standing, plan = opened.tree, looked.standing, looked.plan
+        undo = changes_between(tree, standing.image, plan.excluded, looked.snapshot.contents, emit)
+        classes, ruled_by = passes.classify(tree, MAX_POINTER_SIZE), looked.snapshot.selection.real_by
+        candidates = (node for node, kind in enumerate(classes) if kind == passes.CANDIDATE and plan.included[node])
+        return Updated(
+            wim=capturing.wim, image=None, number=standing.number, name=standing.name,
+            counts=totals(changes_since(standing.image, tree, undo)), read_size=plan.read_size,
+            pointed=sum(1 for node in candidates if ruled_by[node] < 0),
+            refreshed=_behind([opened], store), others=_behind(others, store),
+        )

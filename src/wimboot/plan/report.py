@@ -1,0 +1,154 @@
+"""What changed from one snapshot to another, as a list for people and programs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from wimboot.tree import FileAttribute, StreamKind, Tree
+from wimboot.tree.changes import MetadataBit, moved
+
+if TYPE_CHECKING:
+    from wimboot.tree.changes import Changes
+
+__all__ = ["Change", "ChangeKind", "changes_since", "totals"]
+
+_PROPERTIES = {
+    MetadataBit.TIMES: "times",
+    MetadataBit.ATTRIBUTES: "attributes",
+    MetadataBit.SECURITY: "security",
+    MetadataBit.REPARSE: "reparse point",
+    MetadataBit.EXTRA: "object id or extended attributes",
+}
+
+
+class ChangeKind(Enum):
+    """What happened to a name."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    REMOVED = "removed"
+    MOVED = "moved"
+    METADATA = "metadata"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One name. Sizes are bytes of all data of the file, None where it is not there, or is a folder.
+
+    `path` is the newer one; `was` the older path of what was moved; `properties` what of a kept file was changed
+    besides its data; `within` marks what came, went or moved only because a folder above it did.
+    """
+
+    kind: ChangeKind
+    path: str
+    folder: bool
+    was: str | None = None
+    size: int | None = None
+    old_size: int | None = None
+    properties: tuple[str, ...] = ()
+    within: bool = False
+
+
+def changes_since(base: Tree, now: Tree, undo: Changes) -> list[Change]:
+    """What happened to `base` that made it `now`, by path; `undo` is `diff(now, base)`, what would bring it back."""
+    listing = _Listing(base, now, undo)
+    return sorted(listing.all(), key=lambda change: (change.path.casefold(), change.kind.value))
+
+
+class _Listing:
+    def __init__(self, base: Tree, now: Tree, undo: Changes) -> None:
+        self._base = base
+        self._now = now
+        self._undo = undo
+        self._moved = dict(moved(now, base, undo))
+        self._moved_nodes = {(now.link(after).node, base.link(before).node) for after, before in self._moved.items()}
+        self._kept = {node: old for old, node in enumerate(undo.pairs) if node >= 0}
+        self._came = {now.link(link).node for link in undo.removed_links}
+        self._went = {base.link(link).node for link in undo.added_links}
+
+    def all(self) -> list[Change]:
+        """Every change, in no order."""
+        data = self._data()
+        metadata = {now: mask for _, now, mask in self._undo.metadata}
+        out = [*self._names(data, metadata), *self._respelled(metadata)]
+        told = {self._now.link(link).node for link in self._moved}
+        for node, old_node in data.items():
+            if node not in told:
+                out.append(self._changed(ChangeKind.MODIFIED, node, old_node, metadata.pop(node, 0)))
+        out += [self._changed(ChangeKind.METADATA, node, self._kept[node], mask)
+                for node, mask in metadata.items() if node not in told]
+        return out
+
+    def _data(self) -> dict[int, int]:
+        """node of now -> node of base, of files that are kept and whose data differs."""
+        out = {node: self._kept[node] for node, _ in self._undo.removed_streams}
+        for stream, _ in self._undo.data:
+            if self._base.stream(stream).kind == StreamKind.DATA:
+                node = self._base.stream_node(stream)
+                out[self._undo.pairs[node]] = node
+        return out
+
+    def _names(self, data: dict[int, int], metadata: dict[int, int]) -> list[Change]:
+        now, base = self._now, self._base
+        out = []
+        for link in self._undo.removed_links:
+            before = self._moved.get(link)
+            if before is None:
+                out.append(self._single(ChangeKind.ADDED, now, link, self._came))
+                continue
+            row, old = now.link(link), base.link(before)
+            with_folder = (row.parent, old.parent) in self._moved_nodes and row.name == old.name
+            out.append(Change(kind=ChangeKind.MOVED, path=now.path(link), was=base.path(before), within=with_folder,
+                              folder=_is_folder(now, row.node), size=_size(now, row.node),
+                              old_size=_size(base, old.node)))
+            data.pop(row.node, None)
+            metadata.pop(row.node, None)
+        found = set(self._moved.values())
+        out += [self._single(ChangeKind.REMOVED, base, link, self._went)
+                for link in self._undo.added_links if link not in found]
+        return out
+
+    def _single(self, kind: ChangeKind, tree: Tree, link: int, same: set[int]) -> Change:
+        row = tree.link(link)
+        size = _size(tree, row.node)
+        old = kind is ChangeKind.REMOVED
+        return Change(kind=kind, path=tree.path(link), folder=_is_folder(tree, row.node), within=row.parent in same,
+                      size=None if old else size, old_size=size if old else None)
+
+    def _respelled(self, metadata: dict[int, int]) -> list[Change]:
+        out = []
+        for after, before in self._undo.respelled:
+            row, old = self._now.link(after), self._base.link(before)
+            kind = ChangeKind.METADATA if row.name == old.name else ChangeKind.MOVED
+            out.append(Change(kind=kind, path=self._now.path(after),
+                              was=None if kind is ChangeKind.METADATA else self._base.path(before),
+                              folder=_is_folder(self._now, row.node), size=_size(self._now, row.node),
+                              old_size=_size(self._base, old.node),
+                              properties=("short name",) if kind is ChangeKind.METADATA else ()))
+            metadata.pop(row.node, None)
+        return out
+
+    def _changed(self, kind: ChangeKind, node: int, old_node: int, mask: int) -> Change:
+        links = self._now.links_of(node)
+        return Change(kind=kind, path=self._now.path(links[0]), folder=_is_folder(self._now, node),
+                      size=_size(self._now, node), old_size=_size(self._base, old_node),
+                      properties=tuple(name for bit, name in _PROPERTIES.items() if mask & bit))
+
+
+def totals(changes: list[Change]) -> dict[ChangeKind, int]:
+    """How many of each kind; every kind is there."""
+    found = Counter(change.kind for change in changes)
+    return {kind: found[kind] for kind in ChangeKind}
+
+
+def _is_folder(tree: Tree, node: int) -> bool:
+    return bool(tree.attributes(node) & FileAttribute.DIRECTORY)
+
+
+def _size(tree: Tree, node: int) -> int | None:
+    if _is_folder(tree, node):
+        return None
+    return sum(row.size for row in tree.streams_of(node) if row.kind == StreamKind.DATA)
