@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from wimboot.errors import Refused
 
-__all__ = ["NotEnoughSpace", "check_log_space", "check_volume_space", "check_wim_space", "log_size", "wim_growth"]
+__all__ = [
+    "NotEnoughSpace", "check_log_space", "check_room", "check_volume_space", "check_wim_space", "log_size",
+    "wim_growth",
+]
 
 _LEAST_RATIO = 0.15
 """Of Windows' own files XPRESS leaves 40 to 45 %; below this share of what is read nothing real was ever stored."""
@@ -50,3 +53,9 @@ def check_volume_space(free: int, files: int, full_size: int, *, where: str) -> 
     needed = files * _LOG_PER_FILE + full_size
     if needed > free:
         raise NotEnoughSpace(what="the image", needed=needed, where=where, free=free)
+
+
+def check_room(needed: int, free: int, *, where: str) -> None:
+    """Raises NotEnoughSpace where a volume has not so many bytes in free clusters."""
+    if needed > free:
+        raise NotEnoughSpace(what="the data", needed=needed, where=where, free=free)
