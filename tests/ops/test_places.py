@@ -2,72 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import build
-from converted import OVERLAY_FILES, SMALL, Converted, fresh_volume
+from converted import OVERLAY_FILES, SMALL, Converted
+from data_disks import MIB, data_disk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from running import done, refused, unchanged, wimboot
 from snapshots import differences, seen_through, snapshot
 
-MIB = 1 << 20
 PLACES = {"mbr": f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim",
           "gpt": f"gpt:{build.DISK_GUID}:{build.PARTITION_GUID}:\\wimboot\\store.wim"}
-
-
-@contextmanager
-def data_disk(folder: Path, table: str) -> Iterator[Path]:
-    """A second disk with an NTFS partition, mounted as a user's would be."""
-    volume, disk = folder / "data-volume.img", folder / "data.img"
-    fresh_volume(volume, 32 * MIB)
-    with disk.open("wb") as file:
-        file.truncate(34 * MIB)
-    place = f"start={MIB // 512}, size={32 * MIB // 512}"
-    script = (f"label: dos\nlabel-id: {build.DISK_SIGNATURE:#x}\n{place}, type=7\n" if table == "mbr" else
-              f"label: gpt\nlabel-id: {build.DISK_GUID}\n{place}, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, "
-              f"uuid={build.PARTITION_GUID}\n")
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], input=script, text=True, check=True,
-                   capture_output=True)
-    copy_sparse(volume, disk, target_offset=MIB)
-    made = subprocess.run(["losetup", "--find", "--show", "--partscan", str(disk)], capture_output=True, text=True,
-                          check=False)
-    if made.returncode:
-        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
-    device = made.stdout.strip()
-    try:
-        partition = _node_of_partition(Path(device).name, folder)
-        with mounted(partition, write=True) as root:
-            yield root
-    finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
-
-
-def _node_of_partition(name: str, folder: Path) -> Path:
-    """The first partition of a loop device as a node; ours where no udev makes one."""
-    node = Path(f"/dev/{name}p1")
-    if node.exists():
-        return node
-    known = Path(f"/sys/block/{name}/{name}p1/dev")
-    if not known.exists():
-        subprocess.run(["partx", "--add", f"/dev/{name}"], capture_output=True, check=False)
-    if not known.exists():
-        pytest.skip("loop devices have no partitions here")
-    major, minor = map(int, known.read_text().split(":"))
-    own = folder / node.name
-    try:
-        os.mknod(own, stat.S_IFBLK | 0o600, os.makedev(major, minor))
-        own.open("rb").close()
-    except OSError as error:
-        pytest.skip(f"device nodes cannot be used here: {error}")
-    return own
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.located import located_fields, located_lines
 from wimboot.cli.progress import listener
 from wimboot.formats.filetime import iso_utc
 from wimboot.formats.guid import guid_text
@@ -155,6 +156,7 @@ def _source(found: SourceInfo) -> dict[str, Any]:
         "pointers": found.pointers,
         "bytes_in_wim": found.in_wim,
         "behind": found.behind,
+        **located_fields(found.located),
     }
 
 
@@ -219,12 +221,10 @@ def _tell_volume(volume: VolumeInfo) -> None:
     for found in volume.sources:
         fields = _source(found)
         click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}} at {fields['place']}")
-        if found.place is not None and found.place.is_later:
-            click.echo("  NOT PLACED YET: it does not start before `wimboot relocate TARGET --wim WIM --as PLACE`")
-        state = "not found" if found.wim is None else f"found: {found.wim}"
-        if found.in_wim is not None:
-            state += f", {show.size(found.in_wim)} in it"
-        click.echo(f"  {found.pointers:,} pointers; {state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
+        state = "" if found.in_wim is None else f"; {show.size(found.in_wim)} in the WIM"
+        click.echo(f"  {found.pointers:,} pointers{state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
+        for line in located_lines(found.located):
+            click.echo(f"  {line}")
 
 
 def _images(found: Images) -> dict[str, Any]:

@@ -1,25 +1,26 @@
-"""Which WIM backs a volume: by the GUID in its WimOverlay.dat, wherever such a file is likely to lie."""
+"""Which WIM backs a volume: the one that a user names, or the one that its WimOverlay.dat leads to."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Error, FormatError, Refused
+from wimboot.errors import Refused
 from wimboot.formats.guid import guid_text
-from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
 from wimboot.ops.contents import Contents
+from wimboot.ops.locating import locate
+from wimboot.ops.searching import host_folders
 from wimboot.ops.storing import opened_store
-from wimboot.storage import HostFolder
+from wimboot.ops.wimfiles import WimFile, host_wim, wim_guid
 from wimboot.tree import StreamFlag, passes
-from wimboot.wim import real_path, recover
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.locating import Located
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import Folders
     from wimboot.wim import Store
@@ -29,7 +30,10 @@ __all__ = [
     "NotWimBoot",
     "OtherWim",
     "WimNotFound",
+    "WimOlder",
+    "WimReplaced",
     "likely_folders",
+    "not_found",
     "require_wim",
     "search",
     "stores_behind",
@@ -46,11 +50,39 @@ class NotWimBoot(Refused):
 
 
 class WimNotFound(Refused):
-    """The WIM of a volume is at none of the likely places."""
+    """The WIM of a volume is neither where it is registered nor where a WIM is put."""
 
     id = "wim-not-found"
-    sentence = "the WIM of {where} (GUID {guid}, last known at {place}) is in none of {folders}"
-    advice = "Name it with --wim."
+    sentence = "the WIM of {where} (GUID {guid}, last known at {place}) was not found; looked at: {folders}"
+    advice = (
+        "Name it with --wim, or a folder that holds it with --search. While it is missing Windows reads none of its "
+        "files, with status c000046e: see `wimboot explain c000046e`."
+    )
+
+
+class WimReplaced(Refused):
+    """At the registered place lies something else, and the WIM is nowhere else either."""
+
+    id = "wim-replaced"
+    sentence = (
+        "where the WIM of {where} (GUID {guid}) is registered lies {other}, which is not it; it was not found "
+        "elsewhere either: {folders}"
+    )
+    advice = (
+        "Put the right WIM back, or name it with --wim. Windows refuses the pointers while the wrong one is there: see "
+        "`wimboot explain c000a2a5`."
+    )
+
+
+class WimOlder(Refused):
+    """A copy of the WIM from before the image that the volume stands on was added."""
+
+    id = "wim-older"
+    sentence = "{wim} is an older copy of the WIM of {where}: it has {count} images, the volume stands on image {image}"
+    advice = (
+        "Name a newer copy with --wim, or let one be found with --search. If images were deleted from it on purpose, "
+        "`wimboot restore {where} --image N` brings the volume to one that is left."
+    )
 
 
 class OtherWim(Refused):
@@ -61,85 +93,68 @@ class OtherWim(Refused):
     advice = "Give the WIM that the volume uses; `wimboot info {where}` shows which one that is."
 
 
-def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
-    """The GUID in a WIM's header; None where the file is no WIM or cannot be read.
-
-    A header that a power cut tore is put right first, where the interrupted append left its record.
-    """
-    try:
-        return _header(path, folders).guid
-    except FormatError:
-        pass
-    except Error:
-        return None
-    try:
-        real = real_path(path)
-        recover(folders(real.parent), real.name, where=str(path))
-        return _header(path, folders).guid
-    except Error:
-        return None
-
-
-def _header(path: Path, folders: Folders) -> WimHeader:
-    real = real_path(path)
-    file = folders(real.parent).open(real.name)
-    try:
-        return WimHeader.parse(file.pread(0, HEADER_SIZE))
-    finally:
-        file.close()
-
-
 def likely_folders(opened: Opened) -> list[Path]:
-    """Where the WIM of a volume is looked for: beside it, here, in the folder that the user set."""
-    beside = opened.target.path.absolute().parent
-    named = opened.options.wim_folder
-    return [beside, Path.cwd()] if named is None else [beside, Path.cwd(), named, beside / str(named).lstrip("/")]
+    """The folders of the host in which the WIM of a volume is likely."""
+    return [folder for folder, _ in host_folders(opened)]
 
 
 def search(opened: Opened, sources: Sources) -> dict[int, Path]:
-    """data source id -> a WIM of the right GUID in a likely folder; one of the recorded name before others."""
-    found: dict[int, Path] = {}
-    for path in _wims(likely_folders(opened)):
-        guid = wim_guid(path, opened.options.folders)
-        for source in sources.all:
-            if source.wim_guid == guid:
-                place = sources.place(source.data_source_id)
-                same_name = place is not None and place.path.rpartition("\\")[2].casefold() == path.name.casefold()
-                if same_name or source.data_source_id not in found:
-                    found[source.data_source_id] = path
-    return found
+    """data source id -> its WIM, where one was found; `locate` tells how, and what else there was."""
+    located = locate(opened, sources)
+    return {number: one.found.path for number, one in located.items() if one.found is not None}
 
 
 def require_wim(
-    opened: Opened, sources: Sources, wim: Path | None
+    opened: Opened, sources: Sources, wim: Path | None, *, older: bool = False
 ) -> tuple[DataSource, Path]:
-    """The data source that a verb works with, and its WIM file. Raises NotWimBoot, WimNotFound, OtherWim."""
-    where = opened.where
+    """The data source that a verb works with, and its WIM file.
+
+    Args:
+        opened: the volume.
+        sources: its data sources.
+        wim: the WIM that the user named, else it is looked for.
+        older: whether a copy without the image that the volume stands on will do.
+
+    Raises:
+        NotWimBoot, WimNotFound, WimReplaced, OtherWim, WimOlder.
+    """
     if not sources.all:
-        raise NotWimBoot(where=where)
-    if wim is not None:
-        guid = wim_guid(wim, opened.options.folders)
-        mine = [source for source in sources.all if source.wim_guid == guid]
-        if not mine:
-            raise OtherWim(
-                wim=wim,
-                where=where,
-                found="none" if guid is None else guid_text(guid),
-                expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
-            )
-        return mine[-1], wim
-    likely = likely_folders(opened)
-    found = search(opened, sources)
+        raise NotWimBoot(where=opened.where)
+    source, file = _found(opened, sources) if wim is None else _named(opened, sources, wim)
+    if file.image_count < source.wim_index and not older:
+        raise WimOlder(wim=file.path, where=opened.where, count=file.image_count, image=source.wim_index)
+    return source, file.path
+
+
+def _named(opened: Opened, sources: Sources, wim: Path) -> tuple[DataSource, WimFile]:
+    file = host_wim(wim, opened.options.folders)
+    mine = [source for source in sources.all if source.wim_guid == file.guid]
+    if not mine:
+        raise OtherWim(
+            wim=wim,
+            where=opened.where,
+            found="none" if file.guid is None else guid_text(file.guid),
+            expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
+        )
+    return mine[-1], file
+
+
+def _found(opened: Opened, sources: Sources) -> tuple[DataSource, WimFile]:
+    located = locate(opened, sources)
     for source in reversed(sources.all):
-        if source.data_source_id in found:
-            return source, found[source.data_source_id]
-    last = sources.all[-1]
-    raise WimNotFound(
-        where=where,
-        guid=guid_text(last.wim_guid),
-        place=sources.place(last.data_source_id),
-        folders=", ".join(map(str, likely)),
-    )
+        found = located[source.data_source_id].found
+        if found is not None:
+            return source, WimFile(path=found.path, guid=source.wim_guid, image_count=found.image_count)
+    raise not_found(opened, located[sources.all[-1].data_source_id])
+
+
+def not_found(opened: Opened, located: Located) -> WimNotFound | WimReplaced:
+    """Why there is no WIM for a data source."""
+    guid = guid_text(located.source.wim_guid)
+    looked = "; ".join(located.looked) or "nothing"
+    if located.other is not None:
+        return WimReplaced(where=opened.where, guid=guid, other=located.other.path, folders=looked)
+    return WimNotFound(where=opened.where, guid=guid, place=located.place, folders=looked)
 
 
 @contextmanager
@@ -157,13 +172,3 @@ def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterat
                 if own is None or wim_guid(path, folders) != own.guid:
                     stores.append(stack.enter_context(opened_store(path, folders)))
         yield stores
-
-
-def _wims(folders: Sequence[Path]) -> Iterator[Path]:
-    seen = set()
-    for folder in folders:
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if path.suffix.casefold() == ".wim" and path.is_file() and path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    yield path

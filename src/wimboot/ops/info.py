@@ -12,14 +12,14 @@ from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.contents import Contents
-from wimboot.ops.finding import search
+from wimboot.ops.locating import Located, locate
 from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
 from wimboot.ops.rules import find_lists
 from wimboot.ops.storing import opened_store
-from wimboot.tree import StreamFlag, Tree, passes
+from wimboot.tree import StreamFlag, passes
 from wimboot.tree.selection import select
 from wimboot.windows.identify import System, UnknownWindows, identify, image_name
-from wimboot.windows.sources import Sources, read_sources
+from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wimboot.formats.overlaydat import DataSource
     from wimboot.ntfs import VolumeFacts
     from wimboot.ops.opening import Opened
-    from wimboot.ops.options import TargetOptions
+    from wimboot.ops.options import Folders, TargetOptions
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["DiskInfo", "Info", "SourceInfo", "VolumeInfo", "info"]
@@ -45,11 +45,12 @@ class DiskInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
-    """One WIM that the volume knows: its record, its place, the file found for it, how its pointers stand."""
+    """One WIM that the volume knows: its record, where it was looked for and found, how its pointers stand."""
 
     source: DataSource
     place: WimPlace | None
     wim: Path | None
+    located: Located
     pointers: int
     in_wim: int | None
     behind: bool | None
@@ -92,7 +93,7 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     """Look at a target. Raises what opening the file or device raises."""
     finish_interrupted(options, emit)
     with open_target(parse_place(options.place), write=False, log_folder=options.log_folder) as target:
-        disk = DiskInfo(path=target.path, size=target.file.size(), table=target.table)
+        disk = DiskInfo(path=target.path, size=target.disk.size(), table=target.table)
     try:
         with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
@@ -112,14 +113,12 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     virtual, occupied = passes.sizes(tree)
     sources: tuple[SourceInfo, ...] = ()
     try:
-        known = read_sources(contents.read_path)
-        sources = tuple(
-            _source(known, source, tree, search(opened, known)) for source in known.all
-        )
+        located = locate(opened, read_sources(contents.read_path))
+        sources = tuple(_source(one, opened, emit) for one in located.values())
     except Error as error:
         emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
     try:
-        system = _identify(contents, sources)
+        system = _identify(contents, sources, opened.options.folders)
     except UnknownWindows as error:
         system = None
         emit(Note(id=error.id, text=str(error), warning=True))
@@ -147,27 +146,31 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     )
 
 
-def _identify(contents: Contents, sources: tuple[SourceInfo, ...]) -> System | None:
+def _identify(contents: Contents, sources: tuple[SourceInfo, ...], folders: Folders) -> System | None:
     for source in sources:
-        if source.wim is not None:
-            with opened_store(source.wim) as store:
+        if source.wim is not None and source.in_wim is not None:
+            with opened_store(source.wim, folders) as store:
                 return identify(contents.through(store).read_path)
     return identify(contents.read_path)
 
 
-def _source(known: Sources, source: DataSource, tree: Tree, found: dict[int, Path]) -> SourceInfo:
-    mine = passes.pointer_rows(tree, source.data_source_id)
-    wim = found.get(source.data_source_id)
+def _source(located: Located, opened: Opened, emit: Emit) -> SourceInfo:
+    mine = passes.pointer_rows(opened.tree, located.source.data_source_id)
+    wim = None if located.found is None else located.found.path
     in_wim, behind = None, None
     if wim is not None:
-        with opened_store(wim) as store:
-            blobs = [blob for blob in map(store.blob, {sha1 for sha1, _ in mine}) if blob is not None]
-            in_wim = sum(blob.size_in_wim for blob in blobs)
-            behind = any(table_hash != store.table_hash for _, table_hash in mine)
+        try:
+            with opened_store(wim, opened.options.folders) as store:
+                blobs = [blob for blob in map(store.blob, {sha1 for sha1, _ in mine}) if blob is not None]
+                in_wim = sum(blob.size_in_wim for blob in blobs)
+                behind = any(table_hash != store.table_hash for _, table_hash in mine)
+        except Error as error:
+            emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
     return SourceInfo(
-        source=source,
-        place=known.place(source.data_source_id),
+        source=located.source,
+        place=located.place,
         wim=wim,
+        located=located,
         pointers=len(mine),
         in_wim=in_wim,
         behind=behind,

@@ -107,7 +107,7 @@ def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[
     """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
     if options.wim is not None and not sources.all:
         return options.wim, None
-    source, wim = require_wim(opened, sources, options.wim)
+    source, wim = require_wim(opened, sources, options.wim, older=options.image is not None)
     return wim, source.wim_index
 
 

@@ -1,0 +1,132 @@
+"""WIM files by their headers: in folders of the host, and in folders of a volume that is not mounted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Error, FormatError
+from wimboot.formats.names import decode_name
+from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.ntfs import list_folder
+from wimboot.storage import HostFolder
+from wimboot.wim import real_path, recover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from wimboot.ntfs import Volume
+    from wimboot.ops.options import Folders
+
+__all__ = ["MOST_NAMES", "WimFile", "host_wim", "host_wims", "volume_wim", "volume_wims", "wim_guid"]
+
+MOST_NAMES = 100_000
+"""Of one folder; a folder that has more is no place where a WIM is put."""
+
+_SUFFIX = ".wim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WimFile:
+    """A file where a WIM may be. `guid` is None for one that is none; `path` is what opens it."""
+
+    path: Path
+    guid: bytes | None
+    image_count: int = 0
+
+
+def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
+    """The GUID in a WIM's header; None where the file is no WIM or cannot be read.
+
+    A header that a power cut tore is put right first, where the interrupted append left its record.
+    """
+    return host_wim(path, folders).guid
+
+
+def host_wim(path: Path, folders: Folders = HostFolder) -> WimFile:
+    """What the file at a path is. Raises nothing: one that cannot be read is no WIM."""
+    try:
+        return _of(path, _read(path, folders))
+    except FormatError:
+        pass
+    except Error:
+        return WimFile(path=path, guid=None)
+    try:
+        real = real_path(path)
+        recover(folders(real.parent), real.name, where=str(path))
+        return _of(path, _read(path, folders))
+    except Error:
+        return WimFile(path=path, guid=None)
+
+
+def _read(path: Path, folders: Folders) -> bytes:
+    real = real_path(path)
+    file = folders(real.parent).open(real.name)
+    try:
+        return file.pread(0, HEADER_SIZE)
+    finally:
+        file.close()
+
+
+def _of(path: Path, data: bytes) -> WimFile:
+    header = WimHeader.parse(data)
+    return WimFile(path=path, guid=header.guid, image_count=header.image_count)
+
+
+def host_wims(folder: Path, folders: Folders) -> Iterator[WimFile]:
+    """The WIMs of a folder of the host, by name. Raises OSError where it cannot be listed."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.casefold() == _SUFFIX and path.is_file():
+            found = host_wim(path, folders)
+            if found.guid is not None:
+                yield found
+
+
+def volume_wim(volume: Volume, parts: Sequence[str], path: Path, folders: Folders) -> WimFile | None:
+    """What lies at a path of a volume; None where nothing does, or a folder. `path` is what opens it."""
+    try:
+        file_id = _descend(volume, parts)
+        if file_id is None or volume.is_folder(file_id):
+            return None
+        return _inside(volume, file_id, path, folders)
+    except Error:
+        return WimFile(path=path, guid=None)
+
+
+def volume_wims(
+    volume: Volume, parts: Sequence[str], folder: Path, folders: Folders
+) -> Iterator[WimFile]:
+    """The WIMs of a folder of a volume, which `folder` opens; none where there is no such folder or it is damaged."""
+    try:
+        file_id = _descend(volume, parts)
+        if file_id is None or not volume.is_folder(file_id):
+            return
+        names, _ = list_folder(volume, file_id, MOST_NAMES)
+    except Error:
+        return
+    for name, wim in sorted(_called_wim(names)):
+        try:
+            found = None if volume.is_folder(wim) else _inside(volume, wim, folder / name, folders)
+        except Error:
+            continue
+        if found is not None and found.guid is not None:
+            yield found
+
+
+def _called_wim(names: Iterable[tuple[bytes, int]]) -> Iterator[tuple[str, int]]:
+    for units, file_id in names:
+        name = decode_name(units)
+        if name.casefold().endswith(_SUFFIX):
+            yield name, file_id
+
+
+def _descend(volume: Volume, parts: Sequence[str]) -> int | None:
+    return volume.open_path("\\".join(parts))
+
+
+def _inside(volume: Volume, file_id: int, path: Path, folders: Folders) -> WimFile:
+    try:
+        return _of(path, volume.read(file_id, b"", 0, HEADER_SIZE))
+    except FormatError:
+        return host_wim(path, folders)

@@ -1,0 +1,253 @@
+"""Which WIM a volume uses: the one at its place, one of its GUID elsewhere, the best of several; what is said of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import build
+from converted import Converted
+from data_disks import MIB, attached_disk, data_disk, make_disk
+from mounting import copy_sparse, mounted
+from overlay_forging import forge_path
+from running import done, refused, unchanged, wimboot
+from wimboot.formats.guid import parse_guid
+
+MBR = f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim"
+GPT = f"gpt:{build.DISK_GUID}:{build.PARTITION_GUID}:\\WIMBOOT\\Store.wim"
+
+
+def source(volume: Path | str, *arguments: object) -> dict[str, Any]:
+    """What `info` says of the volume's only data source."""
+    (found,) = done("info", volume, "--json", *arguments).json["volume"]["sources"]
+    assert isinstance(found, dict)
+    return found
+
+
+def put_at(wim: Path) -> Callable[[Path], None]:
+    """Fill a volume with the WIM at \\wimboot\\store.wim."""
+    def fill(root: Path) -> None:
+        (root / "wimboot").mkdir()
+        shutil.copyfile(wim, root / "wimboot" / "store.wim")
+    return fill
+
+
+@pytest.fixture
+def alone(converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
+    """A converted volume with nothing beside it and nothing in the current folder; its WIM lies elsewhere."""
+    folder, away = tmp_path / "alone", tmp_path / "away"
+    folder.mkdir()
+    away.mkdir()
+    volume, wim = folder / converted.volume.name, away / converted.wim.name
+    converted.volume.rename(volume)
+    converted.wim.rename(wim)
+    monkeypatch.chdir(away / "..")
+    return Converted(original=converted.original, volume=volume, wim=wim, before=converted.before,
+                     after=converted.after, told=converted.told)
+
+
+def place_at(found: Converted, place: str) -> None:
+    """Register a place."""
+    done("relocate", found.volume, "--wim", found.wim, "--as", place)
+
+
+# -- at the registered place
+
+
+@pytest.mark.parametrize("table", ["mbr", "gpt"])
+def test_a_wim_on_a_mounted_disk_is_found_where_it_is_registered(table: str, alone: Converted, tmp_path: Path) -> None:
+    """By signature or GUID and partition, whatever the case of the path; an unmounted or missing disk is told apart."""
+    place_at(alone, {"mbr": MBR, "gpt": GPT}[table])
+    with data_disk(tmp_path, table) as root:
+        assert source(alone.volume)["state"] == "missing"
+        put_at(alone.wim)(root)
+        found = source(alone.volume)
+        assert (found["state"], found["how"], found["at_registered_place"]) == ("in-place", "attached-disk", True)
+        assert found["wim"] == str(root / "wimboot" / "store.wim")
+        told = done("info", alone.volume).out
+        assert "on an attached disk" in told
+        assert "where it is registered" in told
+        done("verify", alone.volume, "--quick")
+        put_at_again = root / "elsewhere.wim"
+        (root / "wimboot" / "store.wim").rename(put_at_again)
+        moved = source(alone.volume, "--search", root)
+        assert (moved["state"], moved["how"], moved["wim"]) == ("moved", "search", str(put_at_again))
+    assert source(alone.volume)["state"] == "missing"
+
+
+def test_a_wim_on_a_disk_that_is_not_mounted_is_found(alone: Converted, tmp_path: Path) -> None:
+    """Through the partition table and the volume's own structures, as a device and as an image beside the target."""
+    place_at(alone, MBR)
+    disk = make_disk(tmp_path / "data.img", "mbr", put_at(alone.wim))
+    with attached_disk(disk) as device:
+        found = source(alone.volume)
+        assert (found["state"], found["how"]) == ("in-place", "attached-disk")
+        assert found["wim"] == f"{device}#1:/wimboot/store.wim"
+    assert source(alone.volume)["state"] == "missing"
+    beside = disk.rename(alone.volume.parent / "data.img")
+    found = source(alone.volume)
+    assert (found["state"], found["how"], found["wim"]) == ("in-place", "disk-image", f"{beside}#1:/wimboot/store.wim")
+    done("verify", alone.volume)
+
+
+def test_the_registered_place_comes_first(alone: Converted) -> None:
+    """A copy beside the target is not even looked at then."""
+    place_at(alone, MBR)
+    shutil.copyfile(alone.wim, alone.volume.parent / "copy.wim")
+    make_disk(alone.volume.parent / "data.img", "mbr", put_at(alone.wim))
+    found = source(alone.volume)
+    assert (found["how"], found["passed_over"]) == ("disk-image", [])
+
+
+def test_another_wim_at_the_place_is_named_as_that(alone: Converted, small_volume: Path, tmp_path: Path) -> None:
+    """Its GUID differs: replaced, whether the right one is found elsewhere or not; and so is what is no WIM at all."""
+    place_at(alone, MBR)
+    other = tmp_path / "other.wim"
+    done("capture", small_volume, "--wim", other)
+    disk = make_disk(alone.volume.parent / "data.img", "mbr", put_at(other))
+    found = source(alone.volume)
+    assert (found["state"], found["wim"]) == ("replaced", None)
+    assert found["other_at_place"] == f"{disk}#1:/wimboot/store.wim"
+    told = refused("wim-replaced", 4, "restore", alone.volume, watching=(alone.volume,))
+    assert "c000a2a5" in told.err
+    assert "REPLACED" in done("info", alone.volume).out
+    found = source(alone.volume, "--search", alone.wim.parent)
+    assert (found["state"], found["wim"]) == ("replaced", str(alone.wim))
+    done("verify", alone.volume, "--search", alone.wim.parent, "--quick")
+    other.write_bytes(b"not a WIM")
+    make_disk(disk, "mbr", put_at(other))
+    assert "no WIM" in done("info", alone.volume).out
+
+
+@pytest.mark.parametrize("path", ["\\..\\..\\away\\store.wim", "c:\\..\\store.wim", "\\a\\..\\..\\store.wim",
+                                  "\\link\\store.wim", "\\wimboot/../../store.wim"])
+def test_a_hostile_place_does_not_lead_out_of_the_mount(path: str, alone: Converted, tmp_path: Path) -> None:
+    """Neither with .. nor with a drive nor through a symbolic link on the volume."""
+    place_at(alone, MBR)
+    forge_path(alone.volume, path)
+    with data_disk(tmp_path, "mbr") as root:
+        (root / "link").symlink_to(alone.wim.parent)
+        outside = root.parent / "store.wim"
+        shutil.copyfile(alone.wim, outside)
+        try:
+            assert source(alone.volume)["wim"] is None
+        finally:
+            outside.unlink()
+
+
+# -- elsewhere, by GUID
+
+
+def test_a_wim_is_found_by_its_guid_where_one_is_put(alone: Converted, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the target, in the current folder, in the folder of -WIMPATH, below a folder that is searched."""
+    told = refused("wim-not-found", 4, "restore", alone.volume, watching=(alone.volume,))
+    assert "c000046e" in told.err
+    assert "--search" in told.err
+    assert str(alone.volume.parent) in told.err
+    deep = tmp_path / "deep" / "one" / "two"
+    deep.mkdir(parents=True)
+    wim = alone.wim.rename(deep / "renamed.WIM")
+    (deep / "around").symlink_to(tmp_path / "deep")
+    for arguments, how in ((("--search", tmp_path / "deep"), "search"), ((), "current-folder")):
+        found = source(alone.volume, *arguments)
+        if how == "search":
+            assert (found["how"], found["wim"], found["state"]) == (how, str(wim), "later")
+        else:
+            monkeypatch.chdir(deep)
+            assert source(alone.volume)["how"] == how
+    wim = wim.rename(alone.volume.parent / "x.wim")
+    assert source(alone.volume)["how"] == "beside-target"
+    (alone.volume.parent / "wims").mkdir()
+    wim.rename(alone.volume.parent / "wims" / "x.wim")
+    for option in ("-WIMPATH:\\wims", "-wimpath:\\WIMS\\..\\wims"):
+        run = wimboot(option, "info", alone.volume, "--json")
+        assert run.json["volume"]["sources"][0]["how"] == ("wim-folder" if ".." not in option else None)
+
+
+@pytest.mark.parametrize("folder", ["", "WIMBOOT", "System Volume Information", "Stores"])
+def test_a_wim_on_the_volume_itself_or_its_disk_is_found(folder: str, alone: Converted) -> None:
+    """In the folders where one is put, and in the default folder that the user set."""
+    with mounted(alone.volume, write=True) as root:
+        (root / folder).mkdir(exist_ok=True)
+        shutil.copyfile(alone.wim, root / folder / "my.wim")
+    options = ("-WIMPATH:\\STORES",) if folder == "Stores" else ()
+    run = done(*options, "info", alone.volume, "--json")
+    (found,) = run.json["volume"]["sources"]
+    assert (found["how"], found["state"]) == ("same-volume", "later")
+    assert found["wim"] == f"{alone.volume}:/{folder}{'/' if folder else ''}my.wim".replace("Stores", "STORES")
+
+
+def test_a_wim_on_another_partition_of_the_disk_is_found(alone: Converted, tmp_path: Path) -> None:
+    """The usual form of a stick: one partition with the system, one with the WIM."""
+    disk = make_disk(alone.volume.parent / "disk.img", "mbr", put_at(alone.wim))
+    size = disk.stat().st_size
+    volume = alone.volume.rename(tmp_path / "moved.img")
+    start = size // MIB * MIB
+    copy_sparse(volume, disk, target_offset=start)
+    subprocess.run(["sfdisk", "-q", "--append", "--no-reread", "--no-tell-kernel", str(disk)],
+                   input=f"start={start // 512}, size={volume.stat().st_size // 512}, type=7\n", text=True, check=True,
+                   capture_output=True)
+    found = source(f"{disk}#2")
+    assert (found["how"], found["wim"]) == ("same-disk", f"{disk}#1:/WIMBOOT/store.wim")
+    done("relocate", f"{disk}#2", "--wim", alone.wim, "--as", MBR)
+    found = source(disk)
+    assert (found["how"], found["state"]) == ("same-disk", "in-place")
+
+
+# -- several
+
+
+def test_the_newest_of_several_copies_is_taken(alone: Converted, tmp_path: Path) -> None:
+    """The one with most images; the others are named with the reason; a link to it is no other copy."""
+    old = tmp_path / "away" / "old.wim"
+    shutil.copyfile(alone.wim, old)
+    done("capture", alone.volume, "--wim", alone.wim, "--name", "second")
+    os.link(alone.wim, alone.wim.with_name("a linked.wim"))
+    found = source(alone.volume, "--search", alone.wim.parent)
+    assert found["wim"] == str(alone.wim.with_name("a linked.wim"))
+    assert [(over["wim"], "older" in over["why"]) for over in found["passed_over"]] == [(str(old), True)]
+    assert "passed over" in done("info", alone.volume, "--search", alone.wim.parent).out
+
+
+def test_an_older_copy_is_named_as_that(alone: Converted, tmp_path: Path) -> None:
+    """It has the GUID and lacks the image: told by info and verify, refused by what would use it."""
+    old = tmp_path / "old.wim"
+    shutil.copyfile(alone.wim, old)
+    done("capture", alone.volume, "--wim", alone.wim, "--name", "second")
+    done("restore", alone.volume, "--wim", alone.wim, "--image", "2")
+    new = alone.wim.rename(tmp_path / "gone")
+    old = old.rename(alone.volume.parent / "old.wim")
+    found = source(alone.volume)
+    assert (found["state"], found["images_in_wim"], found["image"]) == ("older", 1, 2)
+    assert "OLDER" in done("info", alone.volume).out
+    with unchanged(alone.volume, old):
+        told = refused("wim-older", 4, "restore", alone.volume)
+        assert "image 2" in told.err
+        refused("wim-older", 4, "restore", alone.volume, "--wim", old)
+        checked = wimboot("verify", alone.volume, "--json")
+    assert checked.code == 3
+    assert "wim-older-copy" in [problem["id"] for problem in checked.json["problems"]]
+    done("restore", alone.volume, "--wim", old, "--image", "1", "--dry-run")
+    shutil.copyfile(new, alone.volume.parent / "new.wim")
+    found = source(alone.volume)
+    assert (found["wim"], found["state"]) == (str(alone.volume.parent / "new.wim"), "later")
+    assert [over["why"] for over in found["passed_over"]] == ["it lacks image 2"]
+
+
+def test_a_damaged_copy_is_passed_over(alone: Converted) -> None:
+    """A header alone makes no WIM that could be used."""
+    shutil.copyfile(alone.wim, alone.volume.parent / "b.wim")
+    (alone.volume.parent / "a.wim").write_bytes(alone.wim.read_bytes()[:4096])
+    found = source(alone.volume)
+    assert found["wim"] == str(alone.volume.parent / "b.wim")
+    (alone.volume.parent / "b.wim").unlink()
+    told = done("info", alone.volume, "--json").json
+    assert told["warnings"]
+    assert len(parse_guid(told["volume"]["sources"][0]["guid"])) == 16
