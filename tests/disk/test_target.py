@@ -135,14 +135,24 @@ def test_blank_file_can_be_sliced_but_has_no_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("head", "tail", "name"), [
-    (b"vhdxfile", b"", "VHDX"), (b"QFI\xfb", b"", "QCOW2"), (b"KDMV", b"", "VMDK"), (b"conectix", b"", "VHD"),
+    (b"vhdxfile", b"", "VHDX"), (b"QFI\xfb", b"", "QCOW2"), (b"KDMV", b"", "VMDK"),
     (b"# Disk DescriptorFile\n", b"", "VMDK"), (bytes(64) + b"\x7f\x10\xda\xbe", b"", "VDI"),
-    (NTFS_SECTOR, b"conectix".ljust(512, b"\0"), "VHD"),
 ])
 def test_disk_formats_are_named(tmp_path: Path, head: bytes, tail: bytes, name: str) -> None:
     """A disk that is not raw is recognised, also where it could be taken for one."""
     (tmp_path / "d").write_bytes(head.ljust(4096, b"\0") + tail)
     with open_target(Place(tmp_path / "d"), write=False) as target, pytest.raises(DiskFormat, match=f"a {name} disk"):
+        _ = target.table
+
+
+@pytest.mark.parametrize(("head", "tail"), [
+    (b"conectix", b""), (NTFS_SECTOR, b"conectix".ljust(512, b"\0")), (NTFS_SECTOR, b"conectix".ljust(511, b"\0")),
+    (bytes(512) + b"cxsparse", b""),
+])
+def test_a_damaged_vhd_is_not_taken_for_a_raw_disk(tmp_path: Path, head: bytes, tail: bytes) -> None:
+    """Where any of its structures can still be recognised, its disk is not the file."""
+    (tmp_path / "d").write_bytes(head.ljust(4096, b"\0") + tail)
+    with open_target(Place(tmp_path / "d"), write=False) as target, pytest.raises(FormatError, match="VHD"):
         _ = target.table
 
 

@@ -38,6 +38,8 @@ cdef class Overlay(Device):
     cdef FreeMap maps[8]
     cdef int map_count
     cdef object bitmaps
+    cdef int64_t grown_from
+    cdef public object before_growth
 
     cdef uint32_t slot_of(self, int64_t page) noexcept nogil
     cdef bint is_free(self, int64_t page) noexcept nogil
@@ -45,3 +47,7 @@ cdef class Overlay(Device):
     cdef int log_run(self, int64_t page, int64_t count) noexcept nogil
     cdef int write_slot(self, const void *buffer, int64_t size, int64_t slot, int64_t inside) noexcept nogil
     cdef int write_pages(self, const unsigned char *buffer, int64_t size, int64_t offset) noexcept nogil
+    cdef int begin_growth(self) noexcept with gil
+    cdef int widen(self, int64_t length) noexcept nogil
+    cdef int grow(self, int64_t length) noexcept nogil
+    cdef void spoil(self, int code) noexcept nogil

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wimboot.storage._device import Device, FileDevice
 from wimboot.storage.protocol import Data, File
@@ -13,6 +13,7 @@ class Overlay(Device):
     log_where: str
     logged_pages: int
     straight_size: int
+    before_growth: Callable[[int], None] | None
     def __init__(self, base: Device, log: File, data_offset: int) -> None: ...
     def set_free(self, start: int, unit_size: int, bitmap: bytes, count: int) -> None: ...
     def hold(self, page: int) -> None: ...

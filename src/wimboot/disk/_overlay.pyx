@@ -6,12 +6,14 @@ page, so memory follows what was written, not the size of the disk: 76 bytes a p
 
 The last 256 slots are kept in memory and written as one piece, so the log grows by long writes; measured, 4 MiB
 of them cost twice the time of 1 MiB, which stays in the processor's cache.
+A target may grow. What lay past its end is free: it is written straight, once `before_growth` has made durable how long the
+target was. The page that holds the old end is in use.
 One thread writes; any number may read while none writes.
 """
 
 from os import strerror
 
-from libc.errno cimport EIO, ENOMEM, ENOSPC, EROFS
+from libc.errno cimport EFBIG, EIO, ENOMEM, ENOSPC, EROFS
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -63,6 +65,7 @@ cdef class Overlay(Device):
         self.log = Appender(log)
         self.data_offset = data_offset
         self.bitmaps = []
+        self.grown_from = -1
         self.where, self.log_where = "the target", "the log"
         self.leaf_count = (base.length + PAGE * LEAF - 1) // (PAGE * LEAF)
         self.leaves = <uint32_t **> calloc(max(self.leaf_count, 1), sizeof(uint32_t *))
@@ -81,6 +84,9 @@ cdef class Overlay(Device):
         free(self.old)
 
     cpdef check(self, int code, str what):
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
         if self.log.failure is not None:
             self.log.check(code, what)
         if self.base.failure is not None or not code:
@@ -105,6 +111,8 @@ cdef class Overlay(Device):
         cdef int i
         cdef int64_t inside, unit, last
         cdef FreeMap *map
+        if 0 <= self.grown_from <= page:
+            return True
         for i in range(self.map_count):
             map = &self.maps[i]
             inside = page * PAGE - map.start
@@ -127,6 +135,53 @@ cdef class Overlay(Device):
         self.bitmaps.append(bitmap)
         self.maps[self.map_count] = FreeMap(start, unit_size, count, <const unsigned char *> bitmap)
         self.map_count += 1
+
+    # -- the target's growth
+
+    cdef int begin_growth(self) noexcept with gil:
+        if self.before_growth is None:
+            return EFBIG
+        try:
+            self.before_growth(self.length)
+        except BaseException as error:
+            self.failure = error
+            return EIO
+        return 0
+
+    cdef int widen(self, int64_t length) noexcept nogil:
+        # The map of pages made to reach `length`.
+        cdef int64_t count = (length + PAGE * LEAF - 1) // (PAGE * LEAF)
+        cdef void *grown
+        if count > self.leaf_count:
+            grown = realloc(self.leaves, count * sizeof(uint32_t *))
+            if grown == NULL:
+                return ENOMEM
+            self.leaves = <uint32_t **> grown
+            memset(self.leaves + self.leaf_count, 0, (count - self.leaf_count) * sizeof(uint32_t *))
+            self.leaf_count = count
+        return 0
+
+    cdef int grow(self, int64_t length) noexcept nogil:
+        # Let the target be `length` bytes long; who asks for it writes its last byte. Nothing where it is longer.
+        cdef int code = self.broken
+        if code or length <= self.length:
+            return code
+        if self.grown_from < 0:
+            code = self.begin_growth()
+            if not code:
+                self.grown_from = (self.length + PAGE - 1) // PAGE
+        if not code:
+            code = self.widen(length)
+        if code:
+            self.broken = code
+            return code
+        self.base.length = self.length = length
+        return 0
+
+    cdef void spoil(self, int code) noexcept nogil:
+        # A layer above failed: nothing more is written, nothing committed.
+        if not self.broken:
+            self.broken = code
 
     # -- the log's growth
 

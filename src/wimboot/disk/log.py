@@ -8,7 +8,8 @@ A log is a row of 4 KiB pages::
     1         prepared mark
     2         committed mark
     3, 4      progress notes, written in turn: the one with the higher sequence counts
-    5 ...     the new pages, slot after slot, in the order in which they were first written
+    5         how long the target was, where it grows (`disk.growth`)
+    6 ...     the new pages, slot after slot, in the order in which they were first written
     then      the guard pages: what stands in for a guarded page while the others are copied
     then      the index: page records, guard records, witness records, the WIM's place, the target's name
 
@@ -16,10 +17,10 @@ Header::
 
     offset  size  field
     0       8     magic "WBLOG\\r\\n\\x1a"
-    8       4     version, 1
+    8       4     version, 2
     12      4     page size, 4096
     16      16    transaction GUID, random
-    32      8     size of the target in bytes
+    32      8     size of the target in bytes, with what it grew by
     40      8     number of new pages
     48      4     number of guard pages
     52      4     pages that are copied as one batch
@@ -63,12 +64,13 @@ from enum import IntEnum
 from wimboot.errors import FormatError
 
 __all__ = [
-    "DATA_OFFSET", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "Header", "Index", "Kind", "Mark", "StoreMark",
-    "encode_text", "pages_of",
+    "DATA_OFFSET", "GROWTH", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "Header", "Index", "Kind", "Mark",
+    "StoreMark", "encode_text", "pages_of",
 ]
 
 PAGE = 4096
-DATA_OFFSET = 5 * PAGE
+GROWTH = 5 * PAGE
+DATA_OFFSET = 6 * PAGE
 RECORD_SIZE = 88
 MAX_TEXT_SIZE = 64 * 1024
 MAX_GUARDS = 64
@@ -76,6 +78,7 @@ MAX_WITNESSES = 256
 NOTES = (3 * PAGE, 4 * PAGE)
 
 _MAGIC = b"WBLOG\r\n\x1a"
+_VERSION = 2
 _MARK_MAGIC = b"WBMARK\r\n"
 _HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
 _MARK = struct.Struct("<8sII16s32sQQ")
@@ -136,7 +139,7 @@ class Header:
         return self._fields(self.digest).ljust(PAGE, b"\0")
 
     def _fields(self, digest: bytes) -> bytes:
-        return _HEADER.pack(_MAGIC, 1, PAGE, self.guid, self.target_size, self.page_count, self.guard_count,
+        return _HEADER.pack(_MAGIC, _VERSION, PAGE, self.guid, self.target_size, self.page_count, self.guard_count,
                             self.batch_pages, self.index_offset, self.index_size, self.store_guid is not None,
                             self.store_guid or bytes(16), self.table_hash, self.place_size, self.where_size,
                             self.witness_count, digest)
@@ -152,7 +155,7 @@ class Header:
             raise FormatError("log header", 0, "no such magic")
         (_, version, page, guid, target_size, pages, guards, batch, offset, size, has_store, store, table,
          place, where, witnesses, digest) = _HEADER.unpack_from(data)
-        if version != 1 or page != PAGE:
+        if version != _VERSION or page != PAGE:
             raise FormatError("log header", 8, f"version {version} with pages of {page} bytes")
         if pages > (target_size + PAGE - 1) // PAGE:
             raise FormatError("log header", 40, "more pages than the target has")

@@ -1,9 +1,9 @@
 """After a crash: a log that waits is finished or dropped before anything else reads the target.
 
 What is found decides: no mark, or a damaged log without a commit - dropped, the target's used pages are
-old. Prepared for a WIM that is there as named - committed now. Committed - every sector of the pages must
-be what `disk.comparison` allows; then the copying is finished. Anything else is refused and the log kept.
-Recovery may itself be cut off at any point and started again.
+old, and what it grew by is cut off. Prepared for a WIM that is there as named - committed now. Committed - every
+sector of the pages must be what `disk.comparison` allows; then the copying is finished. Anything else is refused and
+the log kept. Recovery may itself be cut off at any point and started again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk.comparison import Comparison
 from wimboot.disk.copying import Copying
 from wimboot.disk.errors import LogDamaged, TargetChanged
+from wimboot.disk.growth import undo_growth
 from wimboot.disk.log import MARKS, NOTES, PAGE, Header, Index, Kind, Mark, StoreMark
 from wimboot.errors import FormatError
 
@@ -52,6 +53,8 @@ def recover(file: File, folder: Folder, name: str, *, where: str,
     try:
         found = _read(log, where)
         done = found is not None and _complete(found, log, file, where, store_is)
+        if not done:
+            undo_growth(log, file, where)
     finally:
         log.close()
     folder.remove(name)

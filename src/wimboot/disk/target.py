@@ -21,10 +21,12 @@ from wimboot.disk.loops import backing_of, identity_of
 from wimboot.disk.mounts import HOST, Host, mount_of
 from wimboot.disk.table import NotNtfs, TableKind, read_table
 from wimboot.disk.use import Mounted, refuse_if_used, related_devices
+from wimboot.disk.vhd import Vhd, open_vhd
+from wimboot.disk.vhdlayout import is_vhd
 from wimboot.disk.waiting import LOG_SUFFIX
 from wimboot.disk.writers import other_writer
 from wimboot.errors import HostError, Refused, UsageError
-from wimboot.storage import HostFolder
+from wimboot.storage import FileDevice, HostFolder
 from wimboot.storage.memory import MemoryFolder
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wimboot.disk.table import Partition, Table
-    from wimboot.storage import File, Folder
+    from wimboot.storage import Device, File, Folder
 
 __all__ = [
     "LOG_SUFFIX", "Locked", "LogFolderNeeded", "LogVolatile", "NoPartition", "NotATarget", "PartitionNeeded", "Place",
@@ -117,13 +119,15 @@ def parse_place(text: str) -> Place:
 
 
 class Target:
-    """An opened target. `file` is the whole file or device, `folder` and `log_name` say where its log lies.
+    """An opened target. `file` is the whole file or device, `folder` and `log_name` say where its log lies; `disk` is
+    the disk in it, which is the file itself unless that is a VHD.
 
     `partition` is the number the user gave. A context manager; leaving it gives lock and handle back.
     """
 
     def __init__(self, *, place: Place, path: Path, file: File, folder: Folder, log_name: str,
-                 locks: contextlib.ExitStack, sector_size: int | None) -> None:
+                 locks: contextlib.ExitStack, sector_size: int | None,
+                 vhd_opener: Callable[[File], Vhd] | None = None) -> None:
         self.place = place
         self.path = path
         self.partition = place.partition
@@ -133,6 +137,32 @@ class Target:
         self._locks = locks
         self._sector_size = sector_size
         self._table: Table | None = None
+        self._vhd_opener = vhd_opener
+        self._vhd: Vhd | None = None
+        self._disk: Device | None = None
+
+    @property
+    def vhd(self) -> Vhd | None:
+        """The VHD that the file is, if it is one; never on a block device. Read, with its parent, when first asked for.
+
+        Raises what `open_vhd` raises.
+        """
+        if self._vhd_opener is not None:
+            if is_vhd(self.file):
+                self._vhd = self._vhd_opener(self.file)
+            self._vhd_opener = None
+        return self._vhd
+
+    @property
+    def disk(self) -> Device:
+        """The disk, for reading only where it is a VHD. Raises as `vhd`."""
+        if self._disk is None:
+            self._disk = self.over(FileDevice(self.file))
+        return self._disk
+
+    def over(self, base: Device) -> Device:
+        """The disk, `base` being the file as somebody else sees it. Raises as `vhd`."""
+        return base if self.vhd is None else self.vhd.over(base)
 
     @property
     def is_device(self) -> bool:
@@ -146,9 +176,9 @@ class Target:
 
     @property
     def table(self) -> Table:
-        """Raises NotNtfs, DiskFormat, BitLocker, FormatError, HostError."""
+        """Raises NotNtfs, DiskFormat, BitLocker, FormatError, HostError, and as `vhd`."""
         if self._table is None:
-            self._table = read_table(self.file, where=str(self.place.path), sector_size=self._sector_size)
+            self._table = read_table(self.disk, where=str(self.place.path), sector_size=self._sector_size)
         return self._table
 
     @property
@@ -171,7 +201,7 @@ class Target:
             with contextlib.suppress(NotNtfs):
                 if self.table.kind is not TableKind.NONE:
                     raise PartitionNeeded(where=str(self.place.path), numbers=self._numbers())
-            return 0, self.file.size()
+            return 0, self.disk.size()
         for one in self.partitions:
             if one.number == partition:
                 return one.start, one.size
@@ -182,6 +212,8 @@ class Target:
 
     def close(self) -> None:
         """A second call does nothing."""
+        if self._vhd is not None:
+            self._vhd.close()
         self.file.close()
         self._locks.close()
 
@@ -194,11 +226,12 @@ class Target:
 
 
 def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
-                opener: Callable[[Path], Folder] = HostFolder, host: Host = HOST) -> Target:
+                opener: Callable[[Path], Folder] = HostFolder, host: Host = HOST, parents: bool = True) -> Target:
     """Open and lock a target; shared where it is only read, alone where it is written.
 
     `log_folder` is where a device's log lies; a file's lies beside it. `opener` gives the folder of a host
-    path; a test gives one that records or fails.
+    path; a test gives one that records or fails. Without `parents` a differencing VHD's parent is left alone, and its
+    disk cannot be read.
 
     Raises:
         TargetMissing, NotATarget, ReadOnlyTarget, Mounted, Locked, LogFolderNeeded, LogVolatile, LogWaits
@@ -224,8 +257,25 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         sector_size = _lock_all(path, place, undo, write=write, is_device=is_device, host=host)
         file = opener(path.parent).open(path.name, write=write)
         name = _device_name(path, host) if is_device else path.name
+
+        def parent(path: Path) -> Target:
+            return _open_parent(path, opener, host)
+
+        def vhd(file: File) -> Vhd:
+            return open_vhd(file, path, where=str(place.path), write=write, opener=opener, host=host,
+                            parent_opener=parent if parents else None)
+
         return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX,
-                      locks=undo.pop_all(), sector_size=sector_size)
+                      locks=undo.pop_all(), sector_size=sector_size, vhd_opener=None if is_device else vhd)
+
+
+def _open_parent(path: Path, opener: Callable[[Path], Folder], host: Host) -> Target:
+    """The parent of a differencing VHD, whose own parent is left alone. Raises as `open_target`."""
+    target = open_target(Place(path), write=False, opener=opener, host=host, parents=False)
+    if target.folder.exists(target.log_name):
+        target.close()
+        raise LogWaits(where=str(path))
+    return target
 
 
 def _lock_all(path: Path, place: Place, undo: contextlib.ExitStack, *, write: bool, is_device: bool,

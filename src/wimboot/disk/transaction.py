@@ -4,6 +4,8 @@ Writes to pages that were in use when the transaction began go to a log (a redo 
 were free go straight to the target, for nothing refers to them until the commit. The order of durable
 steps, and what a crash leaves:
 
+ 0. where the target grows: its size to the log; sync the log, sync its folder; from here on a crash before the
+    commit leaves a longer target, which recovery cuts to that size
  1. straight writes and log pages, in any order - a crash here leaves every used page old; the log has no
     mark: dropped
  2. sync the target - the same
@@ -34,8 +36,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Self
 
 from wimboot.disk._overlay import Overlay, hash_of
+from wimboot.disk._vhd import SparseDisk
 from wimboot.disk.copying import Copying
 from wimboot.disk.errors import CommitUnfinished, LogWaits
+from wimboot.disk.growth import note_growth
 from wimboot.disk.interrupts import uninterrupted
 from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark, encode_text
 from wimboot.disk.witness import bystanders
@@ -43,6 +47,7 @@ from wimboot.errors import HostError, Internal
 from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from wimboot.events import Counter
@@ -53,6 +58,7 @@ __all__ = ["BATCH_PAGES", "StoreMark", "Transaction"]
 BATCH_PAGES = 512
 """At most 2 MiB between two syncs: of a batch in flight recovery cannot tell a torn page from a foreign one."""
 _LEAST_BATCH = 16
+_NO_VHD = b"unready\0"
 _BATCHES = 16
 """A small log is copied in as many batches, where they do not become smaller than the least."""
 
@@ -72,9 +78,10 @@ class Transaction:
     `device` reads on.
     """
 
-    def __init__(self, file: File, folder: Folder, name: str, *, where: str,
-                 batch_pages: int | None = None) -> None:
-        """`batch_pages`: None for what suits the log's size.
+    def __init__(self, file: File, folder: Folder, name: str, *, where: str, batch_pages: int | None = None,
+                 disk: Callable[[Device], Device] | None = None) -> None:
+        """`batch_pages`: None for what suits the log's size. `disk` makes the disk of a file that has a format of its
+        own (a VHD) from the file as the transaction sees it; None where the file is the disk.
 
         Raises LogWaits where a log lies there already, HostError.
         """
@@ -88,6 +95,8 @@ class Transaction:
         self._guards: dict[int, bytearray] = {}
         self._base = FileDevice(file)
         self._copying: Copying | None = None
+        self._old_size: int | None = None
+        self._unguarded = False
         self._state = _State.CLOSED
         try:
             with uninterrupted():
@@ -96,15 +105,23 @@ class Transaction:
             self._log.pwrite(0, bytes(DATA_OFFSET))
             self._overlay = Overlay(self._base, self._log, DATA_OFFSET)
             self._overlay.where, self._overlay.log_where = where, f"the log of the change ({name})"
+            self._overlay.before_growth = self._note_growth
+            self._device: Device = self._overlay if disk is None else disk(self._overlay)
+            if isinstance(self._device, SparseDisk):
+                self._device.mend()
         except BaseException:
-            if self._state is _State.OPEN:
-                self._drop()
+            self.abort()
             raise
 
     @property
     def device(self) -> Device:
-        """The target as the transaction sees it."""
-        return self._overlay
+        """The target's disk as the transaction sees it."""
+        return self._device
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more can be written."""
+        return self._state is _State.OPEN
 
     @property
     def logged_bytes(self) -> int:
@@ -121,14 +138,31 @@ class Transaction:
         one bit each, low bit first, clear where free (as in NTFS' $Bitmap). A page that is logged already
         stays logged. May be called for several areas; a page is free where one map says so.
         """
+        if isinstance(self._device, SparseDisk):
+            bitmap, count = self._device.free_pages(start, unit_size, bitmap, count)
+            start, unit_size = 0, PAGE
         self._overlay.set_free(start, unit_size, bitmap, count)
 
     def guard(self, offset: int, dirty: bytes) -> None:
         """While pages are copied the range at `offset` holds `dirty`; its final content is written last of
-        all, that of the range guarded first behind the others'.
+        all, that of the range guarded first behind the others'. Where a VHD has nothing there, its parent has: then
+        the file is none that could be attached meanwhile.
         """
-        if self._state is not _State.OPEN or offset < 0 or offset + len(dirty) > self._base.size():
+        if self._state is not _State.OPEN or offset < 0 or offset + len(dirty) > self._device.size():
             raise Internal(what="a guard came too late or lies outside the target")
+        if not isinstance(self._device, SparseDisk):
+            self._guard_bytes(offset, dirty)
+            return
+        places = self._device.places(offset, len(dirty))
+        if places is None:
+            self._unguarded = True
+            return
+        for place, size in places:
+            self._guard_bytes(place, dirty[:size])
+            dirty = dirty[size:]
+
+    def _guard_bytes(self, offset: int, dirty: bytes) -> None:
+        """The same for bytes of the file."""
         while dirty:
             page, inside = divmod(offset, PAGE)
             part = dirty[:PAGE - inside]
@@ -145,6 +179,9 @@ class Transaction:
             raise Internal(what="a transaction was prepared twice")
         if self._overlay.broken:
             self._overlay.check(self._overlay.broken, "writing")
+        if self._unguarded and isinstance(self._device, SparseDisk):
+            for footer in (0, self._device.footer_offset):
+                self._guard_bytes(footer, _NO_VHD)
         guards = self._guards if self._overlay.logged_pages else {}
         for page in guards:
             self._overlay.hold(page)
@@ -204,12 +241,23 @@ class Transaction:
             except HostError as error:
                 raise CommitUnfinished(where=self._where, why=str(error)) from error
 
+    def _note_growth(self, size: int) -> None:
+        """The target is about to grow from `size` bytes. Raises HostError."""
+        head = self._device.head_size if isinstance(self._device, SparseDisk) else 0
+        note_growth(self._log, self._file, size, head)
+        self._folder.sync()
+        self._old_size = size
+
     def abort(self) -> None:
-        """Give up: used pages of the target are as they were. Does nothing when already over. Never raises
-        for the log:
-        one that could not be removed is dropped by the next recovery."""
+        """Give up: used pages of the target are as they were, and it is as long as it was. Does nothing when already
+        over. Never raises: a log that could not be removed is dropped by the next recovery, which cuts off what the
+        target grew by, if that failed, too.
+        """
         if self._state in (_State.OPEN, _State.PREPARED):
-            with contextlib.suppress(HostError):
+            with contextlib.suppress(HostError), uninterrupted():
+                if self._old_size is not None:
+                    self._file.truncate(self._old_size)
+                    self._file.sync()
                 self._drop()
         self._release()
 
@@ -226,6 +274,7 @@ class Transaction:
             if hasattr(self, "_overlay"):
                 self._overlay.seal()
                 self._overlay.forget()
+                self._overlay.before_growth = None
             self._log.close()
 
     def __enter__(self) -> Self:

@@ -75,7 +75,7 @@ def _sector_size(opened: Opened, boot: bytes) -> int:
         pass
     if opened.target.sector_size is not None:
         return opened.target.sector_size
-    marks = [size for size in (512, 4096) if opened.target.file.pread(size, len(_GPT_MARK)) == _GPT_MARK]
+    marks = [size for size in (512, 4096) if opened.target.disk.pread(size, len(_GPT_MARK)) == _GPT_MARK]
     return marks[0] if marks and opened.start else 512
 
 

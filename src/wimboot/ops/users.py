@@ -27,7 +27,7 @@ from wimboot.disk import (
 from wimboot.errors import Error, FormatError, Unsupported
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
 from wimboot.ntfs import Volume
-from wimboot.storage import FileDevice, HostFile, SliceDevice
+from wimboot.storage import HostFile, SliceDevice
 from wimboot.wim import real_path
 from wimboot.windows.sources import read_sources
 
@@ -189,7 +189,7 @@ def _look_into(target: Target, number: int | None, search: _Search) -> None:
         return
     search.seen.add(origin)
     try:
-        with Volume(SliceDevice(FileDevice(target.file), start, size), write=False, where=place,
+        with Volume(SliceDevice(target.disk, start, size), write=False, where=place,
                     inspect=True) as volume:
             sources = read_sources(lambda path: volume.read_path(path, MAX_FILE_SIZE))
     except Error as error:
