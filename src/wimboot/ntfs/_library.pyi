@@ -3,6 +3,7 @@ from wimboot.storage import Device
 class Mount:
     where: str
     writable: bool
+    closed: bool
     version: tuple[int, int]
     dirty: bool
     cluster_size: int

@@ -157,6 +157,11 @@ cdef class Mount:
     # facts --------------------------------------------------------------------------------------------------------
 
     @property
+    def closed(self):
+        """Whether it was unmounted."""
+        return self.volume == NULL
+
+    @property
     def version(self):
         self.ready(False)
         return self.volume.major_ver, self.volume.minor_ver

@@ -7,8 +7,8 @@ from typing import Final
 from wimboot.errors import Damaged, HostError, Internal, Refused, Unsupported
 
 __all__ = [
-    "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LogNotClean",
-    "NameNotPossible", "NameTaken", "NotAFile", "NotAFolder", "NotNtfs", "ObjectIdTaken", "PointerUnread",
+    "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LinkOnTheWay", "LogNotClean",
+    "NameNotPossible", "NameTaken", "NotAFile", "NotAFolder", "NotNtfs", "NotPlain", "ObjectIdTaken", "PointerUnread",
     "ReadOnlyVolume", "ReadTooLarge", "RecordReserved", "ReparseTaken", "SizeNotPossible", "TimeNotPossible",
     "VersionUnsupported", "VolumeClosed", "VolumeDamaged", "VolumeDirty", "VolumeFull", "VolumeTorn",
 ]
@@ -107,11 +107,27 @@ class PointerUnread(Unsupported):
     sentence = "{file} of {where} is a pointer: its content lies in a WIM or another stream, not in its data"
 
 
+class NotPlain(Unsupported):
+    """A file that cannot be followed along its clusters."""
+
+    id = "not-plain"
+    sentence = "{file} of {where} is {what}, and cannot be used as it lies"
+    advice = "Make it an ordinary file under Windows (copy it, without compression or encryption) and try again."
+
+
 class ReadTooLarge(Unsupported):
     """More than is given in one piece."""
 
     id = "read-too-large"
     sentence = "{file} of {where} cannot be read in one piece of {size} bytes"
+
+
+class LinkOnTheWay(Refused):
+    """A junction or a symbolic link, where a folder of the volume itself is needed."""
+
+    id = "link-on-the-way"
+    sentence = "{file} of {where} is a link, which only a running Windows can follow"
+    advice = "Name the folder that it leads to."
 
 
 class NotAFile(Refused):

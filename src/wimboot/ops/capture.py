@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.disk import DECIDED, uninterrupted
 from wimboot.events import Note
 from wimboot.ntfs import VolumeDirty
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back_shared, write_image
+from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.storing import tell_of_others
+from wimboot.ops.storing import commit_all, tell_of_others
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
 from wimboot.wim import real_path
@@ -62,9 +62,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         snapshot, plan = _look(options, opened, stores, emit)
         image = write_image(append, snapshot, plan, options, emit, stores)
         read_back_shared(append, snapshot.tree, options, emit)
-        with uninterrupted(forget=True):
-            append.finish()
-            DECIDED.set()
+        commit_all([], append, options.wim)
         tell_of_others(append, emit)
         _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
@@ -94,8 +92,8 @@ def _look(
         raise VolumeDirty(where=opened.where)
     snapshot = take_snapshot(opened, stores, options.config, options.wim, emit)
     plan = capture_plan(snapshot, emit)
-    folder = real_path(options.wim).parent
-    check_wim_space(plan.read_size, options.target.folders(folder).free_size(), where=str(folder))
+    free = free_size(options.wim, options.target.folders)
+    check_wim_space(plan.read_size, free, where=str(real_path(options.wim).parent))
     return snapshot, plan
 
 

@@ -15,6 +15,7 @@ from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
+from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import UnreadablePlace, find_place, register
 from wimboot.ops.pointing import point_files, refresh_pointers
@@ -148,8 +149,8 @@ def _look(
     if options.rebuild:
         refuse_deduplicated(opened)
         check_rebuildable(opened)
-    folder = real_path(capturing.wim).parent
-    check_wim_space(plan.read_size, capturing.target.folders(folder).free_size(), where=str(folder))
+    free = free_size(capturing.wim, capturing.target.folders)
+    check_wim_space(plan.read_size, free, where=str(real_path(capturing.wim).parent))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Ready(snapshot=snapshot, plan=plan, place=place)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.disk import uninterrupted
 from wimboot.events import Emit, Note, Phase
 from wimboot.ops.imaging import ReadBackFailed
-from wimboot.ops.options import processors
-from wimboot.ops.storing import opened_store, tell_of_others
+from wimboot.ops.inside import growing_wim
+from wimboot.ops.options import TargetOptions, processors
+from wimboot.ops.storing import commit_all, opened_store, tell_of_others
 from wimboot.tree import passes
-from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
+from wimboot.wim import CreateOptions, copy_blobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,9 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
     Every blob is checked against its hash on the way, and read back from the disk. Raises what opening the two raises,
     BlobDamaged, NotStorable, ReadBackFailed.
     """
-    real = real_path(into)
     with (
+        growing_wim(into, TargetOptions(place="", folders=folders), CreateOptions()) as append,
         opened_store(wim, folders) as store,
-        Append(folders(real.parent), real.name, create=CreateOptions(), where=str(into)) as append,
     ):
         tree = store.load_tree(image)
         hashes = passes.hashes(tree)
@@ -41,8 +40,7 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         number = append.add_image(tree, store.images[image - 1])
         append.seal()
         _read_back(append.pending(), append.new_hashes, into, emit)
-        with uninterrupted(forget=True):
-            append.finish()
+        commit_all([], append, into)
         tell_of_others(append, emit)
     emit(Note(id="exported", text=f"Image {image} of {wim} is now image {number} of {into}, and pointers lead there."))
     return number

@@ -16,11 +16,12 @@ from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.carrying import carry_attributes
 from wimboot.ops.contents import PointerUnbacked
+from wimboot.ops.inside import growing_wim, wim_exists
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.ops.storing import opened_store
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
-from wimboot.wim import Append, CreateOptions, copy_blobs, real_path
+from wimboot.wim import CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from wimboot.ops.contents import Contents
     from wimboot.ops.snapshot import Snapshot
     from wimboot.plan.capture import CapturePlan
-    from wimboot.wim import Store
+    from wimboot.wim import Append, Store
 
 __all__ = [
     "BadName", "Image", "NameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image", "begin_append",
@@ -102,13 +103,8 @@ class Image:
 def begin_append(options: CaptureOptions) -> Iterator[Append]:
     """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
     codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
-    real = real_path(options.wim)
-    with Append(
-        options.target.folders(real.parent),
-        real.name,
-        where=str(options.wim),
-        create=CreateOptions(compression=codec, chunk_size=chunk_size),
-    ) as append:
+    create = CreateOptions(compression=codec, chunk_size=chunk_size)
+    with growing_wim(options.wim, options.target, create) as append:
         if append.store is not None:
             for number in range(1, len(append.store.images) + 1):
                 append.store.metadata(number)  # raises BlobDamaged: nothing is built on a WIM that lost an image
@@ -118,8 +114,7 @@ def begin_append(options: CaptureOptions) -> Iterator[Append]:
 @contextmanager
 def existing_store(options: CaptureOptions) -> Iterator[Store | None]:
     """The WIM of a capture as it is, only to be read; None where there is none."""
-    real = real_path(options.wim)
-    if not options.target.folders(real.parent).exists(real.name):
+    if not wim_exists(options.wim, options.target.folders):
         yield None
         return
     with opened_store(options.wim, options.target.folders) as store:

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wimboot.disk import (
-    DECIDED,
-    NotNtfs,
-    PartitionNeeded,
-    Recovered,
-    TableKind,
-    Transaction,
-    open_target,
-    parse_place,
-    peek,
-    recover,
-)
+from wimboot.disk import DECIDED, NotNtfs, PartitionNeeded, TableKind, parse_place
 from wimboot.errors import FormatError, Internal, Refused
-from wimboot.events import Emit, Note
 from wimboot.formats.ntfsboot import BootSector
-from wimboot.ntfs import Volume, cluster_bitmap, scan, volume_facts
-from wimboot.ops.storing import store_is
-from wimboot.storage import FileDevice, SliceDevice
+from wimboot.ntfs import Volume, scan, volume_facts
+from wimboot.ops.disks import finish_interrupted, open_disk
 from wimboot.windows.identify import looks_like_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wimboot.disk import Target
+    from wimboot.disk import Target, Transaction
+    from wimboot.events import Emit
     from wimboot.ntfs import VolumeFacts
+    from wimboot.ops.disks import OpenDisk, Slot
     from wimboot.ops.options import TargetOptions
-    from wimboot.storage import Device
+    from wimboot.storage import SliceDevice
     from wimboot.tree import Tree
 
 __all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_sibling", "open_volume"]
-
-_VOLUME_IS_DIRTY = 1
 
 
 class NoVolume(Refused):
@@ -68,36 +54,29 @@ class SeveralWindows(Refused):
 class Opened:
     """A volume that is open. `transaction` is None where it is only read; `start` is its first byte on the disk."""
 
-    def __init__(
-        self,
-        options: TargetOptions,
-        target: Target,
-        where: str,
-        start: int,
-        device: SliceDevice,
-        transaction: Transaction | None,
-    ) -> None:
-        self.target = target
+    def __init__(self, options: TargetOptions, where: str, slot: Slot, *, write: bool) -> None:
+        self.target = slot.disk.target
         self.options = options
         self.where = where
-        self.start = start
-        self.device = device
-        self.transaction = transaction
-        self._volume: Volume | None = None
+        self.start = slot.start
+        self.device = slot.device
+        self.transaction = slot.disk.transaction if write else None
+        self.slot = slot
+        slot.where = where
         self._facts: VolumeFacts | None = None
         self._tree: Tree | None = None
 
     @property
     def mounted(self) -> bool:
         """Whether there is a volume, which a target about to be formatted need not have."""
-        return self._volume is not None
+        return self.slot.mounted
 
     @property
     def volume(self) -> Volume:
         """The mounted volume."""
-        if self._volume is None:
+        if not self.slot.mounted:
             raise NoVolume(where=self.where)
-        return self._volume
+        return self.slot.for_reading()
 
     @property
     def writing(self) -> Transaction:
@@ -117,6 +96,7 @@ class Opened:
     def tree(self) -> Tree:
         """The scan of the volume as it was when first asked for."""
         if self._tree is None:
+            self.slot.settle()
             self._tree = scan(self.device)
         return self._tree
 
@@ -126,45 +106,11 @@ class Opened:
         Raises what Volume raises.
         """
         self._facts, self._tree = None, None
-        self._volume = Volume(self.device, write=self.transaction is not None, where=self.where, inspect=inspect)
+        self.slot.mount(inspect=inspect)
 
     def close(self, *, discard: bool) -> None:
         """Unmount; with `discard` nothing more is written."""
-        if self._volume is not None:
-            if discard:
-                self._volume.unmount(discard=True)
-            else:
-                self._volume.close()
-
-
-def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
-    """Complete or drop what an interrupted run left beside the target. Raises Refused where neither is safe."""
-    place = parse_place(options.place)
-    with open_target(place, write=False, log_folder=options.log_folder, opener=options.folders) as target:
-        if not peek(target.folder, target.log_name):
-            return Recovered.NOTHING
-    with open_target(place, write=True, log_folder=options.log_folder, opener=options.folders) as target:
-        found = recover(target.file, target.folder, target.log_name, where=options.place,
-                        store_is=partial(store_is, folders=options.folders))
-    if found is Recovered.COMPLETED:
-        emit(
-            Note(
-                id="recovered",
-                text=f"An earlier run on {options.place} had been interrupted after its commit; it has "
-                "now been finished.",
-                warning=True,
-            )
-        )
-    elif found is Recovered.DROPPED:
-        emit(
-            Note(
-                id="dropped",
-                text=f"An earlier run on {options.place} had been interrupted before its commit; the "
-                "volume is as it was before that run.",
-                warning=True,
-            )
-        )
-    return found
+        self.slot.close(discard=discard)
 
 
 @contextmanager
@@ -186,22 +132,13 @@ def open_volume(
         Refused: no volume or Windows, several of them, mounted, hibernated, dirty, locked.
     """
     DECIDED.clear()
-    finish_interrupted(options, emit)
-    with ExitStack() as stack:
-        target = stack.enter_context(
-            open_target(parse_place(options.place), write=write, log_folder=options.log_folder,
-                        opener=options.folders)
-        )
-        transaction = None
-        if write:
-            transaction = stack.enter_context(
-                Transaction(target.file, target.folder, target.log_name, where=options.place)
-            )
-        base = FileDevice(target.file) if transaction is None else transaction.device
-        partition = _choose_blank(target) if blank else _choose(target, base, options.place, windows=windows)
-        start, size = (0, target.file.size()) if blank and partition is None else target.slice(partition)
+    with open_disk(options, emit, write=write) as disk:
+        target = disk.target
+        named = parse_place(options.place).partition
+        partition = _choose_blank(target, named) if blank else _choose(disk, named, options.place, windows=windows)
+        start, size = (0, target.disk.size()) if blank and partition is None else target.slice(partition)
         where = options.place if partition is None or "#" in options.place else f"{options.place}#{partition}"
-        opened = Opened(options, target, where, start, SliceDevice(base, start, size), transaction)
+        opened = Opened(options, where, disk.slot(start, size, where), write=write)
         with _mounted(opened, mount=not blank or _holds_volume(opened.device), inspect=inspect):
             yield opened
 
@@ -210,20 +147,18 @@ def open_volume(
 def open_sibling(opened: Opened, partition: int) -> Iterator[Opened]:
     """The volume on another partition of a disk that is open, inside the same transaction. Raises NoPartition."""
     start, size = opened.target.slice(partition)
-    transaction = opened.transaction
-    base = FileDevice(opened.target.file) if transaction is None else transaction.device
     where = f"{opened.target.place.path}#{partition}"
-    options = replace(opened.options, place=where)
-    sibling = Opened(options, opened.target, where, start, SliceDevice(base, start, size), transaction)
+    slot = opened.slot.disk.slot(start, size, where)
+    sibling = Opened(replace(opened.options, place=where), where, slot, write=opened.transaction is not None)
     with _mounted(sibling, mount=True, inspect=False):
         yield sibling
 
 
 @contextmanager
 def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
-    if mount:
-        if opened.transaction is not None:
-            _begin(opened, opened.transaction)
+    if opened.transaction is not None:
+        opened.slot.allow_writing(holds_volume=mount)
+    if mount and not opened.mounted:
         opened.mount(inspect=inspect)
     try:
         yield
@@ -231,15 +166,6 @@ def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
         opened.close(discard=True)
         raise
     opened.close(discard=False)
-
-
-def _begin(opened: Opened, transaction: Transaction) -> None:
-    """Tell the transaction what is free, and what marks the volume while its pages are being copied."""
-    facts = opened.facts
-    transaction.set_free(opened.start, facts.cluster_size, cluster_bitmap(opened.device), facts.total_clusters)
-    dirty = (facts.flags | _VOLUME_IS_DIRTY).to_bytes(2, "little")
-    for offset in facts.flags_offsets:
-        transaction.guard(opened.start + offset, dirty)
 
 
 def _holds_volume(device: SliceDevice) -> bool:
@@ -250,10 +176,10 @@ def _holds_volume(device: SliceDevice) -> bool:
     return True
 
 
-def _choose_blank(target: Target) -> int | None:
+def _choose_blank(target: Target, named: int | None) -> int | None:
     """What is to be formatted: the partition named, or a whole file that holds no partition table."""
-    if target.partition is not None:
-        return target.partition
+    if named is not None:
+        return named
     try:
         kind = target.table.kind
     except NotNtfs:
@@ -264,18 +190,19 @@ def _choose_blank(target: Target) -> int | None:
     return None
 
 
-def _choose(target: Target, base: Device, place: str, *, windows: bool) -> int | None:
+def _choose(disk: OpenDisk, named: int | None, place: str, *, windows: bool) -> int | None:
     """The partition meant; None for a bare volume."""
-    if target.partition is not None or not target.partitions:
-        if windows and not _has_windows(target, base, target.partition):
+    target = disk.target
+    if named is not None or not target.partitions:
+        if windows and not _has_windows(disk, named):
             raise NoWindows(where=place)
-        return target.partition
+        return named
     candidates = [partition.number for partition in target.partitions if partition.ntfs]
     if not candidates:
         raise NoVolume(where=place)
     if len(candidates) == 1 and not windows:
         return candidates[0]
-    found = [number for number in candidates if _has_windows(target, base, number)]
+    found = [number for number in candidates if _has_windows(disk, number)]
     if not found:
         raise NoWindows(where=place)
     if len(found) > 1:
@@ -283,7 +210,11 @@ def _choose(target: Target, base: Device, place: str, *, windows: bool) -> int |
     return found[0]
 
 
-def _has_windows(target: Target, base: Device, partition: int | None) -> bool:
-    start, size = target.slice(partition)
-    with Volume(SliceDevice(base, start, size), write=False, where=str(target.path), inspect=True) as volume:
+def _has_windows(disk: OpenDisk, partition: int | None) -> bool:
+    start, size = disk.target.slice(partition)
+    slot = disk.slot(start, size, str(disk.target.path))
+    if slot.mounted:
+        volume = slot.for_reading()
+        return looks_like_windows(lambda path: volume.open_path(path) is not None)
+    with Volume(slot.device, write=False, where=str(disk.target.path), inspect=True) as volume:
         return looks_like_windows(lambda path: volume.open_path(path) is not None)

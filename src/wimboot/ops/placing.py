@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from wimboot.disk import where_is
+from wimboot.disk import PlaceUnknown, TableKind, open_target, where_is
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.names import encode_name
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
 from wimboot.ntfs.volume import ROOT
+from wimboot.ops.disks import find_disk
 from wimboot.tree import FileAttribute
+from wimboot.wim import real_path
 from wimboot.windows.security import SYSTEM_ONLY
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, FOLDER_PATH, read_sources
 from wimboot.windows.wimplace import WimPlace
@@ -21,10 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.disk import Lies
+    from wimboot.disk.inside import Inside
     from wimboot.ntfs import Volume
     from wimboot.windows.sources import Sources
 
-__all__ = ["UnreadablePlace", "find_place", "register", "volume_sources", "write_sources"]
+__all__ = ["UnreadablePlace", "find_place", "place_inside", "register", "volume_sources", "write_sources"]
 
 _READABLE = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat"})
 """File systems of Linux' mount table that Windows can read a WIM from; fuseblk is ntfs-3g."""
@@ -57,11 +62,31 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
                 )
             )
         return place
-    real = wim.resolve()
+    real = real_path(wim)
+    inside = parse_inside(real)
+    if inside is not None:
+        return place_inside(inside)
     lies = where_is(real.parent)    # the WIM itself may still have to be made
     if lies.kind not in _READABLE:
         raise UnreadablePlace(wim=wim, kind=lies.kind)
     return _place_of(lies, real.name)
+
+
+def place_inside(inside: Inside) -> WimPlace:
+    """The place of a file in a volume that is not mounted: its disk's own table tells it. Raises PlaceUnknown."""
+    place = str(inside.volume)
+    with ExitStack() as stack:
+        disk = find_disk(place)
+        target = disk.target if disk else stack.enter_context(open_target(inside.volume, write=False))
+        table = target.table
+        partition = next((one for one in table.partitions if one.number == inside.volume.partition), None)
+        if table.kind is TableKind.NONE or partition is None:
+            raise PlaceUnknown(where=inside, why="it is a volume by itself, not a partition of a disk")
+    if partition.guid is not None and table.disk_guid is not None:
+        return WimPlace.gpt(table.disk_guid, partition.guid, inside.path)
+    if not table.signature:
+        raise PlaceUnknown(where=inside, why="its disk has no disk signature")
+    return WimPlace.mbr(table.signature, partition.start, inside.path)
 
 
 def _place_of(lies: Lies, name: str) -> WimPlace:

@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from wimboot.disk import DECIDED, StoreMark, uninterrupted
+from wimboot.disk import DECIDED, CommitUnfinished, StoreMark, uninterrupted
 from wimboot.errors import Error, UsageError
 from wimboot.events import Note
+from wimboot.ops.disks import settle
+from wimboot.ops.inside import disk_of, wim_folder
+from wimboot.ops.options import TargetOptions
 from wimboot.storage import HostFolder
 from wimboot.wim import Store, open_store, real_path, recover
 
@@ -35,11 +38,18 @@ class NoImage(UsageError):
 
 @contextmanager
 def opened_store(path: Path, folders: Folders = HostFolder) -> Iterator[Store]:
-    """The WIM at a host path, open for reading, after finishing an interrupted append to it."""
-    real = real_path(path)
-    recover(folders(real.parent), real.name, where=str(path))
-    with open_store(path, folders) as store:
-        yield store
+    """A WIM, open for reading, after finishing an interrupted append to it.
+
+    One inside a volume stands under the transaction of its disk, so that is finished instead.
+    """
+    with wim_folder(path, TargetOptions(place="", folders=folders), write=False) as place:
+        if place.slot is None:
+            recover(place.folder, place.name, where=str(path))
+            with open_store(path, folders) as store:
+                yield store
+        else:
+            with open_store(path, lambda _: place.folder) as store:
+                yield store
 
 
 def choose_image(store: Store, wanted: str, *, where: str) -> int:
@@ -102,7 +112,7 @@ def commit(
 def commit_all(
     transactions: Sequence[Transaction], change: WimChange | None, wim: Path, counter: Counter | None = None
 ) -> None:
-    """Make a WIM and the volumes that point into it durable together.
+    """Make a WIM and the volumes that point into it durable together; with no transactions only the WIM.
 
     1. Each volume's log is complete, synced and marked prepared, naming the WIM and its new table.
        A crash here leaves all old: recovery finds another table and drops the logs.
@@ -110,18 +120,29 @@ def commit_all(
        A crash here leaves all old (header torn or old: undone) or all new (header whole: the logs go forward).
     3. The logs are marked committed and copied. A crash here leaves all new: what is not copied yet recovery copies.
 
+    For a WIM inside a volume step 2 is the commit of that volume's transaction, which the header was written into
+    before step 1; volumes on the same disk go with it.
+
     A volume that cannot be written any more does not keep the others from being finished; its error is raised then.
     """
+    covering = _covering(transactions, change, wim)
+    others = [transaction for transaction in transactions if transaction is not covering]
+    settle(transactions)
     mark = None
     if change is not None:
         mark = StoreMark(guid=change.guid, table_hash=change.table_hash, place=str(real_path(wim)))
-    for transaction in transactions:
+    for transaction in others:
         transaction.prepare(mark)
     failed: Error | None = None
     with uninterrupted(forget=True):
-        if change is not None:
+        if covering is not None:
+            try:
+                covering.commit(counter)
+            except CommitUnfinished as error:   # decided all the same
+                failed = error
+        elif change is not None:
             change.finish()
-        for transaction in transactions:
+        for transaction in others:
             try:
                 transaction.commit(counter)
             except Error as error:
@@ -129,3 +150,22 @@ def commit_all(
         if failed is not None:
             raise failed
         DECIDED.set()
+
+
+def _covering(transactions: Sequence[Transaction], change: WimChange | None, wim: Path) -> Transaction | None:
+    """The transaction that the WIM stands under, all of the change in it; None where that is no concern of this commit.
+
+    A growth of the WIM that is not to be kept is taken back first.
+    """
+    disk = disk_of(wim)
+    if disk is None or disk.transaction is None:
+        return None
+    if change is None:
+        if disk.transaction not in transactions:
+            return None
+        for append in disk.appends:
+            append.abort()
+    else:
+        change.finish()
+    disk.settle()
+    return disk.transaction

@@ -116,8 +116,7 @@ class Append:
         self._file: File = self.folder.open(self._name, write=True)
         try:
             lock_named(self.folder, self._name, self._file, where=self.where)
-            if self._undo:
-                recover_open(self.folder, self._name, self._file, where=self.where)
+            recover_open(self.folder, self._name, self._file, where=self.where)
             self.store = store = Store.open(self._file, where=self.where)
             _check_extendable(store)
             if create is not None:
@@ -340,6 +339,11 @@ class Append:
                 self._undo_all()
         finally:
             self._file.close()
+
+    def abandon(self) -> None:
+        """Give the WIM up to the transaction that covers it (`undo` False), which is dropped or has been committed."""
+        self._open = False
+        self._file.close()
 
     def _undo_all(self) -> None:
         if self._header_begun and self._record is not None:

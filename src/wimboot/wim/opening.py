@@ -1,10 +1,11 @@
-"""Opening a WIM at a path of the host."""
+"""Opening a WIM at a path of the host, or at one inside a volume (`PATH#N:/dir/x.wim`)."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import HostError
 from wimboot.storage.host import HostFolder
 from wimboot.wim.errors import WimSplit
@@ -22,8 +23,11 @@ __all__ = ["open_store", "real_path"]
 def real_path(path: Path) -> Path:
     """Where a WIM lies, symbolic links followed: what belongs to it (undo record, new file, lock) lies beside it there.
 
-    Raises HostError where links lead in a circle.
+    For a WIM inside a volume the links to that are followed. Raises HostError where links lead in a circle, BadInside.
     """
+    inside = parse_inside(path)
+    if inside is not None:
+        return inside.real().as_path()
     try:
         return path.resolve()
     except (OSError, RuntimeError) as error:
