@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,10 +30,11 @@ NAMES = st.text(st.characters(codec="utf-16-le", exclude_characters='<>:"|?*\\/'
                 max_size=8).filter(lambda name: name not in (".", ".."))
 PLACE_PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "\\" + "\\".join(parts))
 IDS = st.binary(min_size=16, max_size=16).filter(any)
-PLACES = st.one_of(
+PLAIN_PLACES = st.one_of(
     st.builds(WimPlace.mbr, st.integers(1, 0xFFFF_FFFF), st.integers(1, 1 << 50).map(lambda n: n * 512), PLACE_PATHS),
     st.builds(WimPlace.gpt, IDS, IDS, PLACE_PATHS),
 )
+PLACES = PLAIN_PLACES | st.builds(lambda place, vhd: replace(place, container=vhd), PLAIN_PLACES, PLAIN_PLACES)
 
 
 def test_a_place_is_written_as_the_option_says() -> None:
@@ -48,6 +51,29 @@ def test_a_place_survives_text_and_structure(place: WimPlace) -> None:
     assert WimPlace.parse(str(place)) == place
     assert WimPlace.of_device(place.device) == place
     assert not place.is_later
+
+
+def test_a_place_in_a_vhd_is_written_as_the_option_says() -> None:
+    """The word stands once, between two whole places; a folder may be called so."""
+    text = "mbr:11223344:1048576:\\my inside\\w.wim inside gpt:" + str(GPT)[4:].replace("\\w.wim", "\\x inside y.vhd")
+    place = WimPlace.parse(text)
+    assert str(place) == text
+    assert place.container == WimPlace.gpt(DISK, PARTITION, "\\x inside y.vhd")
+    for wrong in (f"later inside {MBR}", f"{MBR} inside mbr:1:2", f"{MBR} inside {MBR} inside {MBR}", f"x inside {MBR}"):
+        with pytest.raises(BadPlace):
+            WimPlace.parse(wrong)
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    ("d:\\x.wim", "drive letters"), ("mbr:1:512", "three parts"), ("mbr:xyz:512:\\a.wim", "'xyz'"),
+    ("mbr:1:a:\\a.wim", "'a'"), ("gpt:1:2:\\a.wim", "GUID"), ("mbr:0:512:\\a.wim", "zero"), ("x", "begins"),
+    ("mbr:1:512:a.wim", "backslash"), ("mbr:1:512:\\a\\..\\b", "'..'"), ("mbr:123456789:512:\\a.wim", "8 digits"),
+])
+def test_the_reason_says_what_is_wrong(text: str, why: str) -> None:
+    """Not only that it is wrong."""
+    with pytest.raises(BadPlace) as caught:
+        WimPlace.parse(text)
+    assert why in str(caught.value.facts["why"])
 
 
 @pytest.mark.parametrize("text", [

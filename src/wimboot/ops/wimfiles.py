@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, FormatError
 from wimboot.formats.names import decode_name
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
 from wimboot.ntfs import list_folder
+from wimboot.ops.inside import wim_folder
+from wimboot.ops.options import TargetOptions
 from wimboot.storage import HostFolder
 from wimboot.wim import real_path, recover
 
@@ -54,19 +57,21 @@ def host_wim(path: Path, folders: Folders = HostFolder) -> WimFile:
         return WimFile(path=path, guid=None)
     try:
         real = real_path(path)
-        recover(folders(real.parent), real.name, where=str(path))
-        return _of(path, _read(path, folders))
+        if parse_inside(real) is None:
+            recover(folders(real.parent), real.name, where=str(path))
+            return _of(path, _read(path, folders))
     except Error:
-        return WimFile(path=path, guid=None)
+        pass
+    return WimFile(path=path, guid=None)
 
 
 def _read(path: Path, folders: Folders) -> bytes:
-    real = real_path(path)
-    file = folders(real.parent).open(real.name)
-    try:
-        return file.pread(0, HEADER_SIZE)
-    finally:
-        file.close()
+    with wim_folder(path, TargetOptions(place="", folders=folders), write=False) as place:
+        file = place.folder.open(place.name)
+        try:
+            return file.pread(0, HEADER_SIZE)
+        finally:
+            file.close()
 
 
 def _of(path: Path, data: bytes) -> WimFile:
@@ -128,5 +133,5 @@ def _descend(volume: Volume, parts: Sequence[str]) -> int | None:
 def _inside(volume: Volume, file_id: int, path: Path, folders: Folders) -> WimFile:
     try:
         return _of(path, volume.read(file_id, b"", 0, HEADER_SIZE))
-    except FormatError:
+    except FormatError:     # torn, perhaps: what waits for that volume is finished when it is opened
         return host_wim(path, folders)

@@ -5,10 +5,11 @@ never a drive letter. As text, for `--wim-place` and in what is shown:
 
     mbr:SIGNATURE:OFFSET:\path            signature in hexadecimal, offset in bytes (decimal, or 0x...)
     gpt:DISK-GUID:PARTITION-GUID:\path
+    PLACE inside PLACE                    in a VHD: by the VHD's own signature or GUID, inside the place of the VHD file
     later                                 not known yet; `relocate` will tell
 
-A place in a VHD that lies on another disk has a `container`, the place of the VHD file; it is shown as
-"PLACE inside PLACE".
+"Inside" is for a WIM in a VHD that Windows does not run from. For one in the VHD that holds the system itself the
+place is the one in the VHD alone.
 
 "Later" is written as a GPT place whose two GUIDs are zero. No disk has them, so a Windows started too early
 finds no WIM (0xC000046E), and no other disk can be taken for it; `info` and `verify` recognise it.
@@ -17,7 +18,7 @@ finds no WIM (0xC000046E), and no other disk can be taken for it; `info` and `ve
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from wimboot.errors import UsageError
@@ -28,10 +29,12 @@ from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, encode_name, s
 __all__ = ["BadPlace", "WimPlace"]
 
 SECTOR_SIZE: Final = 512
+_PARTS: Final = 3
 _NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
 _ANY_CASE: Final = re.IGNORECASE | re.DOTALL | re.ASCII
 _MBR: Final = re.compile(r"mbr:(?:0x)?([0-9a-f]{1,8}):(0x[0-9a-f]{1,16}|[0-9]{1,19}):(.*)", _ANY_CASE)
 _GPT: Final = re.compile(r"gpt:([^:\\/]*):([^:\\/]*):(.*)", _ANY_CASE)
+_INSIDE: Final = re.compile(r"(.*) inside ((?:mbr|gpt):.*)", _ANY_CASE)
 
 
 class BadPlace(UsageError):
@@ -41,7 +44,8 @@ class BadPlace(UsageError):
     sentence = "'{text}' is not a place for a WIM: {why}"
     advice = (
         "Give mbr:SIGNATURE:OFFSET:\\path (the disk's signature in hexadecimal, the byte where the partition "
-        "begins), gpt:DISK-GUID:PARTITION-GUID:\\path, or later. `wimboot info DISK` shows these of a disk."
+        "begins), gpt:DISK-GUID:PARTITION-GUID:\\path, one of these in a VHD as 'PLACE inside PLACE', or later. "
+        "`wimboot info DISK` shows these of a disk."
     )
 
 
@@ -88,6 +92,13 @@ class WimPlace:
         """What the user wrote; `name` is the WIM's, for "later". Raises BadPlace."""
         if text.lower() == "later":
             return cls.unknown(name)
+        if match := _INSIDE.fullmatch(text):
+            return replace(cls._parse(match[1]), container=cls._parse(match[2]))
+        return cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> WimPlace:
+        """A place on a disk of its own."""
         if match := _MBR.fullmatch(text):
             base = 16 if match[2][:2].lower() == "0x" else 10
             return cls.mbr(int(match[1], 16), int(match[2], base), match[3])
@@ -96,7 +107,7 @@ class WimPlace:
                 return cls.gpt(parse_guid(match[1]), parse_guid(match[2]), match[3])
             except BadGuid as error:
                 raise BadPlace(text=text, why=str(error)) from error
-        raise BadPlace(text=text, why="it begins neither with mbr: nor with gpt:, with all of their parts")
+        raise BadPlace(text=text, why=_why_no_place(text))
 
     @classmethod
     def of_device(cls, device: Device) -> WimPlace | None:
@@ -149,6 +160,23 @@ class WimPlace:
         else:
             text = f"style {self.style}:{self.disk_id.hex()}:{self.partition_id.hex()}:{self.path}"
         return text if self.container is None else f"{text} inside {self.container}"
+
+
+def _why_no_place(text: str) -> str:
+    """What is wrong with a text of neither form, as near as can be told."""
+    kind, _, rest = text.partition(":")
+    parts = rest.split(":", 2)
+    if kind.lower() not in ("mbr", "gpt"):
+        if kind.isascii() and len(kind) == 1 and kind.isalpha() and rest:
+            return "drive letters mean nothing before Windows has started: say the disk and the partition"
+        return "it begins neither with mbr: nor with gpt:"
+    if len(parts) < _PARTS:
+        return f"after {kind.lower()}: three parts are needed, and {len(parts) if rest else 0} are there"
+    if kind.lower() == "gpt":
+        return f"{parts[0]!r} and {parts[1]!r} are to be the GUIDs of the disk and the partition"
+    if not re.fullmatch(r"(?:0x)?[0-9a-f]{1,8}", parts[0], _ANY_CASE):
+        return f"the disk's signature {parts[0]!r} is not a hexadecimal number of at most 8 digits"
+    return f"the partition's first byte {parts[1]!r} is not a number"
 
 
 def _checked(path: str, text: str) -> str:
