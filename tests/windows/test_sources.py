@@ -59,7 +59,8 @@ def test_a_place_in_a_vhd_is_written_as_the_option_says() -> None:
     place = WimPlace.parse(text)
     assert str(place) == text
     assert place.container == WimPlace.gpt(DISK, PARTITION, "\\x inside y.vhd")
-    for wrong in (f"later inside {MBR}", f"{MBR} inside mbr:1:2", f"{MBR} inside {MBR} inside {MBR}", f"x inside {MBR}"):
+    wrongs = (f"later inside {MBR}", f"{MBR} inside mbr:1:2", f"{MBR} inside {MBR} inside {MBR}", f"x inside {GPT}")
+    for wrong in wrongs:
         with pytest.raises(BadPlace):
             WimPlace.parse(wrong)
 
