@@ -97,6 +97,13 @@ def _info(found: Info) -> dict[str, Any]:
                 }
                 for part in disk.table.partitions
             ],
+            "vhd": None if disk.vhd is None else {
+                "kind": disk.vhd.kind.name.lower(),
+                "file_bytes": disk.vhd.size,
+                "unique_id": disk.vhd.unique_id.hex(),
+                "parent": disk.vhd.parent,
+                "problem": disk.vhd.problem or None,
+            },
         },
         "volume": None if found.volume is None else _volume(found.volume),
         "no_volume": None if found.why_no_volume is None else str(found.why_no_volume),
@@ -164,7 +171,11 @@ def _tell_info(found: Info) -> None:
     disk = found.disk
     kind = {"none": "one volume", "mbr": "an MBR disk", "gpt": "a GPT disk"}[disk.table.kind.value]
     identity = _identity(disk.table)
-    click.echo(f"{disk.path}: {show.size(disk.size)}, {kind}" + (f", {identity}" if identity else ""))
+    held = ""
+    if disk.vhd is not None:
+        below = "" if disk.vhd.parent is None else f" on {disk.vhd.parent}"
+        held = f", in a {disk.vhd.kind.name.lower()} VHD of {show.size(disk.vhd.size)}{below}"
+    click.echo(f"{disk.path}: {show.size(disk.size)}, {kind}" + (f", {identity}" if identity else "") + held)
     if disk.table.partitions:
         show.table(
             [("#", "right"), ("offset", "right"), ("size", "right"), ("type", "left"), ("NTFS", "left")],

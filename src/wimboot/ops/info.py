@@ -24,23 +24,36 @@ from wimboot.windows.sources import read_sources
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wimboot.disk import Table
+    from wimboot.disk import Table, Target
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.formats.vhdfooter import DiskType
     from wimboot.ntfs import VolumeFacts
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import Folders, TargetOptions
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["DiskInfo", "Info", "SourceInfo", "VolumeInfo", "info"]
+__all__ = ["DiskInfo", "Info", "SourceInfo", "VhdInfo", "VolumeInfo", "info"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VhdInfo:
+    """The VHD that holds a disk. `size` is that of the file; `problem` what is wrong with one of its two footers."""
+
+    kind: DiskType
+    size: int
+    unique_id: bytes
+    parent: Path | None
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskInfo:
-    """The target as a disk."""
+    """The target as a disk. `vhd` None where the file is the disk."""
 
     path: Path
     size: int
     table: Table
+    vhd: VhdInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +106,7 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     """Look at a target. Raises what opening the file or device raises."""
     finish_interrupted(options, emit)
     with open_target(parse_place(options.place), write=False, log_folder=options.log_folder) as target:
-        disk = DiskInfo(path=target.path, size=target.disk.size(), table=target.table)
+        disk = DiskInfo(path=target.path, size=target.disk.size(), table=target.table, vhd=_vhd(target))
     try:
         with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
@@ -101,6 +114,14 @@ def info(options: TargetOptions, emit: Emit) -> Info:
         if disk.table.kind is TableKind.NONE:
             raise
         return Info(disk=disk, volume=None, why_no_volume=error)
+
+
+def _vhd(target: Target) -> VhdInfo | None:
+    vhd = target.vhd
+    if vhd is None:
+        return None
+    return VhdInfo(kind=vhd.kind, size=target.file.size(), unique_id=vhd.unique_id, problem=vhd.damage,
+                   parent=None if vhd.parent is None else vhd.parent.path)
 
 
 def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
