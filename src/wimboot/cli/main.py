@@ -37,8 +37,11 @@ VERBS = {
     "diff": "changes",
     "verify": "check",
     "relocate": "relocate",
+    "prune": "prune",
     "rehydrate": "rehydrate",
     "recover": "check",
+    "extract": "extract",
+    "mount": "mount",
     "demo": "demo",
 }
 """Each verb and the module of this package that has it."""

@@ -20,9 +20,13 @@ __all__ = [
     "CaptureOptions",
     "Compression",
     "ConvertOptions",
+    "ExtractOptions",
     "Folders",
     "Form",
+    "MountOptions",
+    "PruneOptions",
     "RehydrateOptions",
+    "RepairOptions",
     "RestoreOptions",
     "StatusOptions",
     "TargetOptions",
@@ -173,3 +177,57 @@ class VerifyOptions:
     wim: Path | None
     quick: bool = False
     threads: int = field(default_factory=processors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
+    """Repairing what a check finds. `spares` are WIMs that may have data which is lost; `wim_place` is where the WIM
+    lies when Windows runs, for a WimOverlay.dat that has to be made anew.
+    """
+
+    check: VerifyOptions
+    spares: tuple[Path, ...] = ()
+    wim_place: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneOptions:
+    """Dropping images of `wim`, those named or by a rule (`plan.pruning.Wish`); `older_than` is an age in 100 ns.
+
+    `targets` are the volumes that follow; `target` gives what is not in their places. `search` are folders in which
+    other volumes that use the WIM are looked for, besides its own.
+    """
+
+    target: TargetOptions
+    wim: Path
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    keep_last: int | None = None
+    older_than: int | None = None
+    targets: tuple[str, ...] = ()
+    search: tuple[Path, ...] = ()
+    force: bool = False
+    threads: int = field(default_factory=processors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractOptions:
+    """Copying files of a volume to the host. `out` None: to standard output; `force` replaces files that are there."""
+
+    target: TargetOptions
+    path: str
+    out: Path | None
+    wim: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountOptions:
+    """Showing a volume as the folder `folder`, for reading."""
+
+    target: TargetOptions
+    folder: Path
+    wim: Path | None = None
+    allow_other: bool = False
+    ignore_case: bool = False

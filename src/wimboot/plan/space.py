@@ -5,8 +5,8 @@ from __future__ import annotations
 from wimboot.errors import Refused
 
 __all__ = [
-    "NotEnoughSpace", "check_log_space", "check_room", "check_volume_space", "check_wim_space", "log_size",
-    "wim_growth",
+    "NotEnoughSpace", "check_log_space", "check_rewrite_space", "check_room", "check_volume_space", "check_wim_space",
+    "log_size", "wim_growth",
 ]
 
 _LEAST_RATIO = 0.15
@@ -59,3 +59,10 @@ def check_room(needed: int, free: int, *, where: str) -> None:
     """Raises NotEnoughSpace where a volume has not so many bytes in free clusters."""
     if needed > free:
         raise NotEnoughSpace(what="the data", needed=needed, where=where, free=free)
+
+
+def check_rewrite_space(size: int, free: int, *, where: str) -> None:
+    """Raises NotEnoughSpace where a WIM of `size` bytes cannot lie beside the one that it replaces."""
+    if size > free:
+        raise NotEnoughSpace(what="the new WIM, which is written beside the old one,", needed=size, where=where,
+                             free=free)
