@@ -18,7 +18,7 @@ from wimboot.wim.compact import ranged_compact, unpack
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wimboot.ntfs import Volume
     from wimboot.ops.ranged import Ranged
@@ -29,6 +29,9 @@ __all__ = ["Contents", "PointerUnbacked"]
 
 WHOLE_LIMIT = 1 << 30
 """Files read in one piece (Compact OS, hives, lists) are smaller; larger ones are refused rather than swapped."""
+
+PART = 4 << 20
+"""The most bytes of a stream that `parts` gives at once."""
 
 
 class PointerUnbacked(Damaged):
@@ -101,6 +104,18 @@ class Contents:
         packed = self._reader.compact_size(stream)
         chunks = ranged_compact(stored, packed, size, value, where=self._where(stream))
         return UncheckedStream(size, stored if chunks is None else chunks.read)
+
+    def parts(self, stream: int) -> Iterator[bytes]:
+        """A stream from its start, in parts of a few MiB. A blob's last one is given only when all have the right hash.
+
+        Raises as `ranged` does, and what reading does.
+        """
+        source, row = self.ranged(stream), self._tree.stream(stream)
+        if row.flags & StreamFlag.POINTER:
+            yield from self._store_of(stream, row.hash).read_parts(row.hash)
+            return
+        for offset in range(0, source.size, PART):
+            yield source.read(offset, PART)
 
     def read_path(self, path: str) -> bytes | None:
         """The unnamed data at a path of the volume; None where there is no such file."""

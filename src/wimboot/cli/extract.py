@@ -1,0 +1,65 @@
+"""`wimboot extract`: files of a volume, copied out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wimboot.cli import options, show
+from wimboot.cli.progress import listener
+
+__all__ = ["extract"]
+
+INTERRUPTED = 130
+
+
+@click.command(short_help="Copy a file, a stream or a folder out of a volume, through its pointers.")
+@options.targeting
+@click.argument("path")
+@click.argument("out", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@options.wim_option(required=False)
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@options.reporting
+def extract(
+    target: str, log_folder: Path | None, path: str, out: Path | None, wim: Path | None, force: bool, **chosen: Any
+) -> None:
+    """Copy PATH from the volume on TARGET to OUT: a file, a named stream of one (PATH:STREAM), or a folder with all
+    that is in it. OUT is the new file or folder, a folder to make it in, or - for standard output; default: here,
+    under its own name. Case does not matter in PATH.
+
+    What a pointer gives is compared with its SHA-1 before the file gets its name. Files that are there are not
+    overwritten, links are never followed.
+
+    \b
+    Examples:
+      wimboot extract disk.img '\\Windows\\System32\\ntoskrnl.exe'
+      wimboot extract disk.img /Windows/win.ini -
+      wimboot extract disk.img '\\Users\\Public' backup/
+    """
+    from wimboot.ops.extract import extract as run
+    from wimboot.ops.options import ExtractOptions
+
+    to_output = str(out) == "-"
+    if to_output and chosen["as_json"]:
+        raise click.UsageError("standard output cannot have both the file and --json")
+    asked = ExtractOptions(target=options.target_options(target, log_folder), path=path, wim=wim, force=force,
+                           out=None if to_output else out or Path())
+    with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
+        try:
+            done = run(asked, listen, sys.stdout.buffer.write if to_output else bytes)
+        except KeyboardInterrupt as error:
+            click.echo("\nInterrupted: the files that were extracted are whole and stay.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
+    if to_output:
+        sys.stdout.buffer.flush()
+    elif chosen["as_json"]:
+        show.document({"files": done.files, "folders": done.folders, "links": done.links, "bytes": done.byte_count,
+                       "streams_left_out": done.streams, "names_changed": done.escaped,
+                       "notes": [note.text for note in listen.notes]})
+    elif not chosen["quiet"]:
+        click.echo(f"{done.files} files ({show.size(done.byte_count)})"
+                   + (f", {done.folders} folders" if done.folders else "")
+                   + (f", {done.links} links" if done.links else "") + " extracted.")
