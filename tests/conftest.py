@@ -11,8 +11,9 @@ import pytest
 import build
 from converted import SMALL, converted, converted_once, pristine_small
 from mounting import copy_sparse, need_mounts
+from repair_rig import pair, pair_once
 
-__all__ = ["converted", "converted_once", "pristine_small"]
+__all__ = ["converted", "converted_once", "pair", "pair_once", "pristine_small"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,7 +5,7 @@ Progress is pulled: a `Phase` carries a `Counter` that the work bumps and the li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Counter", "Emit", "Event", "Note", "Phase", "Problem", "silent"]
@@ -44,11 +44,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is not as it should be, found by a check or met in a batch."""
+    """One thing that is not as it should be, found by a check or met in a batch.
+
+    `advice` says what to do, `paths` which files it concerns, `facts` what programs may want to know besides.
+    """
 
     id: str
     where: str
     text: str
+    advice: str = ""
+    paths: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 Event = Phase | Note | Problem

@@ -26,12 +26,16 @@ __all__ = ["Listener", "listener"]
 INTERVAL_S = 0.5
 """Between two JSON progress lines."""
 
+PATHS = 20
+"""Of the files that a problem concerns, so many are named; with -v all."""
+
 
 class Listener:
     """Prints notes and problems as they come; the base of the others."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, paths: int | None = PATHS) -> None:
         self.quiet = quiet
+        self.paths = paths
         self.notes: list[Note] = []
         self.problems: list[Problem] = []
 
@@ -65,6 +69,13 @@ class Listener:
 
     def show_problem(self, problem: Problem) -> None:
         click.echo(f"problem: {problem.where}: {problem.text}", err=True)
+        shown = problem.paths[:self.paths]
+        for path in shown:
+            click.echo(f"    {path}", err=True)
+        if len(problem.paths) > len(shown):
+            click.echo(f"    and {len(problem.paths) - len(shown):,} more (-v names them all)", err=True)
+        if problem.advice:
+            click.echo(f"    {problem.advice}", err=True)
 
 
 class JsonListener(Listener):
@@ -92,7 +103,8 @@ class JsonListener(Listener):
         self._line(event="note", id=note.id, warning=note.warning, text=note.text)
 
     def show_problem(self, problem: Problem) -> None:
-        self._line(event="problem", id=problem.id, where=problem.where, text=problem.text)
+        self._line(event="problem", id=problem.id, where=problem.where, text=problem.text, advice=problem.advice,
+                   files=len(problem.paths))
 
     def _finish_phase(self) -> None:
         phase, self._phase = self._phase, None
@@ -121,8 +133,8 @@ class JsonListener(Listener):
 class BarListener(Listener):
     """One bar a phase, with rate and time left."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
+    def __init__(self, *, quiet: bool, paths: int | None = PATHS) -> None:
+        super().__init__(quiet=quiet, paths=paths)
         from rich.console import Console
 
         self._console = Console(stderr=True)
@@ -192,10 +204,11 @@ class BarListener(Listener):
             self._progress = None
 
 
-def listener(progress: str, *, quiet: bool) -> Listener:
-    """The listener for --progress and -q: bars only where standard error is a terminal."""
+def listener(progress: str, *, quiet: bool, verbose: bool = False) -> Listener:
+    """The listener for --progress, -q and -v: bars only where standard error is a terminal."""
+    paths = None if verbose else PATHS
     if progress == "json":
         return JsonListener()
     if progress == "auto" and not quiet and sys.stderr.isatty():
-        return BarListener(quiet=quiet)
-    return Listener(quiet=quiet)
+        return BarListener(quiet=quiet, paths=paths)
+    return Listener(quiet=quiet, paths=paths)

@@ -1,33 +1,38 @@
-"""Check a volume's pointers against its WIM, and a WIM against itself. Every problem is told; nothing is changed."""
+"""Check a volume's pointers against its WIMs, and a WIM against itself. Each problem is named; nothing is changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Error, FormatError, UsageError
+from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError
 from wimboot.events import Emit, Note, Phase, Problem
+from wimboot.formats.guid import guid_text
 from wimboot.formats.reparse import WimPointer
 from wimboot.ops.contents import Contents
-from wimboot.ops.finding import search
+from wimboot.ops.diagnosis import Use, compare, diagnose
+from wimboot.ops.finding import likely_folders, search, wim_guid
+from wimboot.ops.findings import Diagnosed, Verified
+from wimboot.ops.inside import wim_exists
 from wimboot.ops.opening import open_volume
+from wimboot.ops.overlayfiles import read_overlay_files
 from wimboot.ops.storing import opened_store
+from wimboot.ops.verifystore import check_data, verify_store
 from wimboot.tree import StreamFlag, passes
 from wimboot.wim.errors import WimMissing
-from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, Sources, read_sources
+from wimboot.windows.sources import Sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.formats.overlaydat import DataSource
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
     from wimboot.wim import Store
+    from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["NothingToVerify", "Verified", "verify"]
-
-_ALIKE = 20
-"""Of problems that many files share, so many are told one by one; the rest as a number."""
+__all__ = ["NothingToVerify", "uses_of", "verify"]
 
 
 class NothingToVerify(UsageError):
@@ -38,228 +43,189 @@ class NothingToVerify(UsageError):
     advice = "Name a TARGET, a WIM with --wim, or both."
 
 
-@dataclass(slots=True)
-class Verified:
-    """What was checked. `problems` were sent as events, one by one."""
-
-    pointers: int = 0
-    blobs: int = 0
-    data_size: int = 0
-    problems: int = 0
-    wim: Path | None = None
-    behind: bool = False
-
-
-class _Report:
-    """Counts problems and tells the first of each kind."""
-
-    def __init__(self, emit: Emit, verified: Verified) -> None:
-        self._emit = emit
-        self._verified = verified
-        self._kinds: dict[str, int] = {}
-
-    def problem(self, kind: str, where: str, text: str) -> None:
-        self._verified.problems += 1
-        self._kinds[kind] = self._kinds.get(kind, 0) + 1
-        if self._kinds[kind] <= _ALIKE:
-            self._emit(Problem(id=kind, where=where, text=text))
-
-    def close(self) -> None:
-        for kind, count in self._kinds.items():
-            if count > _ALIKE:
-                self._emit(Note(id=kind, text=f"and {count - _ALIKE:,} more problems of the kind {kind}", warning=True))
-
-
 def verify(options: VerifyOptions, emit: Emit) -> Verified:
-    """Check what was named. Raises what opening raises; problems found on the way are events and a number."""
-    verified = Verified()
-    report = _Report(emit, verified)
-    if options.wim is not None and not options.wim.exists():
+    """Check what was named. Raises what opening raises; problems found on the way are events, and in what is returned.
+
+    A WIM that a volume needs and that cannot be opened is a problem of the volume; one that is named alone raises.
+    """
+    verified = Verified(emit=emit)
+    if options.wim is not None and not wim_exists(options.wim):
         raise WimMissing(where=str(options.wim))
     if options.target is not None:
         with open_volume(options.target, emit, write=False, windows=False) as opened:
-            _verify_volume(opened, options, verified, report, emit)
+            emit(Phase(name="volume"))
+            try:
+                tree = opened.tree
+            except Damaged as error:
+                verified.tell_error(error, opened.where)
+                return verified
+            _Check(opened, tree, options, verified, emit).run()
     elif options.wim is not None:
         with opened_store(options.wim) as store:
             verified.wim = options.wim
-            _verify_store(store, options, verified, report, emit)
+            verify_store(store, verified, emit, quick=options.quick, threads=options.threads)
     else:
         raise NothingToVerify
-    report.close()
     return verified
 
 
-# ---- a WIM by itself
-
-
-def _verify_store(store: Store, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit) -> None:
-    emit(Phase(name="images", total=len(store.images)))
-    wanted: set[bytes] = set()
-    for number in range(1, len(store.images) + 1):
-        try:
-            tree = store.load_tree(number)
-        except Damaged as error:
-            report.problem(error.id, f"image {number} of {store.where}", str(error))
-            continue
-        for hash_ in passes.hashes(tree):
-            if hash_ not in store and hash_ not in wanted:
-                report.problem("blob-missing", f"image {number} of {store.where}", f"the blob {hash_.hex()} is missing")
-            wanted.add(hash_)
-    if not options.quick:
-        _check_data(store, None, options, verified, report, emit)
-
-
-def _check_data(
-    store: Store, hashes: set[bytes] | None, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit
-) -> None:
-    every = store.hashes() if hashes is None else hashes
-    blobs = [blob for blob in map(store.blob, every) if blob is not None]
-    total = sum(blob.size for blob in blobs)
-    phase = Phase(name="data", total=total, unit="bytes")
-    emit(phase)
-    for problem in store.check_blobs(hashes, phase.counter, options.threads):
-        report.problem(problem.id, problem.where, problem.text)
-    verified.blobs += len(blobs)
-    verified.data_size += total
-
-
-# ---- a volume and its WIMs
-
-
-def _verify_volume(opened: Opened, options: VerifyOptions, verified: Verified, report: _Report, emit: Emit) -> None:
-    emit(Phase(name="volume"))
-    tree = opened.tree
-    contents = Contents(tree, opened.device, opened.volume)
-    try:
-        sources = read_sources(contents.read_path)
-    except Error as error:
-        report.problem(error.id, opened.where, f"{error} {error.hint}")
-        return
-    _check_backup(contents, sources, opened.where, report)
-    pointers = _pointers(tree, report)
-    verified.pointers = sum(map(len, pointers.values()))
-    for source_id in sorted(set(pointers) - {source.data_source_id for source in sources.all}):
-        for stream, _ in pointers[source_id]:
-            report.problem(
-                "source-unknown",
-                _path(tree, stream),
-                f"it names data source {source_id}, which WimOverlay.dat does not have",
-            )
-    for source in sources.waiting:
-        emit(
-            Note(
-                id="place-later",
-                warning=True,
-                text=f"data source {source.data_source_id} has no place yet: the system "
-                "does not start before `wimboot relocate` has told it",
-            )
-        )
-    found = _found(opened, sources, options.wim)
-    for source in sources.all:
-        used = pointers.get(source.data_source_id, [])
-        wim = found.get(source.data_source_id)
-        if wim is None:
-            if used:
-                report.problem(
-                    "wim-not-found",
-                    opened.where,
-                    f"the WIM of data source {source.data_source_id} was not found "
-                    f"(last known at {sources.place(source.data_source_id)}); name it with --wim",
-                )
-            continue
-        with opened_store(wim) as store:
-            if store.guid != source.wim_guid:
-                if used:
-                    report.problem(
-                        "other-wim",
-                        str(wim),
-                        f"it is not the WIM of data source {source.data_source_id}: its GUID is another",
-                    )
-                continue
-            verified.wim = wim
-            if not 1 <= source.wim_index <= len(store.images):
-                report.problem(
-                    "image-missing",
-                    opened.where,
-                    f"it stands on image {source.wim_index}, which {wim} does not have: an older copy of the WIM?",
-                )
-            hashes = _verify_pointers(tree, used, store, verified, report)
-            if not options.quick:
-                _check_data(store, hashes, options, verified, report, emit)
-
-
-def _found(opened: Opened, sources: Sources, named: Path | None) -> dict[int, Path]:
-    """data source id -> its WIM: the one named for the sources of its GUID; for all, where it is nobody's."""
-    found = search(opened, sources)
-    if named is not None:
-        with opened_store(named, opened.options.folders) as store:
-            mine = [source.data_source_id for source in sources.of_wim(store.guid)]
-        found |= dict.fromkeys(mine or [source.data_source_id for source in sources.all], named)
-    return found
-
-
-def _check_backup(contents: Contents, sources: Sources, where: str, report: _Report) -> None:
-    if sources.all and contents.read_path(BACKUP_PATH) != contents.read_path(DAT_PATH):
-        report.problem("overlay-backup", where, f"{BACKUP_PATH} is not the copy of WimOverlay.dat that it should be")
-
-
-def _pointers(tree: Tree, report: _Report) -> dict[int, list[tuple[int, WimPointer]]]:
-    """data source id -> (stream, pointer) of every pointer on the volume."""
-    found: dict[int, list[tuple[int, WimPointer]]] = {}
+def uses_of(tree: Tree) -> dict[int, list[Use]]:
+    """data source id -> every pointer of the volume that names it. Raises FormatError."""
+    found: dict[int, list[Use]] = {}
     for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
-        try:
-            pointer = WimPointer.parse(tree.stream_bytes(stream))
-        except FormatError as error:
-            report.problem(error.id, _path(tree, stream), str(error))
-            continue
-        found.setdefault(pointer.data_source_id, []).append((stream, pointer))
+        pointer = WimPointer.parse(tree.stream_bytes(stream))
+        found.setdefault(pointer.data_source_id, []).append(Use(stream, tree.stream(stream).size, pointer))
     return found
 
 
-def _verify_pointers(
-    tree: Tree, pointers: list[tuple[int, WimPointer]], store: Store, verified: Verified, report: _Report
-) -> set[bytes]:
-    """Compare each pointer with the store; returns the blobs whose data is worth reading."""
-    hashes: set[bytes] = set()
-    behind = 0
-    for stream, pointer in pointers:
-        blob = store.blob(pointer.hash)
-        if blob is None:
-            report.problem(
-                "blob-missing", _path(tree, stream), f"its blob {pointer.hash.hex()} is not in {store.where}"
-            )
-            continue
-        hashes.add(pointer.hash)
-        if pointer.version == 2 and (pointer.size, pointer.size_in_wim, pointer.offset) != (
-            blob.size,
-            blob.size_in_wim,
-            blob.offset,
-        ):
-            report.problem(
-                "pointer-stale",
-                _path(tree, stream),
-                f"it leads to byte {pointer.offset} of {store.where}, its blob "
-                f"lies at {blob.offset}: the WIM was rewritten under it",
-            )
-        elif tree.stream(stream).size != blob.size:
-            report.problem(
-                "pointer-size",
-                _path(tree, stream),
-                f"the file has {tree.stream(stream).size} bytes, its blob {blob.size}",
-            )
-        elif pointer.version == 2 and pointer.table_hash != store.table_hash:
-            behind += 1
-    if behind:
-        verified.behind = True
-        report.problem(
-            "behind",
-            store.where,
-            f"{behind:,} pointers carry the hash of an older blob table: the WIM grew since, and "
-            "Windows may refuse them; `wimboot relocate` brings them up to date",
-        )
-    return hashes
+class _Check:
+    """One volume under check."""
+
+    def __init__(self, opened: Opened, tree: Tree, options: VerifyOptions, verified: Verified, emit: Emit) -> None:
+        self._opened, self._tree, self._options = opened, tree, options
+        self._verified, self._emit = verified, emit
+        self._place = opened.options.place
+
+    def run(self) -> None:
+        verified, where = self._verified, self._opened.where
+        try:
+            uses = uses_of(self._tree)
+        except FormatError as error:
+            verified.tell_error(error, where)
+            return
+        verified.pointers = sum(map(len, uses.values()))
+        sources = self._overlay(uses)
+        self._remind(sources)
+        found = self._found(sources)
+        for source in sources.all:
+            self._source(source, sources.place(source.data_source_id), uses.get(source.data_source_id, []),
+                         found.get(source.data_source_id))
+
+    # ---- WimOverlay.dat
+
+    def _overlay(self, uses: dict[int, list[Use]]) -> Sources:
+        """Check the table of data sources; the one to go by, which may have to be put right first."""
+        contents = Contents(self._tree, self._opened.device, self._opened.volume)
+        files = read_overlay_files(contents.read_path)
+        flaws = files.flaws(uses, self._place)
+        for flaw in flaws:
+            self._verified.tell(Problem(id=flaw.id, where=self._opened.where, text=flaw.text, advice=flaw.advice))
+        mended, in_force = files.mended(uses), files.in_force.table
+        if flaws or mended != in_force:
+            self._verified.mended = mended
+        known = set() if in_force is None else {source.data_source_id for source in in_force.sources}
+        whole = known if mended is None else {source.data_source_id for source in mended.sources}
+        for number in sorted(uses.keys() - known):
+            if number not in whole:
+                self._verified.unknown[number] = [use.pointer.hash for use in uses[number]]
+            if in_force is not None:
+                self._tell_unknown(number, uses[number])
+        return Sources() if mended is None else Sources(overlay=mended)
+
+    def _tell_unknown(self, number: int, uses: list[Use]) -> None:
+        self._verified.tell(Problem(
+            id="source-unknown", where=self._opened.where, paths=self._paths(uses), facts={"data_source": number},
+            text=f"{len(uses):,} pointers name data source {number}, which WimOverlay.dat does not have",
+            advice=f"`wimboot verify {self._place} --repair --wim WIM` enters it, where WIM has their data."))
+
+    def _remind(self, sources: Sources) -> None:
+        for source in sources.waiting:
+            self._emit(Note(id="place-later", warning=True, text=(
+                f"data source {source.data_source_id} has no place yet: the system does not start before `wimboot "
+                "relocate` has told it")))
+
+    # ---- the WIMs
+
+    def _found(self, sources: Sources) -> dict[int, Path]:
+        """data source id -> its WIM: the one named for the sources of its GUID; for all, where it is nobody's.
+
+        Where none of the right GUID is found, one of the recorded name, which is told as what it is.
+        """
+        opened, named = self._opened, self._options.wim
+        found = search(opened, sources)
+        for source in sources.all:
+            place = sources.place(source.data_source_id)
+            if source.data_source_id not in found and place is not None:
+                path = _of_that_name(likely_folders(opened), place)
+                if path is not None:
+                    found[source.data_source_id] = path
+        if named is not None:
+            guid = wim_guid(named, opened.options.folders)
+            mine = [source.data_source_id for source in sources.all if source.wim_guid == guid]
+            found |= dict.fromkeys(mine or [source.data_source_id for source in sources.all], named)
+        return found
+
+    def _source(self, source: DataSource, place: WimPlace | None, uses: list[Use], wim: Path | None) -> None:
+        one = Diagnosed(data_source_id=source.data_source_id, guid=source.wim_guid, wim_index=source.wim_index,
+                        place="a place of unknown form" if place is None else str(place), pointers=len(uses), wim=wim)
+        self._verified.sources.append(one)
+        if not uses:
+            return
+        if wim is None:
+            self._tell(one, Problem(
+                id="wim-not-found", where=self._opened.where,
+                text=f"the WIM of data source {one.data_source_id} (GUID {guid_text(one.guid)}) was not found; last "
+                     f"known at {one.place}",
+                advice="Name it with --wim, or name a folder to search with --search."))
+            return
+        try:
+            with opened_store(wim, self._opened.options.folders) as store:
+                self._against(one, uses, store)
+        except Internal:
+            raise
+        except Error as error:
+            one.causes.append(error.id)
+            self._verified.tell_error(error, str(wim), data_source=one.data_source_id, wim=str(wim))
+
+    def _against(self, one: Diagnosed, uses: list[Use], store: Store) -> None:
+        if store.guid != one.guid:
+            self._tell(one, Problem(
+                id="other-wim", where=store.where,
+                text=f"it is not the WIM of data source {one.data_source_id}: its GUID is {guid_text(store.guid)}, the "
+                     f"volume stands on {guid_text(one.guid)}: it was replaced by another WIM",
+                advice="Put back the WIM that was there, or name it with --wim. Where this one has all its data, "
+                       f"`wimboot verify {self._place} --wim {store.where} --repair` relinks the volume to it."))
+            return
+        self._verified.wim = one.wim
+        one.comparison = found = compare(uses, store)
+        self._verified.behind |= bool(found.behind or found.moved)
+        for cause in diagnose(found, store, wim_index=one.wim_index, volume=self._place):
+            self._tell(one, Problem(
+                id=cause.id, where=self._opened.where if cause.uses else store.where, text=cause.text,
+                advice=cause.advice, paths=self._paths(cause.uses), facts={
+                    "moved": len(found.moved), "missing": len(found.missing), "behind": found.behind}))
+        if not self._options.quick:
+            self._data(one, uses, store, found.hashes)
+
+    def _data(self, one: Diagnosed, uses: list[Use], store: Store, hashes: set[bytes]) -> None:
+        problems = check_data(store, hashes, self._verified, self._emit, self._options.threads)
+        if not problems:
+            return
+        one.damaged = {problem.sha1 for problem in problems}
+        paths = self._paths([use for use in uses if use.pointer.hash in one.damaged])
+        self._tell(one, Problem(
+            id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(one.damaged)},
+            text=f"{len(problems):,} of its blobs are damaged (the first: {problems[0].text}): {len(paths):,} files of "
+                 "the volume have no sound data",
+            advice=f"`wimboot verify {self._place} --wim {store.where} --repair --spare COPY` takes it from another "
+                   "copy, or from real files with the same contents."))
+
+    def _tell(self, one: Diagnosed, problem: Problem) -> None:
+        one.causes.append(problem.id)
+        wim = None if one.wim is None else str(one.wim)
+        self._verified.tell(replace(problem, facts={"data_source": one.data_source_id, "wim": wim, **problem.facts}))
+
+    def _paths(self, uses: list[Use] | tuple[Use, ...]) -> tuple[str, ...]:
+        tree = self._tree
+        links = (tree.links_of(tree.stream_node(use.stream)) for use in uses)
+        return tuple(tree.path(names[0]) if names else "a file without a name" for names in links)
 
 
-def _path(tree: Tree, stream: int) -> str:
-    links = tree.links_of(tree.stream_node(stream))
-    return tree.path(links[0]) if links else "a file without a name"
+def _of_that_name(folders: list[Path], place: WimPlace) -> Path | None:
+    name = place.path.rpartition("\\")[2].casefold()
+    for folder in folders:
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if path.name.casefold() == name and path.is_file():
+                    return path
+    return None

@@ -44,6 +44,7 @@ class NotAWim(Damaged):
 
     id = "not-a-wim"
     sentence = "{where} is not a WIM file"
+    advice = "Its beginning is damaged, or another file lies there: take the WIM from a backup or a spare copy."
 
 
 class WimTruncated(Damaged):

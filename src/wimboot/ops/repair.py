@@ -1,0 +1,192 @@
+"""Put right what `verify` finds: relink pointers by hash, bring data from copies and real files, mend WimOverlay.dat.
+
+A volume is repaired WIM by WIM, each in one commit (`storing.commit`): the new data is behind the WIM's end, read back,
+before any pointer leads to it. Nothing is written where nothing would get better, and afterwards all is checked again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from wimboot.events import Emit, Phase, silent
+from wimboot.ops.mending import plan_mending
+from wimboot.ops.opening import open_volume
+from wimboot.ops.placing import write_sources
+from wimboot.ops.pointing import refresh_pointers
+from wimboot.ops.repairstore import change_store, opened_spares, read_back, repair_store
+from wimboot.ops.soundblobs import bring, find_sound
+from wimboot.ops.storing import commit, opened_store, tell_of_others
+from wimboot.ops.verify import verify
+from wimboot.plan.space import check_wim_space
+from wimboot.windows.sources import NEW_PATH, Sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.findings import Verified
+    from wimboot.ops.mending import Mending
+    from wimboot.ops.opening import Opened
+    from wimboot.ops.options import RepairOptions, TargetOptions
+    from wimboot.ops.soundblobs import Offers
+    from wimboot.wim import Append, Store
+
+__all__ = ["Repaired", "repair"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Repaired:
+    """What was wrong, what was done, or with a dry run would be, and what is wrong still (`after`; `before` where
+    nothing was done).
+
+    `relinked` pointers; `brought` blobs of `brought_size` bytes, by where they came `come_from`; `lists` of files of
+    images; `overlay` whether WimOverlay.dat and its backup were written. `lacking` are blobs that nobody had.
+    """
+
+    before: Verified
+    after: Verified
+    relinked: int = 0
+    brought: int = 0
+    brought_size: int = 0
+    come_from: dict[str, int] = field(default_factory=dict)
+    lists: int = 0
+    overlay: bool = False
+    lacking: set[bytes] = field(default_factory=set)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was, or would be, put right."""
+        return bool(self.relinked or self.brought or self.lists or self.overlay)
+
+    def add(self, offers: Offers) -> None:
+        """Count what came from whom."""
+        self.brought += len(offers.hashes)
+        self.brought_size += offers.size
+        self.lacking |= offers.lacking
+        for where, count in offers.told:
+            self.come_from[where] = self.come_from.get(where, 0) + count
+
+
+def repair(options: RepairOptions, emit: Emit) -> Repaired:
+    """Verify, repair what can be, verify again.
+
+    Raises what opening raises, Refused where a WIM may not be written, UnreadablePlace where WimOverlay.dat has to be
+    made and the place of the WIM is not known.
+    """
+    check = options.check
+    before = verify(check, emit)
+    done = Repaired(before=before, after=before)
+    if not before.found:
+        return done
+    if check.target is not None:
+        _repair_volume(options, check.target, done, emit)
+    elif check.wim is not None:
+        repair_store(options, check.wim, done, emit)
+    if done.changed and not options.dry_run:
+        done.after = verify(check, emit)
+    return done
+
+
+def _repair_volume(options: RepairOptions, target: TargetOptions, done: Repaired, emit: Emit) -> None:
+    """WIM by WIM; WimOverlay.dat goes with the first, or by itself."""
+    wims = _wims(options, done.before)
+    for wim in wims or (None,):
+        with ExitStack() as stack:
+            with open_volume(replace(target, dry_run=True), emit, write=False, windows=False) as opened:
+                mending = plan_mending(opened, wim, options, done.before, emit if options.dry_run else silent)
+            if options.dry_run or not mending.worthwhile:
+                if mending.worthwhile:
+                    _preview(options, target, wim, mending, done, emit)
+                continue
+            append = None if wim is None or not mending.wanted else stack.enter_context(change_store(wim, target))
+            opened = stack.enter_context(open_volume(target, emit, write=True, windows=False))
+            mending = plan_mending(opened, wim, options, done.before, emit)
+            _mend(options, opened, wim, append, mending, done, emit)
+
+
+def _wims(options: RepairOptions, before: Verified) -> list[Path]:
+    """The WIMs that pointers of the volume lead into, or are to be led into; each once."""
+    found = [one.wim for one in before.sources if one.wim is not None and one.comparison is not None]
+    if options.check.wim is not None and (before.unknown or any("other-wim" in one.causes for one in before.sources)):
+        found.append(options.check.wim)
+    return list(dict.fromkeys(found))
+
+
+def _preview(
+    options: RepairOptions, target: TargetOptions, wim: Path | None, mending: Mending, done: Repaired, emit: Emit
+) -> None:
+    """Count what would be done."""
+    with open_volume(target, emit, write=False, windows=False) as opened, ExitStack() as stack:
+        if wim is not None and mending.wanted:
+            own = stack.enter_context(opened_store(wim, target.folders))
+            done.add(_offers(options, opened, own, mending, stack, emit))
+        done.relinked += mending.relinkable
+        done.overlay |= mending.overlay is not None
+
+
+def _offers(
+    options: RepairOptions, opened: Opened, own: Store, mending: Mending, stack: ExitStack, emit: Emit
+) -> Offers:
+    spares = stack.enter_context(opened_spares(options, own, opened))
+    threads = options.check.threads
+    return find_sound(mending.wanted, [*spares, own], mending.real_files(opened), emit, threads=threads)
+
+
+def _mend(
+    options: RepairOptions, opened: Opened, wim: Path | None, append: Append | None, mending: Mending, done: Repaired,
+    emit: Emit,
+) -> None:
+    """Carry one plan out, and commit it."""
+    with ExitStack() as stack:
+        pending: Store | None = None
+        if append is not None and append.store is not None:
+            pending = _bring(options, opened, append, append.store, mending, done, emit, stack)
+        elif wim is not None:
+            pending = stack.enter_context(opened_store(wim, opened.options.folders))
+        grown = append is not None and pending is not append.store
+        if not (mending.overlay is not None or mending.relinkable or grown):
+            return
+        if mending.overlay is not None:
+            _write_overlay(opened, Sources(overlay=mending.overlay))
+            done.overlay = True
+        if pending is not None:
+            emit(Phase(name="relink", total=mending.pointers))
+            done.relinked += refresh_pointers(opened.volume, opened.tree, pending)
+        opened.volume.close()
+        commit(opened.writing, append if grown else None, opened.target.path if wim is None else wim)
+    if append is not None and grown:
+        tell_of_others(append, emit)
+
+
+def _bring(
+    options: RepairOptions, opened: Opened, append: Append, own: Store, mending: Mending, done: Repaired, emit: Emit,
+    stack: ExitStack,
+) -> Store:
+    """Store sound data of what is damaged or missing; the WIM as it will be, or as it is where none was to be had."""
+    offers = _offers(options, opened, own, mending, stack, emit)
+    done.add(offers)
+    if not offers.hashes:
+        return own
+    check_wim_space(offers.size, append.folder.free_size(), where=append.where)
+    phase = Phase(name="repair", total=offers.size, unit="bytes")
+    emit(phase)
+    append.replace(offers.hashes)
+    bring(offers, append, phase.counter, threads=options.check.threads)
+    append.keep(mending.references(own, offers.hashes))
+    append.seal()
+    pending = append.pending()
+    read_back(pending, append.new_hashes, options, emit)
+    return pending
+
+
+def _write_overlay(opened: Opened, sources: Sources) -> None:
+    """WimOverlay.dat and its backup; a .new that was left over goes."""
+    volume = opened.volume
+    write_sources(volume, sources)
+    left = volume.open_path(NEW_PATH)
+    if left is not None:
+        folder, _, name = NEW_PATH.rpartition("\\")
+        parent = volume.open_path(folder)
+        if parent is not None:
+            volume.unlink(left, parent, name.encode("utf-16-le"))

@@ -1,0 +1,130 @@
+"""Repair a WIM by itself from other copies: blobs that are missing or damaged, and damaged lists of files."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Damaged, Error
+from wimboot.events import Phase
+from wimboot.ops.finding import likely_folders, wim_guid
+from wimboot.ops.imaging import ReadBackFailed
+from wimboot.ops.soundblobs import bring, count_references, find_sound
+from wimboot.ops.storing import opened_store, tell_of_others
+from wimboot.plan.space import check_wim_space
+from wimboot.storage import HostFolder
+from wimboot.wim import Append, real_path
+from wimboot.wim.errors import WimMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wimboot.events import Emit
+    from wimboot.ops.opening import Opened
+    from wimboot.ops.options import RepairOptions, TargetOptions
+    from wimboot.ops.repair import Repaired
+    from wimboot.wim import Store
+
+__all__ = ["change_store", "opened_spares", "read_back", "repair_store"]
+
+
+@contextmanager
+def change_store(wim: Path, target: TargetOptions | None) -> Iterator[Append]:
+    """A WIM, ready to grow. Leaving without `finish` undoes all."""
+    real = real_path(wim)
+    folder = HostFolder(real.parent) if target is None else target.folders(real.parent)
+    with Append(folder, real.name, where=str(wim), create=None) as append:
+        yield append
+
+
+@contextmanager
+def opened_spares(options: RepairOptions, own: Store, opened: Opened | None) -> Iterator[list[Store]]:
+    """The copies named, then those of the same WIM that lie where WIMs are put. Raises what opening a named one raises.
+
+    One that was not named and cannot be opened is no help, and no error.
+    """
+    folders = HostFolder if opened is None else opened.options.folders
+    with ExitStack() as stack:
+        spares = []
+        seen = {real_path(Path(own.where))}
+        for path in options.spares:
+            if not path.exists():
+                raise WimMissing(where=str(path))
+            if real_path(path) not in seen:
+                seen.add(real_path(path))
+                spares.append(stack.enter_context(opened_store(path, folders)))
+        for path in [] if opened is None else _wims_in(likely_folders(opened)):
+            if real_path(path) not in seen and wim_guid(path, folders) == own.guid:
+                seen.add(real_path(path))
+                try:
+                    spares.append(stack.enter_context(opened_store(path, folders)))
+                except Error:
+                    continue
+        yield spares
+
+
+def _wims_in(folders: list[Path]) -> Iterator[Path]:
+    for folder in folders:
+        if folder.is_dir():
+            yield from (path for path in sorted(folder.iterdir())
+                        if path.suffix.casefold() == ".wim" and path.is_file())
+
+
+def read_back(pending: Store, hashes: Sequence[bytes], options: RepairOptions, emit: Emit) -> None:
+    """Read what was just stored from the disk. Raises ReadBackFailed."""
+    phase = Phase(name="read-back", total=sum(blob.size for blob in map(pending.blob, hashes) if blob is not None),
+                  unit="bytes")
+    emit(phase)
+    problems = pending.check_blobs(hashes, phase.counter, options.check.threads) if hashes else []
+    if problems:
+        raise ReadBackFailed(where=pending.where, count=len(problems), first=problems[0].text)
+
+
+def repair_store(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) -> None:
+    """Bring what the WIM lacks, or has damaged, from the copies named."""
+    found, threads = done.before, options.check.threads
+    with ExitStack() as stack:
+        own = stack.enter_context(opened_store(wim))
+        spares = stack.enter_context(opened_spares(options, own, None))
+        sizes = {sha1: blob.size for sha1 in found.damaged if (blob := own.blob(sha1)) is not None}
+        offers = find_sound({**dict.fromkeys(found.missing, None), **sizes}, spares, None, emit, threads=threads)
+        lists = {number: data for number in sorted(found.lists) if (data := _list_of(own, number, spares)) is not None}
+        done.add(offers)
+        done.lists = len(lists)
+        if options.dry_run or not (offers.hashes or lists):
+            return
+        check_wim_space(offers.size, HostFolder(real_path(wim).parent).free_size(), where=str(wim))
+        phase = Phase(name="repair", total=offers.size, unit="bytes")
+        emit(phase)
+        append = stack.enter_context(change_store(wim, None))
+        append.replace(offers.hashes)
+        for number, data in lists.items():
+            append.replace_metadata(number, data, threads=threads)
+        bring(offers, append, phase.counter, threads=threads)
+        append.keep(count_references(own, offers.hashes & found.missing))
+        append.seal()
+        pending = append.pending()
+        read_back(pending, append.new_hashes, options, emit)
+        for number in lists:
+            pending.metadata(number)    # raises BlobDamaged
+        append.finish()
+        tell_of_others(append, emit)
+
+
+def _list_of(own: Store, number: int, spares: Sequence[Store]) -> bytes | None:
+    """The list of files of an image, byte for byte, from a copy that has it sound."""
+    table = own.parts[0].table
+    sha1 = table.row(table.metadata[number - 1]).sha1
+    for spare in spares:
+        other = spare.parts[0].table
+        for index, row in enumerate(other.metadata, start=1):
+            if other.row(row).sha1 == sha1:
+                try:
+                    data = spare.metadata(index)
+                except Damaged:
+                    continue
+                if hashlib.sha1(data, usedforsecurity=False).digest() == sha1:
+                    return data
+    return None
