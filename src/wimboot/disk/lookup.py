@@ -6,22 +6,27 @@ Source of the forms: Linux' Documentation/ABI for /sys/block; proc(5) for the mo
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.mounts import HOST, SECTOR, Host, mounts
-from wimboot.disk.table import TableKind, read_table
+from wimboot.disk.table import DiskFormat, TableKind, read_table
+from wimboot.disk.vhd import open_vhd
+from wimboot.disk.vhdlayout import is_vhd
 from wimboot.errors import Error, HostError
 from wimboot.formats.names import fold_text
-from wimboot.storage import HostFile
+from wimboot.formats.vhdfooter import DiskType
+from wimboot.storage import FileDevice, HostFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from wimboot.disk.table import Partition, Table
+    from wimboot.storage import Device
 
-__all__ = ["Disk", "Disks", "attached_disks", "disk_in", "mount_points", "path_in_mount"]
+__all__ = ["Disk", "Disks", "attached_disks", "disk_bytes", "disk_in", "mount_points", "path_in_mount"]
 
 _NO_DISKS = re.compile(r"(sr|fd|ram|zram|md|dm-)[0-9].*")
 """Drives of removable discs (asking them takes seconds), memory, and what stands on disks listed by themselves."""
@@ -77,20 +82,34 @@ def attached_disks(host: Host = HOST) -> Disks:
     return Disks(found=tuple(disks), unread=tuple(unread))
 
 
-def disk_in(path: Path, *, sector_size: int | None = None, node: Path | None = None) -> Disk | None:
-    """The disk in a device or an image, which is only read and not locked; None where there is no partition table.
+@contextmanager
+def disk_bytes(path: Path) -> Iterator[Device]:
+    """The disk in a device or an image, that inside a VHD too; it is only read, and not locked.
 
-    Raises HostError where it cannot be read.
+    Raises HostError, FormatError, Unsupported. A differencing VHD is not read: its parent may be anywhere.
     """
     file = HostFile.open(path)
     try:
-        table = read_table(file, where=str(path), sector_size=sector_size)
+        if path.is_block_device() or not is_vhd(file):
+            yield FileDevice(file)
+            return
+        vhd = open_vhd(file, path, where=str(path), write=False, parent_opener=None)
+        if vhd.kind is DiskType.DIFFERENCING:
+            raise DiskFormat(where=str(path), format="differencing VHD")
+        yield vhd.over(FileDevice(file))
+    finally:
+        file.close()
+
+
+def disk_in(path: Path, *, sector_size: int | None = None, node: Path | None = None) -> Disk | None:
+    """The disk in a device or an image; None where there is no partition table. Raises HostError."""
+    try:
+        with disk_bytes(path) as device:
+            table = read_table(device, where=str(path), sector_size=sector_size)
     except HostError:
         raise
     except Error:
         return None
-    finally:
-        file.close()
     return Disk(path=path, table=table, node=node) if table.kind is not TableKind.NONE else None
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from wimboot.disk import HOST, Host, Place, origin_of
 from wimboot.disk.inside import Inside
-from wimboot.disk.lookup import Disk, attached_disks, disk_in, mount_points, path_in_mount
+from wimboot.disk.lookup import Disk, attached_disks, disk_bytes, disk_in, mount_points, path_in_mount
 from wimboot.disk.table import TableKind
 from wimboot.errors import Error, HostError
 from wimboot.formats.names import MAX_NAME_UNITS, encode_name, split_path
 from wimboot.ntfs import Volume
 from wimboot.ops.wimfiles import WimFile, host_wim, host_wims, volume_wim, volume_wims
-from wimboot.storage import FileDevice, HostFile, SliceDevice
+from wimboot.storage import SliceDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -226,9 +226,9 @@ class AtHand:
         if not partition.ntfs:
             return None
         try:
-            file = HostFile.open(disk.path)
-            self._stack.callback(file.close)
-            device = SliceDevice(FileDevice(file), partition.start, partition.size)
+            own = disk.path == self._opened.target.path
+            base = self._opened.target.disk if own else self._stack.enter_context(disk_bytes(disk.path))
+            device = SliceDevice(base, partition.start, partition.size)
             volume = self._stack.enter_context(Volume(device, write=False, where=str(place), inspect=True))
         except Error:
             return None

@@ -179,7 +179,7 @@ def _place(options: ConvertOptions, snapshot: Snapshot, own: Store | None, emit:
             if registered is not None:
                 return registered
     try:
-        return find_place(options.wim_place, options.capture.wim, emit)
+        return find_place(options.wim_place, options.capture.wim, emit, target=options.capture.target.place)
     except UnreadablePlace as error:
         if not options.capture.target.dry_run:
             raise

@@ -26,9 +26,11 @@ __all__ = [
     "MountOptions",
     "PruneOptions",
     "RehydrateOptions",
+    "RelocateOptions",
     "RepairOptions",
     "RestoreOptions",
     "StatusOptions",
+    "SyncOptions",
     "TargetOptions",
     "UpdateOptions",
     "VerifyOptions",
@@ -115,6 +117,19 @@ class ApplyOptions:
     config: Path | None = None
     wim_place: str | None = None
     driver: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelocateOptions:
+    """Telling a volume where `wim` lies. `place` None: where it lies now; `data_source_id` says which of several data
+    sources of that WIM is meant; `drop_unused` gives up those that no pointer names.
+    """
+
+    target: TargetOptions
+    wim: Path
+    place: str | None = None
+    data_source_id: int | None = None
+    drop_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,3 +246,16 @@ class MountOptions:
     wim: Path | None = None
     allow_other: bool = False
     ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """Bringing the spare copy `copy` (a file, or the folder it lies in) up to `wim`. `full` compares all of it."""
+
+    wim: Path
+    copy: Path
+    full: bool = False
+    force: bool = False
+    dry_run: bool = False
+    threads: int = field(default_factory=processors)
+    folders: Folders = HostFolder

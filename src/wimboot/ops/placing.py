@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.disk import PlaceUnknown, TableKind, open_target, where_is
+from wimboot.disk import PlaceUnknown, TableKind, open_target, parse_place, where_is
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note
@@ -15,10 +16,11 @@ from wimboot.formats.names import encode_name
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
 from wimboot.ntfs.volume import ROOT
 from wimboot.ops.disks import find_disk
+from wimboot.ops.placecheck import check_place
 from wimboot.tree import FileAttribute
 from wimboot.wim import real_path
 from wimboot.windows.security import SYSTEM_ONLY
-from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, FOLDER_PATH, read_sources
+from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, FOLDER_PATH, NEW_PATH, read_sources
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
@@ -46,8 +48,11 @@ class UnreadablePlace(Refused):
     )
 
 
-def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
-    """The place given, or that where the WIM lies now. Raises BadPlace, UnreadablePlace."""
+def find_place(wim_place: str | None, wim: Path, emit: Emit, *, target: str | None = None) -> WimPlace:
+    """The place given, or that where the WIM lies now; `target` is the volume of the pointers, if it is known.
+
+    Raises BadPlace, UnreadablePlace, PlaceUnknown.
+    """
     if wim_place is not None:
         place = WimPlace.parse(wim_place, name=wim.name)
         if place.is_later:
@@ -61,32 +66,47 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit) -> WimPlace:
                     ),
                 )
             )
+        else:
+            check_place(place, target, emit)
         return place
     real = real_path(wim)
     inside = parse_inside(real)
     if inside is not None:
-        return place_inside(inside)
-    lies = where_is(real.parent)    # the WIM itself may still have to be made
-    if lies.kind not in _READABLE:
-        raise UnreadablePlace(wim=wim, kind=lies.kind)
-    return _place_of(lies, real.name)
+        return place_inside(inside, target)
+    return _place_now(real)
 
 
-def place_inside(inside: Inside) -> WimPlace:
-    """The place of a file in a volume that is not mounted: its disk's own table tells it. Raises PlaceUnknown."""
-    place = str(inside.volume)
+def place_inside(inside: Inside, pointers: str | None = None) -> WimPlace:
+    """The place of a file in a volume that is not mounted: its disk's own table tells it.
+
+    For pointers on another disk than this, a VHD has to be found first, so its own place belongs to that of the file.
+    Raises PlaceUnknown, UnreadablePlace.
+    """
+    where = str(inside.volume)
     with ExitStack() as stack:
-        disk = find_disk(place)
+        disk = find_disk(where)
         target = disk.target if disk else stack.enter_context(open_target(inside.volume, write=False))
         table = target.table
         partition = next((one for one in table.partitions if one.number == inside.volume.partition), None)
         if table.kind is TableKind.NONE or partition is None:
             raise PlaceUnknown(where=inside, why="it is a volume by itself, not a partition of a disk")
+        apart = pointers is not None and parse_place(pointers).path.resolve() != target.path
+        container = _place_now(target.path) if apart and target.vhd is not None else None
     if partition.guid is not None and table.disk_guid is not None:
-        return WimPlace.gpt(table.disk_guid, partition.guid, inside.path)
-    if not table.signature:
+        place = WimPlace.gpt(table.disk_guid, partition.guid, inside.path)
+    elif table.signature:
+        place = WimPlace.mbr(table.signature, partition.start, inside.path)
+    else:
         raise PlaceUnknown(where=inside, why="its disk has no disk signature")
-    return WimPlace.mbr(table.signature, partition.start, inside.path)
+    return replace(place, container=container)
+
+
+def _place_now(file: Path) -> WimPlace:
+    """Where a file of the host lies. Raises UnreadablePlace, PlaceUnknown."""
+    lies = where_is(file.parent)    # the file itself may still have to be made
+    if lies.kind not in _READABLE:
+        raise UnreadablePlace(wim=file, kind=lies.kind)
+    return _place_of(lies, file.name)
 
 
 def _place_of(lies: Lies, name: str) -> WimPlace:
@@ -109,7 +129,7 @@ def register(volume: Volume, wim_guid: bytes, wim_index: int, place: WimPlace) -
 
 
 def write_sources(volume: Volume, sources: Sources) -> None:
-    """Write WimOverlay.dat and its backup, the same bytes. Raises OverlayFull."""
+    """Write WimOverlay.dat and its backup, the same bytes; a .new that was left over goes. Raises OverlayFull."""
     data = sources.pack()
     now = from_unix_ns(time.time_ns())
     times, security = (now, now, now), volume.security_id(SYSTEM_ONLY)
@@ -122,5 +142,12 @@ def write_sources(volume: Volume, sources: Sources) -> None:
     for path in (DAT_PATH, BACKUP_PATH):
         file = volume.open_path(path)
         if file is None:
-            file = volume.create_file(folder, encode_name(path.rpartition("\\")[2]), b"", hidden, times, security)
+            file = volume.create_file(folder, encode_name(_name(path)), b"", hidden, times, security)
         volume.write_data(file, b"", iter((data,)), len(data))
+    left = volume.open_path(NEW_PATH)
+    if left is not None:
+        volume.unlink(left, folder, encode_name(_name(NEW_PATH)))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("\\")[2]
