@@ -1,36 +1,28 @@
 # distutils: libraries = ntfs-3g
 # distutils: include_dirs = /usr/include/ntfs-3g
-"""A file's data and facts: streams, times, attributes, security, reparse points, extended attributes."""
+"""A file's facts: times, attributes, security, reparse points, extended attributes."""
 
-from libc.errno cimport EACCES, EIO, EISDIR, ENOENT, errno
+from libc.errno cimport EIO, ENOENT, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from wimboot.ntfs._library cimport stream_name
 from wimboot.ntfs._links cimport Links
 from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._pointers cimport PLAIN_BITS
 from wimboot.ntfs._reparse cimport checked_reparse
 
-from wimboot.errors import FormatError, Internal
+from wimboot.errors import FormatError
 from wimboot.ntfs import refusals
 
 cdef enum:
-    ZERO_STEP = 64 << 10        # holes are found in steps of this: a compression unit of 4 KiB clusters
     STANDARD_SIZE = 72          # $STANDARD_INFORMATION of NTFS 3
     DESCRIPTOR_LIMIT = 64 << 10 # Windows' limit is lower
     EA_LIMIT = 64 << 10
 
-cdef extern from *:
-    """
-    #define WIMBOOT_WOF_TAG 0x80000017u
-    """
-    const uint32_t WOF_TAG "WIMBOOT_WOF_TAG"
-
 
 cdef class Changes(Links):
-    """A volume that takes every change a file can need."""
+    """A volume whose files can get other facts."""
 
     def __cinit__(self):
         self._security_ids = {}
@@ -75,13 +67,13 @@ cdef class Changes(Links):
         self.settle(result, file_id)
 
     def set_attributes(self, uint64_t file_id, uint32_t attributes):
-        """Set what can simply be set (READONLY, HIDDEN, ...; COMPRESSED of a folder); the rest follows the data."""
+        """Set what can simply be set (READONLY, HIDDEN, ...; a folder's COMPRESSED and SPARSE); the rest follows the data."""
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef uint32_t mask = PLAIN_BITS
         cdef int result = 0
         with nogil:
             if inode.mrec.flags & MFT_RECORD_IS_DIRECTORY:
-                mask |= FILE_ATTR_COMPRESSED
+                mask |= FILE_ATTR_COMPRESSED | FILE_ATTR_SPARSE_FILE
                 if ((inode.flags ^ attributes) & FILE_ATTR_COMPRESSED
                         and ntfs_attr_set_flags(inode, AT_INDEX_ROOT, NTFS_INDEX_I30, 4,
                                                 ATTR_IS_COMPRESSED if attributes & FILE_ATTR_COMPRESSED else 0,
@@ -238,143 +230,6 @@ cdef class Changes(Links):
             result = self.finish(inode, self.drop_reparse(inode))
         self.settle(result, file_id)
 
-    # streams ------------------------------------------------------------------------------------------------------
-
-    def write_data(self, uint64_t file_id, bytes name not None, parts, int64_t size, *, bint sparse=False,
-                   bint compressed=False):
-        """Replace a stream whole by `parts`, `size` bytes in all. A missing one is made, a pointer becomes a file.
-
-        A reparse point that is not the overlay filter's stays: of such a file the data is its own. With `sparse` zeros
-        take no clusters, with `compressed` NTFS compresses (clusters up to 4 KiB; small named streams are not).
-        An exception of `parts` goes through; the transaction has to be dropped then.
-        """
-        cdef ntfs_inode *inode = self.open_changed(file_id)
-        cdef int result = -1
-        try:
-            self.prepare_stream(inode, name)
-            # while it is resident, the library cannot move a compressed named stream out of a record that gets full
-            packed = compressed and self.volume.cluster_size <= 4096 and (not name or size > 4096)
-            self.fill_stream(inode, name, parts, size, sparse, packed)
-            result = 0
-        finally:
-            with nogil:
-                result = self.finish(inode, result)
-        self.settle(result, file_id)
-
-    cdef int drop_overlay(self, ntfs_inode *inode) noexcept nogil:
-        """What stood for the unnamed data goes; other reparse points say something else."""
-        cdef uint32_t tag
-        if not inode.flags & FILE_ATTR_REPARSE_POINT:
-            return 0
-        if self.find_tag(inode, &tag):
-            return -1
-        return self.drop_reparse(inode) if tag == WOF_TAG else 0
-
-    cdef int prepare_stream(self, ntfs_inode *inode, bytes name) except -1:
-        """Remove what the stream was."""
-        cdef ntfschar *raw = stream_name(name)
-        cdef int size = len(name) // 2
-        cdef int result = 0
-        if len(name) & 1 or size > 255:
-            raise refusals.NameNotPossible(name=name.decode("utf-16-le", "replace"), why="its length is not possible")
-        with nogil:
-            if not size and inode.mrec.flags & MFT_RECORD_IS_DIRECTORY:
-                result = self.fail(b"writing", EISDIR)
-            elif inode.flags & FILE_ATTR_ENCRYPTED:
-                result = self.fail(b"writing", EACCES)
-            elif not size:
-                result = self.drop_overlay(inode) or self.empty_data(inode)
-            elif ntfs_attr_exist(inode, AT_DATA, raw, size) and ntfs_attr_remove(inode, AT_DATA, raw, size):
-                result = self.tear(b"ntfs_attr_remove")
-        return self.settle(result, inode.mft_no)
-
-    cdef int add_stream(self, ntfs_inode *inode, ntfschar *name, int size, bint compressed) noexcept nogil:
-        """An empty stream, marked as it is to be written; the library takes that from the file's flags."""
-        if compressed:
-            inode.flags |= FILE_ATTR_COMPRESSED
-        else:
-            inode.flags &= ~<uint32_t> FILE_ATTR_COMPRESSED
-        errno_set(0)
-        if ntfs_attr_add(inode, AT_DATA, name, size, NULL, 0):
-            return self.tear(b"ntfs_attr_add")
-        return 0
-
-    cdef int fill_stream(self, ntfs_inode *inode, bytes name, object parts, int64_t size, bint sparse,
-                         bint compressed) except -1:
-        cdef uint32_t kept = inode.flags & FILE_ATTR_COMPRESSED if name else 0
-        cdef ntfschar *raw = stream_name(name)
-        cdef int raw_size = len(name) // 2
-        cdef ntfs_attr *data = NULL
-        cdef const uint8_t[::1] view
-        cdef int64_t offset = 0
-        cdef int result
-        try:
-            with nogil:
-                result = self.add_stream(inode, raw, raw_size, compressed)
-            self.settle(result, inode.mft_no)
-            data = ntfs_attr_open(inode, AT_DATA, raw, raw_size)
-            if data == NULL:
-                self.settle(self.tear(b"ntfs_attr_open"), inode.mft_no)
-            self.torn = True        # until all of it is there
-            with nogil:
-                result = 0
-                if not compressed and size:
-                    if (ntfs_attr_truncate(data, size) if sparse else ntfs_attr_truncate_solid(data, size)):
-                        result = self.fail(b"ntfs_attr_truncate", errno)
-            self.settle(result, inode.mft_no)
-            for part in parts:
-                view = part
-                if view.shape[0] > size - offset:
-                    raise Internal(what=f"more than the {size} bytes announced were given for a stream")
-                if view.shape[0]:
-                    with nogil:
-                        result = self.put(data, &view[0], offset, view.shape[0], sparse and not compressed)
-                    self.settle(result, inode.mft_no)
-                    offset += view.shape[0]
-            if offset != size:
-                raise Internal(what=f"{offset} of {size} bytes were given for a stream")
-            with nogil:
-                if compressed and ntfs_attr_pclose(data):
-                    result = self.fail(b"ntfs_attr_pclose", errno)
-            self.settle(result, inode.mft_no)
-            if data.data_size != size:
-                self.settle(self.fail(b"comparing the size written", EIO), inode.mft_no)
-            self.torn = False
-        finally:
-            if data != NULL:
-                ntfs_attr_close(data)
-            if name:
-                inode.flags = inode.flags & ~<uint32_t> FILE_ATTR_COMPRESSED | kept
-        return 0
-
-    cdef int put(self, ntfs_attr *data, const uint8_t *buffer, int64_t offset, int64_t size,
-                 bint sparse) noexcept nogil:
-        cdef int64_t done = 0, step
-        while done < size:
-            step = min(size - done, ZERO_STEP - (offset + done) % ZERO_STEP) if sparse else size - done
-            if not sparse or any_set(buffer + done, step):
-                errno_set(0)
-                if ntfs_attr_pwrite(data, offset + done, step, buffer + done) != step:
-                    return self.fail(b"ntfs_attr_pwrite", errno)
-            done += step
-        return 0
-
-    def remove_stream(self, uint64_t file_id, bytes name not None):
-        """Remove a named stream. Raises FileNotFound where there is none."""
-        cdef ntfschar *raw = stream_name(name)
-        cdef int size = len(name) // 2
-        cdef int result = 0
-        if not name or len(name) & 1 or size > 255:
-            raise refusals.NameNotPossible(name=name.decode("utf-16-le", "replace"), why="its length is not possible")
-        cdef ntfs_inode *inode = self.open_changed(file_id)
-        with nogil:
-            if not ntfs_attr_exist(inode, AT_DATA, raw, size):
-                result = self.fail(b"looking for a stream", ENOENT)
-            elif ntfs_attr_remove(inode, AT_DATA, raw, size):
-                result = self.tear(b"ntfs_attr_remove")
-            result = self.finish(inode, result)
-        self.settle(result, file_id)
-
 
 cdef int checked_eas(bytes value) except -1:
     """An $EA value: at 0 u32 offset of the next entry, 4 u8 flags, 5 u8 name size, 6 u16 value size, 8 name, NUL,
@@ -394,7 +249,3 @@ cdef int checked_eas(bytes value) except -1:
             raise FormatError("the extended attributes", offset + 8, "a name is not ended")
         offset = next_offset
     return 0
-
-
-cdef bint any_set(const uint8_t *buffer, int64_t size) noexcept nogil:
-    return size > 0 and (buffer[0] or memcmp(buffer, buffer + 1, size - 1))

@@ -28,6 +28,7 @@ cdef extern from *:
     #error "structures are used as they lie on the volume: a little-endian host is needed"
     #endif
     static inline void wimboot_set_v3(ntfs_inode *inode) { set_nino_flag(inode, v3_Extensions); }
+    static inline int wimboot_has_list(ntfs_inode *inode) { return NInoAttrList(inode) != 0; }
     static inline int wimboot_has_v3(ntfs_inode *inode) { return test_nino_flag(inode, v3_Extensions) != 0; }
     static inline void wimboot_silence(void) { ntfs_log_set_handler(ntfs_log_handler_null); }
     static inline void wimboot_errno(int code) { errno = code; }
@@ -153,6 +154,7 @@ cdef extern from *:
     void NInoSetDirty(ntfs_inode *inode) nogil
     void NInoFileNameSetDirty(ntfs_inode *inode) nogil
     void NInoFileNameClearDirty(ntfs_inode *inode) nogil
+    int NInoAttrList "wimboot_has_list"(ntfs_inode *inode) nogil
     int has_v3_extensions "wimboot_has_v3"(ntfs_inode *inode) nogil
     void set_v3_extensions "wimboot_set_v3"(ntfs_inode *inode) nogil
     void NVolSetCaseSensitive(ntfs_volume *volume) nogil
@@ -193,6 +195,8 @@ cdef extern from *:
     int ntfs_attr_rm(ntfs_attr *attribute) nogil
     int ntfs_attr_remove(ntfs_inode *inode, uint32_t type, ntfschar *name, uint32_t size) nogil
     int ntfs_attr_exist(ntfs_inode *inode, uint32_t type, const ntfschar *name, uint32_t size) nogil
+    int ntfs_attr_record_resize(MFT_RECORD *record, ATTR_RECORD *attribute, uint32_t size) nogil
+    int ntfs_attr_record_move_away(ntfs_attr_search_ctx *context, int extra) nogil
     int ntfs_attr_record_rm(ntfs_attr_search_ctx *context) nogil
     ntfs_attr_search_ctx *ntfs_attr_get_search_ctx(ntfs_inode *inode, MFT_RECORD *record) nogil
     void ntfs_attr_put_search_ctx(ntfs_attr_search_ctx *context) nogil
@@ -201,6 +205,7 @@ cdef extern from *:
                          const uint8_t *value, uint32_t value_size, ntfs_attr_search_ctx *context) nogil
     void *ntfs_attr_readall(ntfs_inode *inode, uint32_t type, ntfschar *name, uint32_t size, int64_t *value_size) nogil
 
+    int ntfs_inode_add_attrlist(ntfs_inode *inode) nogil
     ntfs_inode *ntfs_mft_record_alloc(ntfs_volume *volume, ntfs_inode *base) nogil
     int ntfs_mft_record_free(ntfs_volume *volume, ntfs_inode *inode) nogil
     int ntfs_mft_records_read(ntfs_volume *volume, uint64_t first, int64_t count, MFT_RECORD *records) nogil

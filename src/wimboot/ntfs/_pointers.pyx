@@ -15,6 +15,7 @@ from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._names cimport NAME_ROOM, Name, checked_name, fill_name, own_short_name
 from wimboot.ntfs._objectids cimport ObjectIds
 from wimboot.ntfs._reparse cimport checked_reparse
+from wimboot.ntfs._sparse cimport mark_sparse
 
 from wimboot.ntfs import refusals
 
@@ -181,6 +182,7 @@ cdef class Pointers(ObjectIds):
             inode.flags |= FILE_ATTR_REPARSE_POINT
         if facts.attributes & FILE_ATTR_COMPRESSED and not facts.is_pointer and self.volume.cluster_size <= 4096:
             inode.flags |= FILE_ATTR_COMPRESSED
+        inode.flags |= facts.attributes & FILE_ATTR_SPARSE_FILE
         inode.data_size = facts.size
         if facts.data != NULL:
             inode.allocated_size = (facts.size + 7) & ~<int64_t> 7      # what resident data takes
@@ -242,6 +244,8 @@ cdef class Pointers(ObjectIds):
                 return -1
         elif ntfs_attr_add(inode, AT_DATA, AT_UNNAMED, 0, <uint8_t *> facts.data, facts.size):
             return self.tear(b"ntfs_attr_add")
+        elif facts.attributes & FILE_ATTR_SPARSE_FILE and mark_sparse(self, inode, AT_UNNAMED, 0):
+            return -1
         if facts.reparse != NULL:
             return self.add_reparse(inode, facts.reparse, facts.reparse_size)
         return 0
@@ -278,10 +282,10 @@ cdef class Pointers(ObjectIds):
 
     def create_file(self, uint64_t parent, bytes name not None, bytes short_name not None, uint32_t attributes,
                     tuple times not None, uint32_t security, bytes data not None=b""):
-        """A new file; its reference. `data` is for small files, which find room in their record, neither compressed nor
-        sparse. Others are made empty and written by `write_data`.
+        """A new file; its reference. `data` is for small files, which find room in their record and are not compressed.
+        Others are made empty and written by `write_data`.
         """
-        cdef Facts facts = new_facts(attributes & ~<uint32_t> FILE_ATTR_COMPRESSED, security, times)
+        cdef Facts facts = new_facts(attributes & ~<uint32_t> (FILE_ATTR_COMPRESSED if data else 0), security, times)
         self.changing()
         if len(data) > self.volume.mft_record_size:
             raise refusals.SizeNotPossible(size=len(data))

@@ -2,14 +2,14 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from wimboot.ntfs._changes cimport Changes
+from wimboot.ntfs._contents cimport Contents
 
 cdef struct Change:             # one file's new value
     uint64_t file_id
     const uint8_t *value
 
 
-cdef class Refresh(Changes):
+cdef class Refresh(Contents):
     cdef uint64_t refused       # the file worked on last
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil

@@ -1,6 +1,6 @@
 from array import array
 
-from wimboot.ntfs._changes import Changes
+from wimboot.ntfs._contents import Contents
 
-class Refresh(Changes):
+class Refresh(Contents):
     def refresh(self, file_ids: array[int], values: bytes) -> int: ...

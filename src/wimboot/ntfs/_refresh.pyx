@@ -55,7 +55,7 @@ cdef bint is_sound(const uint8_t *record, uint32_t record_size) noexcept nogil:
             and used <= record_size and not first & 7 and SMALLEST_HEADER <= first <= used)
 
 
-cdef class Refresh(Changes):
+cdef class Refresh(Contents):
     """A volume that can give many pointers new values."""
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil:

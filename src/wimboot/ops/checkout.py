@@ -34,6 +34,8 @@ __all__ = ["Checkout"]
 _OVERLAID = StreamFlag.POINTER | StreamFlag.COMPACT
 # plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
 _DIRECTORY = int(FileAttribute.DIRECTORY)
+_SPARSE = int(FileAttribute.SPARSE_FILE)
+_COMPRESSED = int(FileAttribute.COMPRESSED)
 # columns of a row of `creation_rows`
 _NODE: Final = 1
 _PARENT: Final = 2
@@ -41,6 +43,12 @@ _NAME: Final = 3
 _SHORT_NAME: Final = 4
 _ATTRIBUTES: Final = 5
 _MORE: Final = 8
+
+_COMPRESSIBLE: Final = 4096
+"""Bytes of the largest clusters with which NTFS compresses."""
+
+_HOLE_SIZE: Final = 64 << 10
+"""Of a sparse file a named stream may be the sparse one; an image does not tell. Smaller ones have no holes."""
 
 _SMALL_FILES_AT_ONCE = 200_000
 """Their data is held in memory while they are made: at most 80 MB."""
@@ -214,14 +222,15 @@ class Checkout:
         for _, node, stream in self._writes:
             row = self._new.stream(stream)
             attributes = self._new.attributes(node)
+            holes = not row.name or row.size >= _HOLE_SIZE
             parts = self._store.read_parts(row.hash) if row.size else iter(())
             self._volume.write_data(
                 self._ids[node],
                 row.name,
                 parts,
                 row.size,
-                sparse=bool(attributes & FileAttribute.SPARSE_FILE) and not row.name,
-                compressed=bool(attributes & FileAttribute.COMPRESSED) and not row.name,
+                sparse=bool(attributes & _SPARSE) and holes,
+                compressed=bool(attributes & _COMPRESSED) and not row.name,
             )
             self._touched.add(node)
             self._counter.add(1)
@@ -229,19 +238,36 @@ class Checkout:
     # ---- everything else
 
     def _change_metadata(self) -> None:
-        for node, _, mask in self._changes.metadata:
+        written = {stream for stream, _ in self._changes.data}
+        for node, old_node, mask in self._changes.metadata:
             facts = self._new.node(node)
             file_id = self._ids[node]
+            stored_anew = False
             if mask & MetadataBit.REPARSE and facts.reparse_tag:
                 self._reparse.append(node)
             if mask & MetadataBit.ATTRIBUTES:
                 self._volume.set_attributes(file_id, facts.attributes)
+                stored_anew = self._is_stored_otherwise(node, old_node, written)
             if mask & MetadataBit.SECURITY:
                 self._volume.set_security(file_id, 0 if facts.security < 0 else self._security_of(facts.security))
             if mask & MetadataBit.EXTRA:
                 self._set_extra(node, facts)
             self._touched.add(node)
-            self._counter.add(1)
+            if stored_anew:
+                self._write_later(node, self._new.data_stream(node))    # which counts it
+            else:
+                self._counter.add(1)
+
+    def _is_stored_otherwise(self, node: int, old_node: int, written: set[int]) -> bool:
+        """Whether data that stays the same is to be sparse or compressed, or no longer: it is written again."""
+        stream, old_stream = self._new.data_stream(node), self._old.data_stream(old_node)
+        attributes = self._new.attributes(node)
+        if stream < 0 or stream in written or attributes & _DIRECTORY or self._forms.pointer[node]:
+            return False
+        if old_stream >= 0 and self._old.stream(old_stream).flags & _OVERLAID:
+            return False
+        kinds = _SPARSE | _COMPRESSED if self._volume.cluster_size <= _COMPRESSIBLE else _SPARSE
+        return bool((attributes ^ self._old.attributes(old_node)) & kinds)
 
     def _set_reparse(self, node: int, facts: NodeRow) -> None:
         data = b""
