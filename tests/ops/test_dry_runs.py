@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from converted import Converted, fresh_volume
-from running import NO_PLACE, done, refused
+from mounting import mounted
+from running import NO_PLACE, done, refused, unchanged
 
 
 def test_a_dry_deployment_refuses_a_volume_that_is_not_empty(converted_once: Converted) -> None:
@@ -22,3 +24,36 @@ def test_a_dry_deployment_tells_of_an_empty_volume(converted_once: Converted, tm
     told = done(*command, "--dry-run").json
     assert volume.read_bytes() == before
     assert {**told, "dry_run": False} == done(*command).json
+
+
+def test_a_dry_run_of_formatting_tells_what_the_run_does(converted: Converted) -> None:
+    """All of the image would be made; what it does not hold would go. The volume keeps its bytes."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Features/encrypted/encrypted.bin").unlink()    # or it would be refused
+        (root / "Users/only here.txt").write_bytes(b"precious")
+    command = ("restore", converted.volume, "--wim", converted.wim, "--format", "--json")
+    with unchanged(converted.volume, converted.wim):
+        told = done(*command, "--dry-run").json
+    assert {"change": "removed", "path": "\\Users\\only here.txt"} in told["paths"]
+    assert {"change": "added", "path": "\\Windows"} in told["paths"]
+    assert {**told, "dry_run": False} == done(*command, "--yes").json
+
+
+def test_a_dry_restore_refuses_what_does_not_fit(converted: Converted) -> None:
+    """As the run would, before it writes: the data of the files is more than is free."""
+    with mounted(converted.volume, write=True) as root, (root / "Windows/Temp/filling").open("wb") as file:
+        status = os.statvfs(root)
+        file.write(b"\1" * (status.f_bavail * status.f_frsize - (1 << 20)))
+    for more in ((), ("--dry-run",)):
+        refused("not-enough-space", 4, "restore", converted.volume, "--wim", converted.wim, "--full", *more,
+                watching=(converted.volume,))
+
+
+def test_dry_formatting_refuses_what_does_not_fit(converted_once: Converted, tmp_path: Path) -> None:
+    """What counts is the room on the volume as it would be, not as it is."""
+    small = fresh_volume(tmp_path / "small.img", size=6 << 20)
+    for verb, more in (("restore", ("--image", "1", "--full")), ("apply", ("--full",))):
+        given = (small,) if verb == "restore" else (converted_once.wim, "1", small)
+        wim = ("--wim", converted_once.wim) if verb == "restore" else ()
+        for dry in ((), ("--dry-run",)):
+            refused("not-enough-space", 4, verb, *given, *wim, *more, "--format", "--yes", *dry, watching=(small,))

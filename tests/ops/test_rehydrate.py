@@ -89,7 +89,7 @@ def test_what_is_no_pointer_is_said(converted: Converted) -> None:
 
 def test_a_path_that_is_not_there_is_a_slip(converted: Converted) -> None:
     """Brackets stand for themselves, so this is no class of characters."""
-    refused("no-such-path", 2, "rehydrate", converted.volume, "\\Windows\\[explorer].exe", watching=(converted.volume,))
+    refused("path-matches-nothing", 2, "rehydrate", converted.volume, "\\Windows\\[explorer].exe", watching=(converted.volume,))
 
 
 def test_a_dry_run_tells_files_and_bytes(converted: Converted) -> None:

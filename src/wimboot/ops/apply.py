@@ -9,11 +9,11 @@ from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.ops.deploying import carry_out, check_pointers_possible
 from wimboot.ops.exporting import export_image
-from wimboot.ops.opening import open_volume
+from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.overwriting import refuse_same_file
 from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import check_rebuildable, rebuild
+from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import view_image
 from wimboot.plan.space import check_volume_space
@@ -80,27 +80,28 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         )
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
-            if options.rebuild:
-                check_rebuildable(opened)
-                if dry_run:
-                    return done
-                rebuild(opened)
-            _check_empty(opened.tree, opened.where)
-            check_volume_space(
-                opened.volume.free_clusters * opened.facts.cluster_size,
-                view.tree.node_count,
-                forms.full_size,
-                where=opened.where,
-            )
+            tree, free = _ground(opened, format_it=options.rebuild)
+            _check_empty(tree, opened.where)
+            check_volume_space(free, view.tree.node_count, forms.full_size, where=opened.where)
             if dry_run:
                 return done
-            ignored = bytearray(b"\1") * opened.tree.link_count
+            ignored = bytearray(b"\1") * tree.link_count
             ignored[ROOT] = 0
-            changes = diff(opened.tree, view.tree, ignored=ignored)
+            changes = diff(tree, view.tree, ignored=ignored)
             carry_out(opened, view, changes, forms, place, emit)
             emit(Phase(name="commit"))
             commit(opened.writing, None, options.wim)
         return done
+
+
+def _ground(opened: Opened, *, format_it: bool) -> tuple[Tree, int]:
+    """What is on the volume, and the bytes free on it; a dry run formats a file of its own to tell."""
+    if format_it:
+        check_rebuildable(opened)
+        if opened.transaction is None:
+            return preview(opened)
+        rebuild(opened)
+    return opened.tree, opened.volume.free_clusters * opened.facts.cluster_size
 
 
 def _exported(options: ApplyOptions, into: Path, emit: Emit) -> ApplyOptions:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError, Refused
 from wimboot.formats.ntfsboot import BootSector
-from wimboot.ntfs import bad_clusters, copy_formatted, format_volume
+from wimboot.ntfs import bad_clusters, copy_formatted, format_volume, scan, volume_facts
 from wimboot.ops.overwriting import refuse_other_contents
+from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
+    from wimboot.ntfs.format import Formatted
     from wimboot.ops.opening import Opened
+    from wimboot.tree import Tree
 
-__all__ = ["BadClusters", "check_rebuildable", "rebuild"]
+__all__ = ["BadClusters", "check_rebuildable", "preview", "rebuild"]
 
 _BOOT_AREA = 16 * 512
 """$Boot: the boot sector and the boot code behind it."""
@@ -51,20 +54,35 @@ def rebuild(opened: Opened) -> None:
     check_rebuildable(opened)
     boot = opened.device.pread(0, _BOOT_AREA)
     sector_size = _sector_size(opened, boot)
+    with _formatted(opened, sector_size) as fresh:
+        if opened.mounted:
+            opened.close(discard=True)
+        copy_formatted(fresh, opened.device)
+    _keep_boot_code(opened, boot, sector_size)
+    opened.mount()
+
+
+def preview(opened: Opened) -> tuple[Tree, int]:
+    """What `rebuild` would leave: the files of the new volume, and the bytes free on it. Raises what it raises."""
+    check_rebuildable(opened)
+    with _formatted(opened, _sector_size(opened, opened.device.pread(0, _BOOT_AREA))) as fresh:
+        device = FileDevice(fresh.file)
+        facts = volume_facts(device)
+        return scan(device), facts.free_clusters * facts.cluster_size
+
+
+def _formatted(opened: Opened, sector_size: int) -> Formatted:
+    """An empty volume of the same size, label, clusters and place."""
     label, cluster_size = "", 4096
     if opened.mounted:
         label, cluster_size = opened.facts.label, opened.facts.cluster_size
-        opened.close(discard=True)
-    with format_volume(
+    return format_volume(
         opened.device.size(),
         cluster_size=cluster_size,
         label=label,
         sector_size=sector_size,
         hidden_sectors=opened.start // sector_size,
-    ) as fresh:
-        copy_formatted(fresh, opened.device)
-    _keep_boot_code(opened, boot, sector_size)
-    opened.mount()
+    )
 
 
 def _sector_size(opened: Opened, boot: bytes) -> int:

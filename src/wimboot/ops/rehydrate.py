@@ -42,7 +42,7 @@ _SHARED_LIMIT: Final = 4 << 20
 class NoSuchPath(UsageError):
     """A path that leads to nothing."""
 
-    id = "no-such-path"
+    id = "path-matches-nothing"
     sentence = "nothing on {where} matches '{path}'"
     advice = "Paths begin at the volume's root or match the end of a path ('*.dll'); case does not matter."
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
-from wimboot.events import Emit, Phase
+from wimboot.events import Emit, Note, Phase
 from wimboot.ops.contents import Contents
 from wimboot.ops.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying import (
@@ -16,11 +16,12 @@ from wimboot.ops.deploying import (
     check_pointers_possible,
 )
 from wimboot.ops.finding import require_wim
+from wimboot.ops.hivelogs import StaleLogs
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import check_rebuildable, rebuild
-from wimboot.ops.sparing import left_alone, refuse_encrypted
+from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
+from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import ImageView, view_image
 from wimboot.plan.space import check_volume_space
@@ -120,34 +121,73 @@ def _restore(
         _check_standing(opened.tree, view, wim, where=opened.where)
     place = _place(options, sources, view, wim, emit)
     forms = view.forms(pointers=place is not None)
-    if options.rebuild:
-        refuse_encrypted(opened)
-        refuse_deduplicated(opened)
-        check_rebuildable(opened)
-        if opened.transaction is not None:
-            rebuild(opened)
-    tree = opened.tree
-    contents = Contents(tree, opened.device, opened.volume, [store])
-    ignored, kept = left_alone(tree, view, options.keep)
-    changes = changes_between(tree, view.tree, ignored, contents, emit)
+    ground = _ground(options, opened, view.tree)
+    contents = Contents(ground.tree, opened.device, opened.volume, [store])
+    spared = left_alone(ground.tree, view, options.keep)
+    changes = _changes(ground.tree, view, spared, contents, emit)
     if options.form is Form.FULL:
-        changes = _with_pointers(changes, tree, view.tree)
-    done = _told(wim, number, view.name, tree, view.tree, changes, kept)
+        changes = _with_pointers(changes, ground.tree, view.tree)
+    done = _told(wim, view, ground, changes, spared)
     if not options.force:
-        _refuse_foreign(opened, sources, store, changes)
+        _refuse_foreign(opened.where, ground.tree, sources, store, changes)
+    check_volume_space(
+        ground.free, len(changes.created), _full_size(view.tree, changes, forms), where=opened.where
+    )
     if opened.transaction is None:
         return done
     check_new_pointers(view, changes, forms, processors(), wim, emit)
-    check_volume_space(
-        opened.volume.free_clusters * opened.facts.cluster_size,
-        len(changes.created),
-        _full_size(view.tree, changes, forms),
-        where=opened.where,
-    )
     carry_out(opened, view, changes, forms, place, emit)
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
     return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the image is laid out on: the volume as it is, or formatted anew. `free` bytes; `lost` names go with it."""
+
+    tree: Tree
+    free: int
+    lost: tuple[str, ...] = ()
+
+
+def _ground(options: RestoreOptions, opened: Opened, image: Tree) -> _Ground:
+    """Format where that was asked for; a dry run formats a file of its own to see what there would be."""
+    if not options.rebuild:
+        return _Ground(tree=opened.tree, free=opened.volume.free_clusters * opened.facts.cluster_size)
+    refuse_encrypted(opened)
+    refuse_deduplicated(opened)
+    check_rebuildable(opened)
+    paths = map(opened.tree.path, range(opened.tree.link_count))
+    lost = tuple(path for path in paths if image.find(path) < 0)
+    if opened.transaction is None:
+        tree, free = preview(opened)
+        return _Ground(tree=tree, free=free, lost=lost)
+    rebuild(opened)
+    return _Ground(tree=opened.tree, free=opened.volume.free_clusters * opened.facts.cluster_size, lost=lost)
+
+
+def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, emit: Emit) -> Changes:
+    """What differs and is not left alone; logs of the registry go with their hives."""
+    changes = changes_between(tree, view.tree, spared.ignored, contents, emit)
+    stale = StaleLogs(tree, view.tree, changes, contents, view.store).find(spared.kept, spared.absent)
+    staying: set[int] = set()
+    if stale:
+        if stale & spared.kept:
+            _tell(emit, "logs-with-hive", f"{len(stale & spared.kept)} registry logs that --keep names go or are "
+                  "restored with their hives: left beside another hive they would damage it.")
+        staying = spared.release(tree, stale)
+        changes = changes_between(tree, view.tree, spared.ignored, contents, emit)
+    without = leave_out(changes, view.tree, spared.absent, staying)
+    left = len(changes.added_links) - len(without.added_links)
+    if left:
+        _tell(emit, "kept-absent",
+              f"{left:,} names of the image that --keep matches are not on the volume: it stays so.")
+    return without
+
+
+def _tell(emit: Emit, identifier: str, text: str) -> None:
+    emit(Note(id=identifier, text=text, warning=True))
 
 
 def _with_pointers(changes: Changes, tree: Tree, image: Tree) -> Changes:
@@ -172,10 +212,10 @@ def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> No
         raise ImageUnsure(where=where, number=view.number, wim=wim, count=f"{strays:,}")
 
 
-def _refuse_foreign(opened: Opened, sources: Sources, store: Store, changes: Changes) -> None:
-    removed, names = len(changes.removed_links), opened.tree.link_count
+def _refuse_foreign(where: str, tree: Tree, sources: Sources, store: Store, changes: Changes) -> None:
+    removed, names = len(changes.removed_links), tree.link_count
     if not sources.of_wim(store.guid) and removed > names // 2:
-        raise ForeignVolume(where=opened.where, removed=f"{removed:,}", names=f"{names:,}")
+        raise ForeignVolume(where=where, removed=f"{removed:,}", names=f"{names:,}")
 
 
 def _place(
@@ -194,23 +234,23 @@ def _place(
     return find_place(options.wim_place, wim, emit)
 
 
-def _told(
-    wim: Path, number: int, name: str, tree: Tree, image: Tree, changes: Changes, kept: tuple[str, ...]
-) -> Restored:
-    examples = [("removed", tree.path(link)) for link in changes.removed_links]
-    examples += [("added", image.path(link)) for link in changes.added_links]
+def _told(wim: Path, view: ImageView, ground: _Ground, changes: Changes, spared: Spared) -> Restored:
+    image = view.tree
+    removed = [*ground.lost, *map(ground.tree.path, changes.removed_links)]
     content = {image.stream_node(stream) for stream, _ in changes.data}
     metadata = {node for node, _, _ in changes.metadata}
+    examples = [("removed", path) for path in removed]
+    examples += [("added", image.path(link)) for link in changes.added_links]
     examples += [("changed", image.path(image.links_of(node)[0])) for node in sorted(content)]
     return Restored(
         wim=wim,
-        number=number,
-        name=name,
-        removed=len(changes.removed_links),
+        number=view.number,
+        name=view.name,
+        removed=len(removed),
         added=len(changes.added_links),
         changed=len(content),
         metadata=len(metadata - content),
-        kept=kept,
+        kept=tuple(ground.tree.path(link) for link in sorted(spared.kept)),
         examples=tuple(examples),
     )
 

@@ -1,21 +1,25 @@
-"""What a restore leaves alone on a volume, although the image has nothing there."""
+"""What a restore leaves alone on a volume: what no image holds, and what the user wants kept as it is."""
 
 from __future__ import annotations
 
-import fnmatch
+from array import array
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
+from wimboot.ops.hivelogs import keep_logs
 from wimboot.tree import ROOT, StreamFlag, Tree, passes
+from wimboot.tree.globs import matching, with_all_below, with_all_names
 from wimboot.tree.selection import select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wimboot.ops.opening import Opened
     from wimboot.ops.viewing import ImageView
+    from wimboot.tree.changes import Changes
 
-__all__ = ["EncryptedWouldGo", "NothingKept", "left_alone", "refuse_encrypted"]
+__all__ = ["EncryptedWouldGo", "NothingKept", "Spared", "leave_out", "left_alone", "refuse_encrypted"]
 
 
 class EncryptedWouldGo(Refused):
@@ -43,12 +47,39 @@ def refuse_encrypted(opened: Opened) -> None:
         raise EncryptedWouldGo(where=opened.where, count=len(nodes), first=first)
 
 
-def left_alone(tree: Tree, view: ImageView, keep: Sequence[str]) -> tuple[bytearray, tuple[str, ...]]:
-    """One byte a name of the volume: 1 where it is left alone, and the paths that `keep` saved.
+@dataclass(slots=True, kw_only=True)
+class Spared:
+    """What a restore leaves as it is. `ignored` has one byte a link of the volume, 1 where it is left alone.
 
-    Left alone is what today's list excludes and what the list of the capture excluded, as long as the image has
-    nothing there; encrypted files, which no image holds; what `keep` says, with all names of such a file. Raises
-    NothingKept.
+    `kept` are links of the volume that --keep saves. `absent` are links of the image that --keep names and that the
+    volume does not have: it is not to get them.
+    """
+
+    ignored: bytearray
+    kept: set[int]
+    absent: set[int]
+
+    def release(self, tree: Tree, links: Iterable[int]) -> set[int]:
+        """Leave these files alone no more; the links of the folders around them that were ignored, which must stay."""
+        folders = set()
+        for link in links:
+            row = tree.link(link)
+            above = tree.links_of(row.parent)[0]
+            if self.ignored[above]:
+                folders.add(above)
+                self.ignored[above] = 0
+            for name in tree.links_of(row.node):
+                self.ignored[name] = 0
+                self.kept.discard(name)
+        return folders
+
+
+def left_alone(tree: Tree, view: ImageView, keep: Sequence[str]) -> Spared:
+    """What of the volume is left alone.
+
+    That is what today's list excludes and what the list of the capture excluded, as long as the image has nothing
+    there; encrypted files, which no image holds; what `keep` says, with all that is in such a folder, all names of
+    such a file, and the logs of such a hive. Raises NothingKept.
     """
     ignored = bytearray(tree.link_count)
     for lists in (view.lists, view.captured_with):
@@ -58,24 +89,35 @@ def left_alone(tree: Tree, view: ImageView, keep: Sequence[str]) -> tuple[bytear
     for stream in passes.flagged_streams(tree, StreamFlag.ENCRYPTED):
         for link in tree.links_of(tree.stream_node(stream)):
             ignored[link] = 1
-    kept = sorted(_kept(tree, keep))
+    kept, absent = _kept(tree, view.tree, keep) if keep else (set(), set())
     for link in kept:
         ignored[link] = 1
     ignored[ROOT] = 0
-    return ignored, tuple(tree.path(link) for link in kept)
+    return Spared(ignored=ignored, kept=kept, absent=absent)
 
 
-def _kept(tree: Tree, keep: Sequence[str]) -> set[int]:
-    """The names that the globs match, and the other names of the same files: their data is one."""
-    found: set[int] = set()
-    paths = [tree.path(link).casefold() for link in range(tree.link_count)] if keep else []
-    for glob in keep:
-        pattern = glob.replace("/", "\\").casefold()
-        pattern = pattern.rstrip("\\") or pattern
-        if not pattern.startswith("\\"):
-            pattern = "*\\" + pattern
-        mine = {link for link, path in enumerate(paths) if link != ROOT and fnmatch.fnmatchcase(path, pattern)}
-        if not mine:
+def leave_out(changes: Changes, image: Tree, absent: set[int], staying: set[int]) -> Changes:
+    """The same, without making `absent` links of the image and without removing `staying` folders of the volume."""
+    if not (absent or staying):
+        return changes
+    added = array("I", (link for link in changes.added_links if link not in absent))
+    made = {image.link(link).node for link in added}
+    return replace(
+        changes,
+        added_links=added,
+        created=array("I", (node for node in changes.created if node in made)),
+        removed_links=array("I", (link for link in changes.removed_links if link not in staying)),
+    )
+
+
+def _kept(tree: Tree, image: Tree, keep: Sequence[str]) -> tuple[set[int], set[int]]:
+    """What the globs match on the volume, and what only in the image."""
+    found = matching(tree, keep)
+    for glob, links in zip(keep, found, strict=True):
+        if not links - {ROOT}:
             raise NothingKept(glob=glob)
-        found |= mine
-    return {name for link in found for name in tree.links_of(tree.link(link).node)}
+    kept = with_all_names(tree, with_all_below(tree, set().union(*found) - {ROOT}))
+    wanted = with_all_below(image, set().union(*matching(image, keep)) - {ROOT})
+    absent = {link for link in wanted if tree.find(image.path(link)) < 0}
+    keep_logs(tree, image, kept, absent)
+    return kept, absent
