@@ -119,7 +119,8 @@ def test_another_wim_at_the_place_is_named_as_that(alone: Converted, small_volum
     assert "REPLACED" in done("info", alone.volume).out
     found = source(alone.volume, "--search", alone.wim.parent)
     assert (found["state"], found["wim"]) == ("replaced", str(alone.wim))
-    done("verify", alone.volume, "--search", alone.wim.parent, "--quick")
+    checked = wimboot("verify", alone.volume, "--search", alone.wim.parent, "--quick")
+    assert (checked.code, str(disk) in checked.err) == (3, True)
     other.write_bytes(b"not a WIM")
     make_disk(disk, "mbr", put_at(other))
     assert "no WIM" in done("info", alone.volume).out

@@ -48,7 +48,10 @@ class OverlayFull(Refused):
 
     id = "overlay-full"
     sentence = "WimOverlay.dat cannot take another WIM: {why}"
-    advice = "Remove data sources that no pointer uses any more, or export the images into one WIM."
+    advice = (
+        "Give up data sources that no pointer uses any more: wimboot relocate TARGET --wim WIM --drop-unused. Else "
+        "bring the images into one WIM."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,12 +162,14 @@ class AtHand:
 
     def registered(self, place: WimPlace) -> Iterator[Look]:
         """The partitions that Windows would take for the one of this place, each once."""
-        for disks, how in ((self._mine, How.SAME_DISK), (self._attached, How.ATTACHED_DISK),
-                           (self._beside(), How.DISK_IMAGE), (self._in_container(place), How.DISK_IMAGE)):
-            for disk in disks:
+        seen: list[Look] = []
+        for disks, how in ((lambda: self._mine, How.SAME_DISK), (lambda: self._in_container(place), How.DISK_IMAGE),
+                           (lambda: self._attached, How.ATTACHED_DISK), (self._beside, How.DISK_IMAGE)):
+            for disk in disks():
                 partition = disk.partition(place.style, place.disk_id, place.partition_id)
                 look = None if partition is None else self._look(disk, partition, how)
-                if look is not None:
+                if look is not None and look not in seen:
+                    seen.append(look)
                     yield look
 
     def siblings(self) -> Iterator[Look]:
