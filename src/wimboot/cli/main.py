@@ -38,6 +38,7 @@ VERBS = {
     "verify": "check",
     "relocate": "relocate",
     "prune": "prune",
+    "sync": "sync",
     "rehydrate": "rehydrate",
     "recover": "check",
     "extract": "extract",

@@ -1,0 +1,194 @@
+"""Bring the spare copy of a WIM up to it, byte for byte, writing only what the copy lacks where that is possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.disk import DECIDED, uninterrupted
+from wimboot.disk.inside import parse_inside
+from wimboot.errors import Damaged, Refused, UsageError
+from wimboot.events import Emit, Note, Phase
+from wimboot.formats.guid import guid_text
+from wimboot.ops.imaging import ReadBackFailed
+from wimboot.ops.storing import opened_store
+from wimboot.plan.space import check_rewrite_space
+from wimboot.wim import Relation, Spare, real_path, same_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.options import SyncOptions
+    from wimboot.wim import Store
+
+__all__ = ["CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "SourceDamaged", "Synced", "sync"]
+
+
+class CopyIsWim(UsageError):
+    """One file under two names."""
+
+    id = "same-file"
+    sentence = "{copy} is {wim} itself"
+    advice = "Name another file for the spare copy, best on another disk."
+
+
+class CopyInside(Refused):
+    """A copy inside a volume that is not mounted."""
+
+    id = "copy-inside-volume"
+    sentence = "{copy} lies inside a volume that is not mounted, and a spare copy is written as a file of this host"
+    advice = "Mount that volume, or name a file of the host."
+
+
+class CopyIsOther(Refused):
+    """A copy of another WIM would be overwritten."""
+
+    id = "copy-of-another-wim"
+    sentence = "{copy} is no copy of {wim}: its GUID is {found}, not {expected}"
+    advice = "Name the right file. If that one is not needed any more, delete it first."
+
+
+class CopyIsNewer(Refused):
+    """The wrong way round."""
+
+    id = "copy-is-newer"
+    sentence = "{copy} is ahead of {wim}: it has grown from it to {images} images and {size:,} bytes"
+    advice = "Was it meant the other way round? wimboot sync {copy} {wim}"
+
+
+class CopyHasMore(Refused):
+    """Images that would be lost."""
+
+    id = "copy-has-more"
+    sentence = "{copy} holds images that {wim} does not: {images}"
+    advice = "Where they are not needed any more (they were pruned from {wim}), say --force; else keep {copy}."
+
+
+class SourceDamaged(Damaged):
+    """A damaged WIM must not take the place of a copy that may be sound."""
+
+    id = "sync-source-damaged"
+    sentence = "{count} blobs of {wim} that would be copied are damaged (the first: {first})"
+    advice = (
+        "{copy} was not changed. `wimboot verify --wim {wim}` lists all; where the copy is sound, "
+        "`wimboot verify --wim {wim} --repair --spare {copy}` takes them from there."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """What was done, or with a dry run would be; `before` is how the copy stood to the WIM.
+
+    Bytes: `written`, `compared` with the WIM without being written, `size` of both files.
+    """
+
+    copy: Path
+    before: Relation
+    rewritten: bool
+    written: int
+    compared: int
+    size: int
+
+
+def sync(options: SyncOptions, emit: Emit) -> Synced:
+    """Make `options.copy` the same as `options.wim`.
+
+    1. What the copy lacks is written behind its end under an undo record, or a whole new file beside it; synced.
+    2. What was written is read back from the disk; its blobs are unpacked and hashed.
+    3. The copy gets its new header, or the new file its name.
+
+    An interruption leaves the old copy or the new one. The WIM is only read.
+
+    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, SourceDamaged, ReadBackFailed, and what opening raises.
+    """
+    DECIDED.clear()
+    wim, copy = options.wim, _file_meant(options)
+    with opened_store(wim, options.folders) as store:
+        real = real_path(copy)
+        with Spare(store, options.folders(real.parent), real.name, where=str(copy)) as spare:
+            before = spare.relation
+            _refuse(options, store, spare, before, copy)
+            compared = _compare(spare, emit) if options.full and before in (Relation.SAME, Relation.EARLIER) else 0
+            rewrite = before in (Relation.MISSING, Relation.APART) or compared < 0
+            if rewrite or before is Relation.EARLIER:
+                _write(options, spare, copy, emit, rewrite=rewrite)
+            start = spare.store.size if spare.store is not None and not rewrite else 0
+            return Synced(copy=copy, before=before, rewritten=rewrite and before is not Relation.MISSING,
+                          written=store.size - start, compared=max(compared, 0), size=store.size)
+
+
+def _file_meant(options: SyncOptions) -> Path:
+    """The copy; in a folder it has the WIM's name. Raises CopyInside, CopyIsWim."""
+    copy = options.copy / options.wim.name if options.copy.is_dir() else options.copy
+    if parse_inside(copy) is not None:
+        raise CopyInside(copy=copy)
+    if copy.exists() and options.wim.exists() and copy.samefile(options.wim):
+        raise CopyIsWim(copy=copy, wim=options.wim)
+    return copy
+
+
+def _refuse(options: SyncOptions, store: Store, spare: Spare, before: Relation, copy: Path) -> None:
+    old = spare.store
+    if old is None:
+        return
+    if before is Relation.OTHER:
+        raise CopyIsOther(copy=copy, wim=options.wim, found=guid_text(old.guid), expected=guid_text(store.guid))
+    if before is Relation.LATER:
+        raise CopyIsNewer(copy=copy, wim=options.wim, images=len(old.images), size=old.size)
+    if before is Relation.APART and not options.force:
+        here = set(_lists_of_files(store))
+        more = [f"{number} ({old.images[number - 1].name})"
+                for number, sha1 in enumerate(_lists_of_files(old), start=1) if sha1 not in here]
+        if more:
+            raise CopyHasMore(copy=copy, wim=options.wim, images=", ".join(more))
+
+
+def _lists_of_files(store: Store) -> list[bytes]:
+    """The hash of each image's metadata: what tells whether two images are the same, whatever they are called."""
+    table = store.parts[0].table
+    return [table.row(row).sha1 for row in table.metadata]
+
+
+def _compare(spare: Spare, emit: Emit) -> int:
+    """The bytes of the copy that were compared with the WIM's; negative where some differ, which is told."""
+    if spare.store is None:
+        return 0
+    phase = Phase(name="compare", total=spare.store.size, unit="bytes")
+    emit(phase)
+    if same_bytes(spare.source, spare.store, phase.counter):
+        return phase.counter.done
+    emit(Note(id="copy-differs", warning=True, text=(
+        f"{spare.where} is not what was copied to it (the first difference is behind byte {phase.counter.done:,}): it "
+        "is written anew.")))
+    return -1
+
+
+def _write(options: SyncOptions, spare: Spare, copy: Path, emit: Emit, *, rewrite: bool) -> None:
+    source, folder = spare.source, real_path(copy).parent
+    start = 0 if rewrite or spare.store is None else spare.store.size
+    check_rewrite_space(source.size - start, options.folders(folder).free_size(), where=str(folder))
+    if options.dry_run:
+        return
+    copying = Phase(name="copy", total=source.size - start, unit="bytes")
+    emit(copying)
+    (spare.rewrite if rewrite else spare.append)(copying.counter)
+    reading = Phase(name="read-back", total=source.size - start, unit="bytes")
+    emit(reading)
+    if not spare.reads_back(reading.counter):
+        raise ReadBackFailed(where=str(copy), count="some", first="their bytes differ")
+    _check_blobs(options, spare, start, copy, emit)
+    with uninterrupted(forget=True):
+        spare.finish()
+        DECIDED.set()
+
+
+def _check_blobs(options: SyncOptions, spare: Spare, start: int, copy: Path, emit: Emit) -> None:
+    """Hash the blobs that were written: damage in the WIM must not replace what may be sound in the copy."""
+    pending = spare.pending()
+    blobs = {sha1: blob.size for sha1 in pending.hashes()
+             if (blob := pending.blob(sha1)) is not None and (blob.solid or blob.offset >= start)}
+    phase = Phase(name="hash", total=sum(blobs.values()), unit="bytes")
+    emit(phase)
+    problems = pending.check_blobs(None if start == 0 else blobs.keys(), phase.counter, options.threads)
+    if problems:
+        raise SourceDamaged(wim=options.wim, copy=copy, count=len(problems), first=problems[0].text)

@@ -1,0 +1,159 @@
+"""The spare copy of a WIM that a system stands on: grown, pruned, moved, mixed up, rotten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import judges
+from converted import Converted
+from mounting import copy_sparse, mounted
+from running import done, refused, unchanged, wimboot
+from volume_edits import rewrite
+from wim_making import wimlib
+from wimboot.events import silent
+from wimboot.ops.options import SyncOptions
+from wimboot.ops.sync import sync
+from wimboot.plan.space import NotEnoughSpace
+from wimboot.storage import HostFolder
+from wimboot.wim import open_store
+
+
+def _grow(converted: Converted, name: str) -> None:
+    with mounted(converted.volume, write=True) as root:
+        rewrite(root / "Windows/System32/user32.dll", name.encode() * 30_000)
+    done("update", converted.volume, "--name", name)
+
+
+def _same(wim: Path, copy: Path) -> None:
+    assert wim.read_bytes() == copy.read_bytes()
+    assert not [path.name for path in [*wim.parent.iterdir(), *copy.parent.iterdir()] if "wimboot-" in path.name]
+
+
+def test_a_spare_is_made_kept_up_and_backs_the_volume(converted: Converted, tmp_path: Path) -> None:
+    """Made in a folder, then grown by what is new only; pointers lead into it as into the WIM; told in figures."""
+    spares = tmp_path / "spares"
+    spares.mkdir()
+    copy = spares / converted.wim.name
+    with unchanged(converted.wim, converted.volume):
+        told = done("sync", converted.wim, spares, "--json").json
+    first = converted.wim.stat().st_size
+    assert (told["was"], told["written_bytes"], told["bytes"], told["copy"]) == ("missing", first, first, str(copy))
+    _same(converted.wim, copy)
+    _grow(converted, "second")
+    with unchanged(converted.wim, copy):
+        assert "append" in done("sync", converted.wim, copy, "--dry-run").out
+    told = done("sync", converted.wim, copy, "--full", "--json").json
+    assert (told["was"], told["rewritten"], told["written_bytes"]) == (
+        "earlier", False, converted.wim.stat().st_size - first)
+    assert told["compared_bytes"] == first - 208
+    _same(converted.wim, copy)
+    judges.sound_wim(copy)
+    assert judges.every_pointer_leads_home(converted.volume, copy, {}) > 20
+    with unchanged(converted.wim, copy):
+        assert "is up to date. Nothing was written." in done("sync", converted.wim, copy).out
+        assert done("sync", converted.wim, copy, "--json").json["written_bytes"] == 0
+
+
+def test_what_wimlib_appended_is_followed(converted: Converted, tmp_path: Path) -> None:
+    """Another program's image behind the end is a growth like ours."""
+    copy, source = tmp_path / "spare.wim", tmp_path / "files"
+    done("sync", converted.wim, copy, "-q")
+    source.mkdir()
+    (source / "theirs.bin").write_bytes(os.urandom(50_000))
+    assert wimlib("append", source, converted.wim, "theirs").returncode == 0
+    assert done("sync", converted.wim, copy, "--json").json["was"] == "earlier"
+    _same(converted.wim, copy)
+
+
+def test_after_a_prune_the_copy_is_written_anew_when_told_so(converted: Converted, tmp_path: Path) -> None:
+    """It holds images that the WIM does not any more: refused, naming them, unless forced."""
+    copy = tmp_path / "spare.wim"
+    _grow(converted, "second")
+    done("sync", converted.wim, copy)
+    done("prune", converted.wim, "--drop", "first", "--target", converted.volume, "--yes")
+    run = refused("copy-has-more", 4, "sync", converted.wim, copy, watching=(converted.wim, copy))
+    assert "1 (first)" in run.err
+    told = done("sync", converted.wim, copy, "--force", "--json").json
+    assert (told["was"], told["rewritten"]) == ("apart", True)
+    _same(converted.wim, copy)
+    assert wimlib("info", converted.wim, "1", "second renamed", "--boot").returncode == 0
+    done("sync", converted.wim, copy)
+    _same(converted.wim, copy)
+
+
+def test_the_wrong_way_round_is_refused(converted: Converted, tmp_path: Path) -> None:
+    """A copy that is ahead is never put back to an older state, forced or not."""
+    old = tmp_path / "old.wim"
+    done("sync", converted.wim, old)
+    _grow(converted, "second")
+    run = refused("copy-is-newer", 4, "sync", old, converted.wim, "--force", watching=(old, converted.wim))
+    assert f"wimboot sync {converted.wim} {old}" in run.err
+
+
+def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> None:
+    """Another WIM, no WIM, the WIM itself under another name, a place inside a volume, a WIM that is not there."""
+    other, text, link = tmp_path / "other.wim", tmp_path / "notes.txt", tmp_path / "link.wim"
+    source = tmp_path / "files"
+    source.mkdir()
+    (source / "file").write_bytes(b"x" * 9000)
+    assert wimlib("capture", source, other).returncode == 0
+    text.write_bytes(b"what I must not forget" * 100)
+    link.symlink_to(converted.wim)
+    both = (converted.wim, converted.volume)
+    refused("copy-of-another-wim", 4, "sync", converted.wim, other, "--force", watching=(*both, other))
+    refused("not-a-wim", 1, "sync", converted.wim, text, "--force", watching=(*both, text))
+    refused("same-file", 2, "sync", converted.wim, link, watching=both)
+    refused("same-file", 2, "sync", converted.wim, converted.wim.parent, watching=both)
+    refused("copy-inside-volume", 4, "sync", converted.wim, f"{converted.volume}:/store.wim", watching=both)
+    assert wimboot("sync", tmp_path / "none.wim", tmp_path / "new.wim").code in (1, 4)
+    assert not (tmp_path / "new.wim").exists()
+
+
+def test_rot_in_the_copy_is_mended_by_a_full_comparison(converted: Converted, tmp_path: Path) -> None:
+    """What the tables do not show, --full does."""
+    copy = tmp_path / "spare.wim"
+    done("sync", converted.wim, copy)
+    with copy.open("r+b") as file:
+        os.pwrite(file.fileno(), b"rot", 5000)
+    assert done("sync", converted.wim, copy, "--json").json["was"] == "same"
+    run = done("sync", converted.wim, copy, "--full")
+    assert "written anew" in run.out
+    assert "is not what was copied to it" in run.err
+    _same(converted.wim, copy)
+
+
+def test_rot_in_the_wim_does_not_reach_the_copy(converted: Converted, tmp_path: Path) -> None:
+    """A damaged blob among what is new, or a whole new copy of a damaged WIM: refused, and the copy is as it was."""
+    copy = tmp_path / "spare.wim"
+    copy_sparse(converted.wim, copy)
+    _grow(converted, "second")
+    with open_store(converted.wim) as store:
+        tree = store.load_tree(2)
+        blob = store.blob(tree.stream(tree.data_stream(tree.find("\\Windows\\System32\\user32.dll"))).hash)
+    assert blob is not None
+    assert blob.offset >= copy.stat().st_size
+    with converted.wim.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\xff" * 64, blob.offset + blob.size_in_wim - 100)
+    refused("sync-source-damaged", 1, "sync", converted.wim, copy, watching=(converted.wim, copy))
+    refused("sync-source-damaged", 1, "sync", converted.wim, tmp_path / "new.wim", watching=(converted.wim, copy))
+    assert not (tmp_path / "new.wim").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_too_little_room_is_said_beforehand(converted: Converted, tmp_path: Path, there: bool) -> None:
+    """For what is missing, or for the whole."""
+    class Full(HostFolder):
+        """A disk that has no room."""
+
+        def free_size(self) -> int:
+            return 100
+
+    copy = tmp_path / "spare.wim"
+    if there:
+        copy_sparse(converted.wim, copy)
+        _grow(converted, "second")
+    with unchanged(converted.wim, copy), pytest.raises(NotEnoughSpace, match="100 are free"):
+        sync(SyncOptions(wim=converted.wim, copy=copy, folders=Full), silent)
