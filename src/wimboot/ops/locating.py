@@ -110,7 +110,9 @@ class _Search:
         return self._searched
 
     def _choose(self, source: DataSource, candidates: list[Candidate]) -> Found | None:
-        """The one that holds the image, lies where it should, holds what pointers need, and is the newest."""
+        """The one that holds the image, lies where it should, holds what pointers need, is called as it should be (a
+        spare copy beside it is not), and is the newest.
+        """
         if not candidates:
             return None
         ranked = [(candidates[0], "")] if len(candidates) == 1 else self._ranked(source, candidates)
@@ -123,13 +125,17 @@ class _Search:
         """The best first; each with why it is not the best."""
         pointers = passes.pointer_rows(self._opened.tree, source.data_source_id)
         hashes, tables = {sha1 for sha1, _ in pointers}, {table for _, table in pointers}
+        place = self._sources.place(source.data_source_id)
+        name = None if place is None else place.path.rpartition("\\")[2].casefold()
         rows = []
         for order, one in enumerate(candidates):
             lacks, other_table = self._compare(one, hashes, tables)
             has_image = one.file.image_count >= source.wim_index
             why = (f"it lacks image {source.wim_index}" if not has_image else
                    f"it lacks the contents of {lacks:,} files" if lacks else "it is another copy")
-            rows.append(((not has_image, not one.at_place, lacks, -one.file.image_count, other_table, order), one, why))
+            renamed = one.file.path.name.casefold() != name
+            key = (not has_image, not one.at_place, lacks, renamed, -one.file.image_count, other_table, order)
+            rows.append((key, one, why))
         rows.sort(key=lambda row: row[0])
         newest = rows[0][1].file.image_count
         return [(one, why if one.file.image_count >= newest or "lacks" in why else
