@@ -14,7 +14,7 @@ from random import Random
 from sample_contents import noise, program, text
 from sample_security import DESCRIPTORS
 
-__all__ = ["EVERYTHING", "Feature", "put", "set_attributes", "set_reparse", "set_times", "write_stream"]
+__all__ = ["EVERYTHING", "Feature", "make_compact", "put", "set_attributes", "set_reparse", "set_times", "write_stream"]
 
 READ_ONLY, HIDDEN, SYSTEM, ARCHIVE, NOT_INDEXED = 0x1, 0x2, 0x4, 0x20, 0x2000
 TEMPORARY, COMPRESSED_ATTRIBUTE, OFFLINE = 0x100, 0x800, 0x1000
@@ -273,27 +273,30 @@ def _encrypted(place: Path, chance: Random) -> None:
 
 
 def _compact(place: Path, chance: Random) -> None:
-    """A file of System Compression: FILE provider, XPRESS 4K, compressed by libwim."""
-    data = program(size=50_000, chance=chance)
-    chunks = [_xpress(data[start:start + 4096]) for start in range(0, len(data), 4096)]
+    make_compact(place / "compact.exe", program(size=50_000, chance=chance))
+
+
+def make_compact(target: Path, data: bytes, algorithm: int = 0) -> None:
+    """A file of System Compression, packed by libwim: XPRESS 4K, LZX, XPRESS 8K or XPRESS 16K."""
+    size, kind = ((4096, 1), (32768, 2), (8192, 1), (16384, 1))[algorithm]
+    chunks = [_packed(data[start:start + size], kind, size) for start in range(0, len(data), size)]
     ends = [sum(map(len, chunks[:count])) for count in range(1, len(chunks))]
-    target = place / "compact.exe"
     target.touch()
     write_stream(target, "WofCompressedData", struct.pack(f"<{len(ends)}I", *ends) + b"".join(chunks))
     with target.open("r+b") as file:
         file.truncate(len(data))
-    set_reparse(target, WOF_TAG, struct.pack("<IIIII", 1, 2, 1, 0, 0)[:16])
+    set_reparse(target, WOF_TAG, struct.pack("<IIII", 1, 2, 1, algorithm))
 
 
-def _xpress(chunk: bytes) -> bytes:
-    """`chunk` compressed, or as it is where that gains nothing."""
+def _packed(chunk: bytes, kind: int, chunk_size: int) -> bytes:
+    """`chunk` compressed by codec `kind`, or as it is where that gains nothing."""
     library = ctypes.CDLL(ctypes.util.find_library("wim") or "libwim.so.15")
     compress = library.wimlib_compress
     compress.restype = ctypes.c_size_t
     compress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]
     handle = ctypes.c_void_p()
-    assert library.wimlib_create_compressor(1, ctypes.c_size_t(4096), 50, ctypes.byref(handle)) == 0
-    room = ctypes.create_string_buffer(4096)
+    assert library.wimlib_create_compressor(kind, ctypes.c_size_t(chunk_size), 50, ctypes.byref(handle)) == 0
+    room = ctypes.create_string_buffer(chunk_size)
     size = compress(chunk, len(chunk), room, len(chunk) - 1, handle)
     library.wimlib_free_compressor(handle)
     return room.raw[:size] if size else chunk

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wimboot.errors import HostError, Unsupported, UsageError
@@ -22,7 +23,6 @@ from wimboot.ops.unbacked import backed_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from wimboot.events import Emit
     from wimboot.ops.options import MountOptions
@@ -105,7 +105,7 @@ def serve(serving: Serving, options: MountOptions, ready: Callable[[], None]) ->
                 signal.signal(number, signal.SIG_DFL)   # libfuse puts its own there, which end the mount
         binding.FUSE(
             serving, str(options.folder), foreground=True, ro=True, subtype="wimboot",
-            fsname=_escaped(options.target.place), use_ino=True, default_permissions=True, kernel_cache=True,
+            fsname=_escaped(str(Path(options.target.place).absolute())), use_ino=True, default_permissions=True, kernel_cache=True,
             attr_timeout=_FOREVER_S, entry_timeout=_FOREVER_S, negative_timeout=_FOREVER_S, **given)
     except RuntimeError as error:
         if error.args == (_ENDED_BY_SIGNAL,) and serving.mounted:
@@ -128,7 +128,7 @@ def _binding() -> Any:  # noqa: ANN401 - a module without types
 
 
 def _check_place(folder: Path) -> None:
-    device = folder.__class__("/dev/fuse")
+    device = Path("/dev/fuse")
     try:
         if not stat.S_ISCHR(device.stat().st_mode):
             raise FuseMissing
