@@ -7,6 +7,11 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from wimboot.formats.blobtable import BlobRow, BlobTable, pack_row
+from wimboot.formats.wimheader import HEADER_SIZE
+from wimboot.tree import Tree
+from wimboot.wim._streams import fill_sizes
+
 _HEADER = struct.Struct("<8sIIIIQQHHI24s24s24sI24s60x")
 _ENTRY = struct.Struct("<24sHI20s")
 
@@ -66,3 +71,9 @@ def read(path: Path) -> PlainWim:
         else:
             blobs[key] = resource(header)
     return PlainWim(images, blobs)
+
+
+def sizes_of(tree: Tree, sizes: dict[bytes, int]) -> list[int]:
+    """Set the sizes of a tree from {SHA-1: size}, through a blob table; the streams that it lacks."""
+    rows = (pack_row(BlobRow(size, 0, HEADER_SIZE, size, 1, 1, sha1)) for sha1, size in sizes.items())
+    return fill_sizes(tree, [BlobTable.parse(b"".join(rows)).index], False)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import plain_wim
 from tree_strategies import encoded, facts_by_path, groups_by_path, links_by_path, node_facts, trees
 from wimboot.errors import FormatError, Internal
 from wimboot.tree import FileAttribute, StreamFlag, StreamKind, Tree
 from wimboot.tree._builder import Builder
-from wimboot.wim._metadata import NotStorable, fill_sizes, image_counts, parse, references, serialise
+from wimboot.wim._metadata import NotStorable, image_counts, parse, references, serialise
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HASH = b"h" * 20
@@ -95,7 +96,7 @@ def check_refused_or_sound(data: bytes) -> None:
         return
     assert tree.node_count * 0x68 <= len(data)
     assert len(links_by_path(tree)) == tree.link_count
-    fill_sizes(tree, {})
+    plain_wim.sizes_of(tree, {})
     assert parse(serialise(tree)).link_count == tree.link_count
 
 
@@ -113,7 +114,7 @@ def test_what_is_excluded_is_left_out_everywhere(tree: Tree, data: st.DataObject
     again = parse(serialise(tree, mask))
     assert facts_by_path(again) == {path: facts_by_path(tree)[path] for path in kept}
     sizes = {tree.stream(stream).hash: tree.stream(stream).size for stream in range(tree.stream_count)}
-    assert fill_sizes(again, sizes) == []
+    assert plain_wim.sizes_of(again, sizes) == []
     counted: dict[bytes, int] = {}
     total = further = 0
     seen = set()
@@ -150,9 +151,9 @@ def test_the_fields_are_where_the_format_has_them() -> None:
     assert tree.extras[row.extra].object_id == b"o" * 16
     stream = tree.stream(tree.data_stream(link.node))
     assert (stream.hash, stream.flags) == (key, StreamFlag.HASHED)
-    assert fill_sizes(tree, {key: 1 << 40}) == []
+    assert plain_wim.sizes_of(tree, {key: 1 << 40}) == []
     assert tree.stream(stream.index).size == 1 << 40
-    assert fill_sizes(tree, {}) == [stream.index]
+    assert plain_wim.sizes_of(tree, {}) == [stream.index]
     assert tree.stream(stream.index).size == 0
 
 

@@ -15,7 +15,7 @@ from build import make_volume
 from tree_strategies import links_by_path
 from wim_bytes import read_wim
 from wimboot.tree import StreamKind, Tree
-from wimboot.wim._metadata import fill_sizes, image_counts, parse, references, serialise
+from wimboot.wim._metadata import image_counts, parse, references, serialise
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples" / "wim"
 UNIX_EPOCH = 11_644_473_600
@@ -102,7 +102,7 @@ def load(wim: Path) -> list[Tree]:
     plain = plain_wim.read(wim)
     trees = [parse(metadata) for metadata in plain.images]
     for tree in trees:
-        assert fill_sizes(tree, {key: len(blob) for key, blob in plain.blobs.items()}) == []
+        assert plain_wim.sizes_of(tree, {key: len(blob) for key, blob in plain.blobs.items()}) == []
     return trees
 
 
@@ -165,10 +165,10 @@ def test_the_samples_read_as_wimlib_reads_them(name: str, tmp_path: Path) -> Non
     assert len(images) == contents.image_count
     for number, metadata in enumerate(images, start=1):
         tree = parse(metadata)
-        assert fill_sizes(tree, sizes) == []
+        assert plain_wim.sizes_of(tree, sizes) == []
         assert ours(tree) == told(wim, number)
         again = parse(serialise(tree))
-        fill_sizes(again, sizes)
+        plain_wim.sizes_of(again, sizes)
         assert ours(again) == told(wim, number)
         assert again.extras == tree.extras
 

@@ -1,8 +1,9 @@
 """One pass over the raw bytes of a blob table; the loops of blobtable.py that run for every blob."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
+
+from wimboot.formats._hashindex cimport HashIndex
 
 from array import array
 
@@ -27,7 +28,7 @@ cdef inline uint64_t number(const uint8_t *data, int size) noexcept nogil:
 
 
 def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_size):
-    """Index a table: ({hash: row}, rows of metadata in order, rows with the solid flag, end of the last resource).
+    """Index a table: (index of its hashes, rows of metadata in order, rows with the solid flag, end of the last resource).
 
     Rows that readers skip (no hash, no size, another part, free, metadata that nothing refers to) and later rows of a
     hash are left out. Raises FormatError where a row cannot be right.
@@ -38,7 +39,7 @@ def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_si
     cdef uint64_t in_wim, offset, size, end = 0
     cdef uint32_t flags, references
     cdef bint solid
-    cdef dict index = {}
+    cdef HashIndex index = HashIndex(table)
     cdef list metadata = [], solids = []
     if len(table) % ROW:
         raise FormatError("blob table", len(table), "its last entry is cut short")
@@ -57,7 +58,7 @@ def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_si
             if flags & METADATA:
                 raise FormatError("blob table", row * ROW, "an image's metadata lies in a solid resource")
             if size != 0x100000000 and memcmp(entry + 30, NO_HASH, 20) != 0:
-                index.setdefault(table[row * ROW + 30:row * ROW + 50], row)
+                index.add(<uint32_t> row)
             continue
         if memcmp(entry + 30, NO_HASH, 20) == 0 or size == 0 or flags & FREE:
             continue
@@ -76,45 +77,41 @@ def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_si
                 raise FormatError("blob table", row * ROW, f"an image's metadata has {references} references")
             metadata.append(row)
         else:
-            index.setdefault(table[row * ROW + 30:row * ROW + 50], row)
+            index.add(<uint32_t> row)
     return index, metadata, solids, end
 
 
-def add_references(bytearray table, dict index, references):
-    """Add {hash: count} to the reference counts of the rows; hashes that no row has come back as a list."""
+def add_references(bytearray table, references):
+    """Add {hash: count} to the reference counts of the rows."""
+    cdef bytes copy = bytes(table)
+    cdef HashIndex index = HashIndex(copy)
     cdef uint8_t *raw = table
-    cdef Py_ssize_t limit = len(table) // ROW, row
+    cdef Py_ssize_t row
+    cdef int64_t found
     cdef uint64_t total
     cdef uint32_t kept
-    cdef list missing = []
+    for row in range(len(copy) // ROW):
+        index.add(<uint32_t> row)
     for digest, count in references.items():
-        found = index.get(digest)
-        if found is None:
-            missing.append(digest)
-            continue
-        row = found
-        if not 0 <= row < limit:
-            raise IndexError(row)
-        total = number(raw + row * ROW + 26, 4) + <uint64_t> count
-        kept = <uint32_t> min(total, <uint64_t> 0xFFFFFFFF)
-        memcpy(raw + row * ROW + 26, &kept, 4)
-    return missing
+        found = index.row_of(digest)
+        if found >= 0:
+            total = number(raw + found * ROW + 26, 4) + <uint64_t> count
+            kept = <uint32_t> min(total, <uint64_t> 0xFFFFFFFF)
+            memcpy(raw + found * ROW + 26, &kept, 4)
 
 
-def size_map(bytes table, dict index, bint solid_version):
-    """{hash: uncompressed size} of every row in the index."""
-    cdef const uint8_t *raw = table
-    cdef Py_ssize_t limit = len(table) // ROW, row
-    cdef dict out = {}
-    for digest, found in index.items():
-        row = found
-        if not 0 <= row < limit:
-            raise IndexError(row)
-        if solid_version and raw[row * ROW + 7] & SOLID:
-            out[digest] = number(raw + row * ROW, 7)
-        else:
-            out[digest] = number(raw + row * ROW + 16, 8)
-    return out
+def kept_rows(bytes table, HashIndex index):
+    """The indexed rows one behind the other, in their order, with a reference count of at least 1."""
+    cdef bytearray out = bytearray(ROW * index.count)
+    cdef uint8_t *to = out
+    cdef Py_ssize_t row
+    rows = index.rows()
+    for row in rows:
+        memcpy(to, index.raw + row * ROW, ROW)
+        if number(to + 26, 4) == 0:
+            to[26] = 1
+        to += ROW
+    return bytes(out)
 
 
 def sizes(bytes table, uint64_t least):
@@ -156,33 +153,35 @@ cdef bint takes(const uint8_t *entry, uint64_t size_limit) noexcept nogil:
     return in_wim < size if entry[7] & COMPRESSED else in_wim == size
 
 
-def pointer_places(bytes table, dict index, hashes, uint64_t size_limit):
+def pointer_places(bytes table, HashIndex index, hashes, uint64_t size_limit):
     """For each hash (offset, size in the WIM), as a pointer carries them; None where no pointer can lead to that blob."""
     cdef const uint8_t *raw = table
     cdef const uint8_t *entry
+    cdef int64_t row
     cdef list out = []
     for sha1 in hashes:
-        row = index.get(sha1)
-        if row is None:
+        row = index.row_of(sha1)
+        if row < 0:
             out.append(None)
             continue
-        entry = raw + <Py_ssize_t> row * ROW
+        entry = raw + row * ROW
         out.append((number(entry + 8, 8), number(entry, 7)) if takes(entry, size_limit) else None)
     return out
 
 
-def place_columns(bytes table, dict index, hashes, uint64_t size_limit):
+def place_columns(bytes table, HashIndex index, hashes, uint64_t size_limit):
     """`pointer_places` in numbers: for each 20 bytes of `hashes` an offset and a size in the WIM; both 0 for None."""
     cdef const uint8_t *raw = table
     cdef const uint8_t *entry
     cdef const uint8_t[::1] view = hashes
     cdef Py_ssize_t count = view.shape[0] // HASH, i
+    cdef int64_t row
     out = array("Q", bytes(16 * count))
     cdef uint64_t[::1] numbers = out
     for i in range(count):
-        row = index.get(PyBytes_FromStringAndSize(<const char *> &view[i * HASH], HASH))
-        if row is not None:
-            entry = raw + <Py_ssize_t> row * ROW
+        row = index.find(&view[i * HASH])
+        if row >= 0:
+            entry = raw + row * ROW
             if takes(entry, size_limit):
                 numbers[2 * i], numbers[2 * i + 1] = number(entry + 8, 8), number(entry, 7)
     return out

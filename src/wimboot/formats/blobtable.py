@@ -12,7 +12,7 @@ The n-th metadata entry belongs to image n. In version 0xE00 a run of entries wi
 resources and the blobs in them: a resource has the size 0x100000000; a blob's "size in the WIM" is its real size, its
 offset counts through the uncompressed bytes of all resources of the run (wimlib 1.14.5's source).
 
-A table stays the bytes it was read as, with a dictionary from hash to row: 130,000 entries are never 130,000 objects.
+A table stays the bytes it was read as, with an index from hash to row: 130,000 entries are never 130,000 objects.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
 from wimboot.formats import _blobrows
+from wimboot.formats._hashindex import HashIndex
 from wimboot.formats.wimheader import ResourceHeader
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "SolidRun", "add_references", "pack_row"]
+__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "HashIndex", "SolidRun", "add_references", "pack_row"]
 
 ROW_SIZE = 50
 _ROW = struct.Struct("<QQQHI20s")
@@ -65,8 +66,7 @@ def pack_row(row: BlobRow) -> bytes:
 
 def add_references(rows: bytearray, references: Mapping[bytes, int]) -> None:
     """Raise the reference counts of these hashes' entries; `rows` are entries one behind the other."""
-    index = {bytes(rows[at + 30:at + 50]): at // ROW_SIZE for at in range(0, len(rows), ROW_SIZE)}
-    _blobrows.add_references(rows, index, references)
+    _blobrows.add_references(rows, references)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class BlobTable:
     """
 
     raw: bytes
-    index: dict[bytes, int]
+    index: HashIndex
     metadata: list[int]
     end: int
     runs: list[SolidRun] = field(default_factory=list)
@@ -146,17 +146,13 @@ class BlobTable:
 
     def in_file_order(self, rows: Collection[int] | None = None) -> list[int]:
         """These rows (None: all blobs), by where they lie; solid ones last, run by run."""
-        chosen = self.index.values() if rows is None else rows
+        chosen = self.index.rows() if rows is None else rows
         if not self.run_of:
             return _blobrows.in_file_order(self.raw, chosen)
         solid = [row for row in chosen if row in self.run_of]
         plain = [row for row in chosen if row not in self.run_of]
         solid.sort(key=lambda row: (self.run_of[row], self.row(row).offset))
         return _blobrows.in_file_order(self.raw, plain) + solid
-
-    def size_by_hash(self, *, solid_version: bool) -> dict[bytes, int]:
-        """The uncompressed size of every blob."""
-        return _blobrows.size_map(self.raw, self.index, solid_version)
 
     def sizes(self, least: int) -> set[int]:
         """The uncompressed sizes of at least `least` bytes that occur."""
@@ -168,8 +164,4 @@ class BlobTable:
         Rows that readers skip are dropped; a reference count of 0 becomes 1, for a reader may skip it otherwise.
         """
         metadata = [self.raw[row * ROW_SIZE:(row + 1) * ROW_SIZE] for row in self.metadata]
-        blobs = []
-        for row in sorted(self.index.values()):
-            entry = self.raw[row * ROW_SIZE:(row + 1) * ROW_SIZE]
-            blobs.append(entry if any(entry[26:30]) else entry[:26] + b"\1\0\0\0" + entry[30:])
-        return metadata, b"".join(blobs)
+        return metadata, _blobrows.kept_rows(self.raw, self.index)

@@ -26,10 +26,10 @@ from wimboot.wim._linkgroups cimport LinkGroups
 
 from wimboot.errors import FormatError
 from wimboot.tree._tree import MAX_DEPTH
-from wimboot.wim._metadata_write import NotStorable, fill_sizes, image_counts, references, serialise
+from wimboot.wim._metadata_write import NotStorable, image_counts, references, serialise
 from wimboot.wim.tagged import parse_items
 
-__all__ = ["NotStorable", "fill_sizes", "image_counts", "parse", "references", "serialise"]
+__all__ = ["NotStorable", "image_counts", "parse", "references", "serialise"]
 
 cdef enum:
     SIZE_MAX = 0x7FFFFFFF   # bytes of metadata: some ten million files
@@ -42,7 +42,7 @@ cdef struct Hashes:         # of an entry's unnamed streams; NULL where it has n
 
 
 def parse(const uint8_t[::1] metadata not None):
-    """The image as a Tree; sizes are not in it, see `fill_sizes`. Raises FormatError."""
+    """The image as a Tree; sizes are not in it, see `_streams.fill_sizes`. Raises FormatError."""
     reader = _Reader()
     if metadata.shape[0] < 8:
         raise FormatError(_STRUCTURE, 0, "it is shorter than its header")

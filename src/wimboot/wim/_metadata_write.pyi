@@ -3,7 +3,7 @@ from typing import ClassVar
 from wimboot.errors import Unsupported
 from wimboot.tree import Tree
 
-__all__ = ["NotStorable", "fill_sizes", "image_counts", "references", "serialise"]
+__all__ = ["NotStorable", "image_counts", "references", "serialise"]
 
 class NotStorable(Unsupported):
     id: ClassVar[str]
@@ -13,4 +13,3 @@ class NotStorable(Unsupported):
 def serialise(tree: Tree, excluded: bytes | bytearray | None = None) -> bytes: ...
 def image_counts(tree: Tree, excluded: bytes | bytearray | None = None) -> tuple[int, int, int, int]: ...
 def references(tree: Tree, excluded: bytes | bytearray | None = None) -> dict[bytes, int]: ...
-def fill_sizes(tree: Tree, sizes: dict[bytes, int]) -> list[int]: ...

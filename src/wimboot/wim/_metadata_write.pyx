@@ -23,7 +23,7 @@ from wimboot.wim._dentry cimport (ATTRIBUTES, CREATION, FIXED, LAST_ACCESS, LAST
 from wimboot.errors import FormatError, Internal, Unsupported
 from wimboot.wim.tagged import pack_items
 
-__all__ = ["NotStorable", "fill_sizes", "image_counts", "references", "serialise"]
+__all__ = ["NotStorable", "image_counts", "references", "serialise"]
 
 cdef enum:
     NOT_FIXED = 0x10000     # in reparse_extra: the link's target is as the volume had it
@@ -84,24 +84,6 @@ def references(Tree tree not None, const uint8_t[::1] excluded=None):
                 key = (<char *> tree.streams[i].hash)[:20]
                 counts[key] = counts.get(key, 0) + writer.names[node]
     return counts
-
-
-def fill_sizes(Tree tree not None, dict sizes not None):
-    """Set the streams' sizes from {SHA-1: size}; the indices of the streams whose blob is missing, left at size 0."""
-    cdef uint32_t i
-    cdef Stream *stream
-    cdef object size
-    missing = []
-    for i in range(tree.stream_count):
-        stream = &tree.streams[i]
-        stream.size = 0
-        if stream.flags & HASHED and blob_key(stream.hash) != NULL:
-            size = sizes.get((<char *> stream.hash)[:20])
-            if size is None:
-                missing.append(i)
-            else:
-                stream.size = size
-    return missing
 
 
 cdef class _Writer:

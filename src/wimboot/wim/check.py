@@ -60,7 +60,7 @@ def check_blobs(parts: tuple[Part, ...], hashes: Collection[bytes] | None, count
     wanted = None if hashes is None else set(hashes)
     for part in parts:
         index = part.table.index
-        rows = part.table.in_file_order([*index.values(), *part.table.metadata] if wanted is None else
+        rows = part.table.in_file_order([*index.rows(), *part.table.metadata] if wanted is None else
                                         [index[sha1] for sha1 in wanted if sha1 in index])
         problems += _check_part(part, rows, counter, threads)
     for sha1 in wanted or ():

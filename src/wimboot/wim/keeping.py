@@ -73,7 +73,7 @@ def keep_images(store: Store, images: Sequence[int]) -> Kept:
         counts.update(references(store.load_tree(number)))
     blobs = [table.index[sha1] for sha1 in counts]
     rows = table.in_file_order([*blobs, *(table.metadata[number - 1] for number in images)])
-    all_rows = [*table.index.values(), *table.metadata]
+    all_rows = [*table.index.rows(), *table.metadata]
     size = sum(table.row(row).size_in_wim for row in rows)
     return Kept(images=tuple(sorted(images)), references=counts, rows=tuple(rows), size=size,
                 dropped_blobs=len(table.index) - len(blobs),

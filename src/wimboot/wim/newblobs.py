@@ -10,7 +10,7 @@ from wimboot.formats.wimheader import ResourceFlag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wimboot.formats.blobtable import BlobTable
+    from wimboot.formats.blobtable import BlobTable, HashIndex
 
 __all__ = ["NewBlobs"]
 
@@ -19,7 +19,7 @@ class NewBlobs:
     """Rows for the blob table in the order in which the blobs were begun."""
 
     def __init__(self, old: BlobTable | None) -> None:
-        self._old: dict[bytes, int] = {} if old is None else old.index
+        self._old: HashIndex | frozenset[bytes] = frozenset() if old is None else old.index
         self._begun: dict[bytes, int] = {}      # hash -> index into self._rows
         self._rows: list[bytes] = []
         self._sizes: set[int] = set()

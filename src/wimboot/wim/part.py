@@ -111,10 +111,6 @@ class Part:
             return Blob(row.sha1, row.offset, row.size_in_wim, row.size_in_wim, row.flags, number)
         return Blob(row.sha1, row.offset, row.size_in_wim, row.size, row.flags & ~ResourceFlag.SOLID, number)
 
-    def sizes(self) -> dict[bytes, int]:
-        """{hash: size} of every blob."""
-        return self.table.size_by_hash(solid_version=self.header.version == VERSION_SOLID)
-
     def run_of(self, row: int) -> SolidRun | None:
         """The solid resources that a row's blob lies in."""
         run = self.table.run_of.get(row)

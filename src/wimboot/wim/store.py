@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
 from wimboot.formats.wimxml import parse_xml
-from wimboot.wim._metadata import fill_sizes
 from wimboot.wim._metadata import parse as parse_metadata
+from wimboot.wim._streams import fill_sizes
 from wimboot.wim.check import BlobProblem, check_blobs
 from wimboot.wim.errors import (
     BlobDamaged,
@@ -232,10 +232,8 @@ class Store:
         """
         with locating(f"image {image} of {self.where}"):
             tree = parse_metadata(self.metadata(image))
-            sizes: dict[bytes, int] = {}
-            for part in self.parts:
-                sizes |= part.sizes()
-            missing = fill_sizes(tree, sizes)
+            missing = fill_sizes(tree, [part.table.index for part in self.parts],
+                                 self.parts[0].header.version == VERSION_SOLID)
         if missing and not allow_missing:
             raise BlobMissing(where=self.where, sha1=tree.stream(missing[0]).hash.hex())
         return tree
