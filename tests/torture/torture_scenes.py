@@ -6,6 +6,7 @@ is only an empty file that the target's lock is taken on.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from torture_judge import Whole, is_dirty, look_at
 from wimboot.disk import Transaction
 from wimboot.disk.log import PAGE
 from wimboot.disk.transaction import BATCH_PAGES
-from wimboot.errors import Error
+from wimboot.errors import ChecksFailed, Error
 from wimboot.events import silent
-from wimboot.ops import opening
+from wimboot.ops import disks, opening
 from wimboot.ops.apply import apply
 from wimboot.ops.capture import capture
 from wimboot.ops.convert import convert
@@ -33,13 +34,19 @@ from wimboot.ops.options import (
     CaptureOptions,
     ConvertOptions,
     Form,
+    RelocateOptions,
+    RepairOptions,
     RestoreOptions,
     TargetOptions,
+    VerifyOptions,
 )
 from wimboot.ops.recover import recover
+from wimboot.ops.relocate import relocate
+from wimboot.ops.repair import repair
 from wimboot.ops.restore import restore
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder
+from wimboot.wim import Append, Store
 from wimboot.wim import recover as recover_wim
 
 __all__ = [
@@ -78,13 +85,19 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bases:
-    """Contents to begin with: two Windows volumes, one empty, one converted and edited since, and its WIM."""
+    """Contents to begin with: two Windows volumes, one empty, one converted and edited since, and its WIM.
+
+    `ailing` is converted and not edited, but for a real file with the contents of a pointer; in `ailing_wim` the data
+    of that pointer is damaged, and its table is not the one that the pointers know.
+    """
 
     first: bytes
     second: bytes
     empty: bytes
     edited: bytes
+    ailing: bytes
     wim: bytes
+    ailing_wim: bytes
 
 
 Verb = Callable[[Stage, Mapping[str, Folder]], object]
@@ -97,6 +110,7 @@ class Play:
     run: Verb
     volume: str
     wim: bool
+    which: str = "wim"
 
 
 def _capturing(stage: Stage, inner: Mapping[str, Folder]) -> CaptureOptions:
@@ -121,6 +135,19 @@ def _restore(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False
     return restore(RestoreOptions(target=stage.options(inner), wim=stage.wim, driver="none", rebuild=rebuild), silent)
 
 
+def _repair(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    check = VerifyOptions(target=stage.options(inner), wim=stage.wim, threads=2)
+    done = repair(RepairOptions(check=check), silent)
+    if done.after.found:
+        raise ChecksFailed(count=done.after.problems, where=str(stage.target))
+    return done
+
+
+def _relocate(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    return relocate(RelocateOptions(target=stage.options(inner), wim=stage.wim, place=PLACE.replace("store", "moved")),
+                    silent)
+
+
 VERBS = {
     "convert": Play(run=_convert, volume="second", wim=False),
     "convert-onto": Play(run=_convert, volume="second", wim=True),
@@ -131,7 +158,9 @@ VERBS = {
     "apply-full": Play(run=partial(_apply, form=Form.FULL), volume="empty", wim=True),
     "apply-format": Play(run=partial(_apply, form=Form.POINTERS, rebuild=True), volume="second", wim=True),
     "restore": Play(run=_restore, volume="edited", wim=True),
+    "relocate": Play(run=_relocate, volume="edited", wim=True),
     "restore-format": Play(run=partial(_restore, rebuild=True), volume="edited", wim=True),
+    "repair": Play(run=_repair, volume="ailing", wim=True, which="ailing_wim"),
 }
 """By name, for a test's id."""
 
@@ -151,7 +180,7 @@ class Scene:
 def start(name: str, bases: Bases) -> Pair:
     """The two folders before the verb."""
     play = VERBS[name]
-    wims = {WIM: Image(bases.wim)} if play.wim else {}
+    wims = {WIM: Image(getattr(bases, play.which))} if play.wim else {}
     return {DISK: MemoryFolder({TARGET: Image(getattr(bases, play.volume))}), WIMS: MemoryFolder(wims)}
 
 
@@ -161,7 +190,7 @@ def record(name: str, bases: Bases, root: Path, *, batch_pages: int = BATCH_PAGE
     wrapped = _recorded(recorder, inner)
     old = look_at(inner[DISK].images[TARGET], inner[WIMS].images.get(WIM))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opening, "Transaction", partial(Transaction, batch_pages=batch_pages))
+        patch.setattr(disks, "Transaction", partial(Transaction, batch_pages=batch_pages))
         VERBS[name].run(stage, wrapped)
     new = look_at(inner[DISK].images[TARGET], inner[WIMS].images[WIM])
     return Scene(name=name, stage=stage, recorder=recorder, old=old, new=new, returned_at=recorder.point)
@@ -270,11 +299,13 @@ def make_bases(root: Path) -> Bases:
     inner = {DISK: MemoryFolder({TARGET: Image(first.read_bytes())}), WIMS: MemoryFolder()}
     options = CaptureOptions(target=stage.options(inner), wim=stage.wim, name="the first", threads=2, fast=True)
     convert(ConvertOptions(capture=options, wim_place=PLACE, driver="none"), silent)
-    edited = root / "edited.img"
-    inner[DISK].images[TARGET].save(edited)
+    edited, ailing = root / "edited.img", root / "ailing.img"
+    for path in (edited, ailing):
+        inner[DISK].images[TARGET].save(path)
     _edit(edited)
     return Bases(first=first.read_bytes(), second=second.read_bytes(), empty=empty.read_bytes(),
-                 edited=edited.read_bytes(), wim=_bytes(inner[WIMS].images[WIM]))
+                 edited=edited.read_bytes(), ailing=_ail(ailing), wim=_bytes(inner[WIMS].images[WIM]),
+                 ailing_wim=_damaged(inner[WIMS]))
 
 
 def _bytes(image: Image) -> bytes:
@@ -304,6 +335,34 @@ def _fill(volume: Path, *, seed: int) -> None:
             path.write_bytes(data)
         os.link(root / "Windows/own.dll", root / "Windows/System32/second name.dll")
         (root / "Users/streams.txt:more").write_bytes(text(own, 6000))
+
+
+def _shared_text() -> bytes:
+    """What `_fill` writes to \\Windows\\shared.txt."""
+    shared = Random(99)
+    for size in (20_000, 9000):
+        program(size=size, version=(10, 0, 19045, 2965), chance=shared)
+    return text(shared, 15_000)
+
+
+def _ail(volume: Path) -> bytes:
+    with mounted(volume, write=True) as root:
+        (root / "Users/copy of shared.txt").write_bytes(_shared_text())
+    return volume.read_bytes()
+
+
+def _damaged(wims: MemoryFolder) -> bytes:
+    """The WIM after it has grown by a blob, with a byte of shared.txt's data flipped."""
+    folder = MemoryFolder({WIM: Image(_bytes(wims.images[WIM]))})
+    with Append(folder, WIM, create=None, where=WIM) as append:
+        append.keep({append.add_blob(b"another system's"): 1})
+        append.finish()
+    store = Store.open(folder.open(WIM), where=WIM)
+    blob = store.blob(hashlib.sha1(_shared_text(), usedforsecurity=False).digest())
+    assert blob is not None
+    data = bytearray(_bytes(folder.images[WIM]))
+    data[blob.offset + blob.size_in_wim // 2] ^= 0xFF
+    return bytes(data)
 
 
 def _edit(volume: Path) -> None:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wimboot.disk import parse_place
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.ops.deploying import carry_out, check_pointers_possible
+from wimboot.ops.disks import open_disk
 from wimboot.ops.exporting import export_image
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.overwriting import refuse_same_file
+from wimboot.ops.ownwims import own_files, own_folders, refuse_in_the_way
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import view_image
 from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, Tree, diff
+from wimboot.wim import real_path
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from wimboot.windows.whyreal import WhyReal
@@ -61,7 +68,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
     if options.export is not None:
         options = _exported(options, options.export, emit)
     pointers = options.form is Form.POINTERS
-    with opened_store(options.wim, options.target.folders) as store:
+    with _with_disk(options, emit), opened_store(options.wim, options.target.folders) as store:
         number = choose_image(store, options.image, where=str(options.wim))
         emit(Phase(name="load"))
         view = view_image(store, number, options.config, options.wim, emit)
@@ -81,12 +88,16 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
             tree, free = _ground(opened, format_it=options.rebuild)
-            _check_empty(tree, opened.where)
+            own = () if options.rebuild else own_files(opened)      # formatting spares nothing, and refuses to
+            refuse_in_the_way(view.tree, opened)
+            _check_empty(tree, own, opened.where)
             check_volume_space(free, view.tree.node_count, forms.full_size, where=opened.where)
             if dry_run:
                 return done
             ignored = bytearray(b"\1") * tree.link_count
-            ignored[ROOT] = 0
+            for folder in (ROOT, *map(tree.find, own_folders(tree, own))):
+                for link in tree.links_of(folder):
+                    ignored[link] = 0
             changes = diff(tree, view.tree, ignored=ignored)
             carry_out(opened, view, changes, forms, place, emit)
             emit(Phase(name="commit"))
@@ -115,9 +126,23 @@ def _exported(options: ApplyOptions, into: Path, emit: Emit) -> ApplyOptions:
     return replace(options, wim=into, image=str(export_image(options.wim, number, into, folders, emit)), export=None)
 
 
-def _check_empty(tree: Tree, where: str) -> None:
+@contextmanager
+def _with_disk(options: ApplyOptions, emit: Emit) -> Iterator[None]:
+    """The target's disk, open as it will be needed, where the WIM lies on it too."""
+    inside = parse_inside(real_path(options.wim))
+    if inside is None or inside.volume.path != parse_place(options.target.place).path.resolve():
+        yield
+        return
+    with open_disk(options.target, emit, write=not options.target.dry_run):
+        yield
+
+
+def _check_empty(tree: Tree, own: Collection[str], where: str) -> None:
+    """Nothing may be there but what Windows makes by itself, and the WIM."""
+    files = {tree.find(path) for path in own}
     there = [
-        name for name in (tree.path(link)[1:] for link in tree.children(ROOT)) if name.casefold() not in _OF_NO_ACCOUNT
+        tree.path(link)[1:] for link in tree.children(ROOT)
+        if tree.path(link)[1:].casefold() not in _OF_NO_ACCOUNT and tree.link(link).node not in files
     ]
     if there:
         raise NotEmpty(where=where, first=there[0], count=len(there) - 1)

@@ -30,11 +30,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WimFolder:
-    """Where a WIM called `name` lies. `slot` is its volume; None where it is a file of the host."""
+    """Where a WIM called `name` lies. `slot` is its volume; None where it is a file of the host.
+
+    `path` is that within its volume.
+    """
 
     folder: Folder
     name: str
-    slot: Slot | None
+    slot: Slot | None = None
+    path: str = ""
+
+    def belongs(self) -> None:
+        """Note that the file is a WIM that this run uses: its volume neither captures it nor gives it up."""
+        if self.slot is not None:
+            self.slot.wims.add(self.path)
 
     @property
     def disk(self) -> OpenDisk | None:
@@ -52,7 +61,7 @@ def wim_folder(path: Path, target: TargetOptions, *, write: bool) -> Iterator[Wi
     real = real_path(path)
     inside = parse_inside(real)
     if inside is None:
-        yield WimFolder(folder=target.folders(real.parent), name=real.name, slot=None)
+        yield WimFolder(folder=target.folders(real.parent), name=real.name)
         return
     if not inside.parts:
         raise BadInside(where=str(path), why="it is the root folder")
@@ -62,8 +71,7 @@ def wim_folder(path: Path, target: TargetOptions, *, write: bool) -> Iterator[Wi
         if write:
             slot.allow_writing()
         slot.for_reading()
-        slot.wims.add(inside.path)
-        yield WimFolder(folder=_folder(slot, inside.parent), name=inside.parts[-1], slot=slot)
+        yield WimFolder(folder=_folder(slot, inside.parent), name=inside.parts[-1], slot=slot, path=inside.path)
 
 
 @contextmanager
@@ -79,6 +87,7 @@ def growing_wim(path: Path, target: TargetOptions, create: CreateOptions | None)
                 yield append
             return
         append = Append(place.folder, place.name, where=str(path), create=create, undo=False)
+        place.belongs()
         place.disk.appends.append(append)
         try:
             yield append

@@ -8,6 +8,7 @@ from wimboot.errors import FormatError, Refused
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import bad_clusters, copy_formatted, format_volume, scan, volume_facts
 from wimboot.ops.overwriting import refuse_other_contents
+from wimboot.ops.ownwims import refuse_formatting_wim
 from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class BadClusters(Refused):
 
 
 def check_rebuildable(opened: Opened) -> None:
-    """Raises BadClusters, TargetIsWim, HoldsOther."""
+    """Raises BadClusters, TargetIsWim, WimOnVolume, HoldsOther."""
+    refuse_formatting_wim(opened)
     refuse_other_contents(opened)
     if opened.mounted:
         count = bad_clusters(opened.device)

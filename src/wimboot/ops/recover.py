@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered
+from wimboot.disk.inside import parse_inside
 from wimboot.ops.opening import finish_interrupted
 from wimboot.wim import Outcome, real_path
 from wimboot.wim import recover as recover_wim
@@ -41,15 +42,28 @@ class RecoverDone:
     removed: tuple[str, ...] = ()
 
 
+_OUTCOMES = {
+    Recovered.NOTHING: Outcome.NOTHING, Recovered.DROPPED: Outcome.UNDONE, Recovered.COMPLETED: Outcome.COMPLETED,
+}
+
+
+def _recover_wim(options: TargetOptions, wim: Path, emit: Emit) -> tuple[Outcome, tuple[str, ...]]:
+    """What was done for a WIM by its own record, or inside a volume by that volume's log."""
+    real = real_path(wim)
+    inside = parse_inside(real)
+    if inside is not None:
+        return _OUTCOMES[finish_interrupted(replace(options, place=str(inside.volume)), emit)], ()
+    done = recover_wim(options.folders(real.parent), real.name, where=str(wim))
+    return done.outcome, done.removed
+
+
 def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone:
     """Bring a target, and a WIM, to one whole state. Raises Refused where they are not what the run left."""
     outcome: Outcome | None = None
     removed: tuple[str, ...] = ()
     told = []
     if wim is not None:
-        real = real_path(wim)
-        done = recover_wim(options.folders(real.parent), real.name, where=str(wim))
-        outcome, removed = done.outcome, done.removed
+        outcome, removed = _recover_wim(options, wim, emit)
         told.append(_WIM[outcome])
         told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in removed]
     found = finish_interrupted(options, emit)

@@ -19,6 +19,7 @@ from wimboot.ops.finding import require_wim
 from wimboot.ops.hivelogs import StaleLogs
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
+from wimboot.ops.ownwims import own_files, refuse_in_the_way
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
@@ -116,7 +117,8 @@ def _restore(
     options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int, emit: Emit
 ) -> Restored:
     emit(Phase(name="load"))
-    view = view_image(store, number, options.config, wim, emit)
+    view = view_image(store, number, options.config, wim, emit, own_files(opened))
+    refuse_in_the_way(view.tree, opened)
     if options.image is None:
         _check_standing(opened.tree, view, wim, where=opened.where)
     place = _place(options, sources, view, wim, emit)

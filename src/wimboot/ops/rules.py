@@ -12,7 +12,7 @@ from wimboot.windows.bootfiles import boot_files
 from wimboot.windows.lists import SYSTEM_LIST, Lists, compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wimboot.windows.identify import System
 
@@ -30,9 +30,13 @@ class ListDamaged(Damaged):
 
 
 def find_lists(
-    config: Path | None, wim: Path | None, read: Callable[[str], bytes | None], system: System | None, emit: Emit
+    config: Path | None, wim: Path | None, read: Callable[[str], bytes | None], system: System | None, emit: Emit,
+    own_files: Iterable[str] = (),
 ) -> Lists:
-    """The rules for a volume. `read` gives a file of it. Raises ListDamaged, HostError."""
+    """The rules for a volume. `read` gives a file of it, `own_files` are those of WIMs that lie in it.
+
+    Raises ListDamaged, HostError.
+    """
     chosen, origin = _chosen(config, wim, read)
     lists = None
     if chosen is not None:
@@ -47,6 +51,7 @@ def find_lists(
         version=None if system is None else (system.major, system.minor),
         has_overlay_driver=system is not None and system.has_wof,
         origin=origin,
+        own_files=own_files,
         boot_files=_sane(boot_files(read)),
     )
 

@@ -10,6 +10,7 @@ from wimboot.events import Emit, Note
 from wimboot.formats.reparse import REPARSE_TAG_WOF
 from wimboot.ops.contents import Contents
 from wimboot.ops.deduplicated import deduplicated
+from wimboot.ops.ownwims import own_files
 from wimboot.ops.rules import find_lists
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.tree import passes
@@ -53,7 +54,7 @@ def take_snapshot(
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, stores)
     system = identify(contents.read_path)
-    lists = find_lists(config, wim, contents.read_path, system, emit)
+    lists = find_lists(config, wim, contents.read_path, system, emit, own_files(opened))
     return Snapshot(opened=opened, tree=tree, contents=contents, system=system, selection=select(tree, lists))
 
 

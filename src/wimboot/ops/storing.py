@@ -49,6 +49,7 @@ def opened_store(path: Path, folders: Folders = HostFolder) -> Iterator[Store]:
                 yield store
         else:
             with open_store(path, lambda _: place.folder) as store:
+                place.belongs()
                 yield store
 
 

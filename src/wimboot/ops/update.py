@@ -13,6 +13,7 @@ from wimboot.ops.contents import Contents
 from wimboot.ops.deploying import changes_between
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
+from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import CaptureOptions, UpdateOptions
 from wimboot.ops.placing import volume_sources, write_sources
@@ -111,8 +112,8 @@ def _look(options: UpdateOptions, opened: Opened, sources: Sources, capturing: C
     carry_attributes(opened.tree, sources, stores[1:])
     carry_known(opened.tree, standing, excluded, rehash=options.rehash)
     plan = plan_capture(opened.tree, excluded)
-    folder = real_path(capturing.wim).parent
-    check_wim_space(plan.read_size, options.target.folders(folder).free_size(), where=str(folder))
+    free = free_size(capturing.wim, options.target.folders)
+    check_wim_space(plan.read_size, free, where=str(real_path(capturing.wim).parent))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Looked(opened=opened, snapshot=snapshot, standing=standing, plan=plan)
 

@@ -14,6 +14,7 @@ from wimboot.windows.identify import System, identify
 from wimboot.windows.lists import compose
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from wimboot.events import Emit
@@ -50,8 +51,13 @@ class ImageView:
         return plan_forms(self.tree, pointers=pointers, ruled_by=ruled_by, places=self.store.pointer_places)
 
 
-def view_image(store: Store, number: int, config: Path | None, wim: Path, emit: Emit) -> ImageView:
-    """Look at an image. Raises BlobMissing where the WIM lacks any of its data, and what reading it raises."""
+def view_image(
+    store: Store, number: int, config: Path | None, wim: Path, emit: Emit, own_files: Iterable[str] = ()
+) -> ImageView:
+    """Look at an image; `own_files` are those of WIMs on the volume that it is for.
+
+    Raises BlobMissing where the WIM lacks any of its data, and what reading it raises.
+    """
     tree = store.load_tree(number)
 
     @lru_cache(_FILES_KEPT)
@@ -65,7 +71,7 @@ def view_image(store: Store, number: int, config: Path | None, wim: Path, emit: 
 
     system = identify(read)
     return ImageView(store=store, number=number, tree=tree, system=system,
-                     lists=find_lists(config, wim, read, system, emit),
+                     lists=find_lists(config, wim, read, system, emit, own_files),
                      captured_with=_captured_with(store.images[number - 1].capture_list, number))
 
 
