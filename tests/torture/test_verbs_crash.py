@@ -72,7 +72,7 @@ def test_what_the_verbs_make_is_sound(name: str, recorded: Callable[..., Scene],
     judges.sound_volume(volume)
     judges.sound_wim(wim)
     pointers = judges.every_pointer_leads_home(volume, wim, {})
-    assert (pointers > 0) == (name not in {"capture", "capture-new", "apply-full"})
+    assert (pointers > 0) == (name not in {"capture", "capture-new", "apply-full", "rehydrate"})
 
 
 def _saved(content: bytes, path: Path) -> Path:
@@ -124,7 +124,7 @@ def _failures_in_recovery(scene: Scene, first: CrashState, found: Iterable[Crash
 
 def test_other_programs_find_recovered_states_sound(recorded: Callable[..., Scene], tmp_path: Path) -> None:
     """Free clusters hold what an interrupted run left there; nobody minds."""
-    for name in ("convert-onto", "apply-full"):
+    for name in ("convert-onto", "apply-full", "rehydrate"):
         scene = recorded(name, 4)
         ready = scene.returned_at - 12      # everything was written, nothing is decided
         state = next(states(scene.recorder, Model.KILL, points=[ready]))

@@ -135,7 +135,7 @@ class Bench:
         return state
 
 
-@pytest.fixture(scope="module", params=["convert", "convert-onto", "capture", "apply-full", "restore"])
+@pytest.fixture(scope="module", params=["convert", "convert-onto", "capture", "apply-full", "restore", "rehydrate"])
 def bench(request: pytest.FixtureRequest, bases: Bases, recorded: Callable[..., Scene]) -> Bench:
     """Each verb in turn."""
     return Bench(scene=recorded(request.param), bases=bases)

@@ -34,6 +34,7 @@ from wimboot.ops.options import (
     CaptureOptions,
     ConvertOptions,
     Form,
+    RehydrateOptions,
     RelocateOptions,
     RepairOptions,
     RestoreOptions,
@@ -41,6 +42,7 @@ from wimboot.ops.options import (
     VerifyOptions,
 )
 from wimboot.ops.recover import recover
+from wimboot.ops.rehydrate import rehydrate
 from wimboot.ops.relocate import relocate
 from wimboot.ops.repair import repair
 from wimboot.ops.restore import restore
@@ -135,6 +137,10 @@ def _restore(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False
     return restore(RestoreOptions(target=stage.options(inner), wim=stage.wim, driver="none", rebuild=rebuild), silent)
 
 
+def _rehydrate(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    return rehydrate(RehydrateOptions(target=stage.options(inner), wim=stage.wim), silent)
+
+
 def _repair(stage: Stage, inner: Mapping[str, Folder]) -> object:
     check = VerifyOptions(target=stage.options(inner), wim=stage.wim, threads=2)
     done = repair(RepairOptions(check=check), silent)
@@ -158,6 +164,7 @@ VERBS = {
     "apply-full": Play(run=partial(_apply, form=Form.FULL), volume="empty", wim=True),
     "apply-format": Play(run=partial(_apply, form=Form.POINTERS, rebuild=True), volume="second", wim=True),
     "restore": Play(run=_restore, volume="edited", wim=True),
+    "rehydrate": Play(run=_rehydrate, volume="edited", wim=True),
     "relocate": Play(run=_relocate, volume="edited", wim=True),
     "restore-format": Play(run=partial(_restore, rebuild=True), volume="edited", wim=True),
     "repair": Play(run=_repair, volume="ailing", wim=True, which="ailing_wim"),
