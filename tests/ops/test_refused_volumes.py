@@ -14,7 +14,7 @@ import pytest
 
 from converted import fresh_volume
 from mounting import copy_sparse, mounted, need_mounts
-from running import NO_PLACE, done, refused, unchanged, wimboot
+from running import NO_PLACE, Run, done, refused, unchanged, wimboot
 from snapshots import differences, snapshot
 from wimboot.ntfs import volume_facts
 from wimboot.storage import FileDevice, HostFolder, SliceDevice
@@ -110,6 +110,32 @@ def test_a_volume_marked_as_dirty_is_not_written(small_volume: Path, tmp_path: P
     refuse_all("volume-dirty", 4, small_volume, tmp_path / "store.wim", small_volume, reading=False)
     refused("volume-dirty", 4, "capture", small_volume, "--wim", tmp_path / "store.wim", watching=(small_volume,))
     assert done("info", small_volume, "--json").json["volume"]["state"] == "volume-dirty"
+
+
+def test_a_dirty_volume_is_told_of_logs_that_lie_nearby(small_volume: Path, tmp_path: Path) -> None:
+    """Half a commit of ours marks a volume too: that run is to be finished before Windows checks anything."""
+    assert "wimboot recover" in _dirty(small_volume, "convert").err
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "sdb.wimboot-log").write_bytes(b"WBLOG\r\n\x1a" + bytes(5000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(logs)
+        told = refused("log-nearby", 4, "convert", small_volume, "--wim", tmp_path / "store.wim", *NO_PLACE,
+                       watching=(small_volume,))
+    assert "sdb.wimboot-log" in told.err
+    assert f"--log {logs}" in told.err
+
+
+def _dirty(volume: Path, verb: str) -> Run:
+    """Mark a volume as dirty, and what the verb says of it."""
+    file = HostFolder(volume.parent).open(volume.name)
+    offsets = volume_facts(SliceDevice(FileDevice(file), 0, file.size())).flags_offsets
+    file.close()
+    with volume.open("r+b") as handle:
+        for offset in offsets:
+            handle.seek(offset)
+            handle.write(b"\1\0")
+    return refused("volume-dirty", 4, verb, volume, "--wim", volume.parent / "store.wim", *NO_PLACE, watching=(volume,))
 
 
 def test_a_hibernated_windows_is_not_touched(small_volume: Path, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class VolumeDirty(Refused):
 
     id = "volume-dirty"
     sentence = "{where} is marked as needing a check"
-    advice = CHECK_DISK
+    advice = ("If a run of wimboot on it was interrupted, finish that first: wimboot recover {where} --log DIR, with "
+              "the folder of that run. Else let Windows check the volume (chkdsk /f) and try again.")
 
 
 class ReadOnlyVolume(Refused):

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Note
-from wimboot.ntfs import VolumeDirty
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back_shared, write_image
 from wimboot.ops.inside import free_size
-from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.opening import Opened, open_volume, refuse_dirty
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit_all, tell_of_others
 from wimboot.plan.space import check_wim_space
@@ -89,7 +88,7 @@ def _look(
     options: CaptureOptions, opened: Opened, stores: list[Store], emit: Emit
 ) -> tuple[Snapshot, CapturePlan]:
     if opened.facts.dirty:
-        raise VolumeDirty(where=opened.where)
+        refuse_dirty(opened)
     snapshot = take_snapshot(opened, stores, options.config, options.wim, emit)
     plan = capture_plan(snapshot, emit)
     free = free_size(options.wim, options.target.folders)

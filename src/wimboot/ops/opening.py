@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from wimboot.disk import DECIDED, NotNtfs, PartitionNeeded, TableKind, parse_place
+from wimboot.disk import DECIDED, NotNtfs, PartitionNeeded, TableKind, parse_place, waiting_logs
 from wimboot.errors import FormatError, Internal, Refused
 from wimboot.formats.ntfsboot import BootSector
-from wimboot.ntfs import Volume, scan, volume_facts
+from wimboot.ntfs import Volume, VolumeDirty, scan, volume_facts
 from wimboot.ops.disks import finish_interrupted, open_disk
 from wimboot.windows.identify import looks_like_windows
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from wimboot.storage import SliceDevice
     from wimboot.tree import Tree
 
-__all__ = ["NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_sibling", "open_volume"]
+__all__ = [
+    "LogNearby", "NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted", "open_sibling",
+    "open_volume", "refuse_dirty",
+]
 
 
 class NoVolume(Refused):
@@ -49,6 +53,17 @@ class SeveralWindows(Refused):
     id = "several-windows"
     sentence = "{where} holds several Windows systems, on partitions {partitions}"
     advice = "Say which: {where}#{first}."
+
+
+class LogNearby(Refused):
+    """A volume marked for a check, and the log of an interrupted run that may be why."""
+
+    id = "log-nearby"
+    sentence = "{where} is marked as needing a check, and logs of interrupted runs lie in {folder}: {logs}"
+    advice = (
+        "If one of them is of this volume, finish that run before anything else: wimboot recover {where} --log "
+        "{folder}. A check by Windows (chkdsk /f) is for after that, or where none is."
+    )
 
 
 class Opened:
@@ -159,13 +174,31 @@ def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
     if opened.transaction is not None:
         opened.slot.allow_writing(holds_volume=mount)
     if mount and not opened.mounted:
-        opened.mount(inspect=inspect)
+        try:
+            opened.mount(inspect=inspect)
+        except VolumeDirty:
+            refuse_dirty(opened)
     try:
         yield
     except BaseException:
         opened.close(discard=True)
         raise
     opened.close(discard=False)
+
+
+def refuse_dirty(opened: Opened) -> NoReturn:
+    """A commit marks the volume while its pages are copied: the log of one that was cut short may lie nearby.
+
+    Raises LogNearby, VolumeDirty.
+    """
+    options = opened.options
+    beside = () if opened.target.is_device else (opened.target.path.parent,)
+    for folder in dict.fromkeys((options.log_folder, options.wim_folder, *beside, Path.cwd())):
+        found = [] if folder is None else waiting_logs(folder)
+        logs = [log for log in found if not log.startswith(opened.target.log_name)]     # that is this run's own
+        if logs:
+            raise LogNearby(where=opened.where, folder=folder, logs=", ".join(logs))
+    raise VolumeDirty(where=opened.where)
 
 
 def _holds_volume(device: SliceDevice) -> bool:
