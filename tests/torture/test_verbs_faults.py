@@ -135,7 +135,8 @@ class Bench:
         return state
 
 
-@pytest.fixture(scope="module", params=["convert", "convert-onto", "capture", "apply-full", "restore", "rehydrate"])
+@pytest.fixture(scope="module", params=["convert", "convert-onto", "capture", "apply-full", "restore",
+                                         "rehydrate"])
 def bench(request: pytest.FixtureRequest, bases: Bases, recorded: Callable[..., Scene]) -> Bench:
     """Each verb in turn."""
     return Bench(scene=recorded(request.param), bases=bases)
