@@ -202,6 +202,11 @@ cdef class FileData:
             low += 1
         return 0
 
+    def places(self):
+        """Where the data lies: (byte on the volume, bytes) of each piece."""
+        cdef int64_t i
+        return [(self.pieces[i].place, self.pieces[i].size) for i in range(self.count)]
+
     # writing ------------------------------------------------------------------------------------------------------
 
     cdef int64_t room_for(self, int64_t end):

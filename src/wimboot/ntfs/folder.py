@@ -20,7 +20,7 @@ from wimboot.ntfs.refusals import LinkOnTheWay, NotAFolder
 from wimboot.ntfs.volume import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wimboot.ntfs.volume import Volume
     from wimboot.storage import Data
@@ -41,8 +41,8 @@ class MountedVolume(Protocol):
     def for_writing(self) -> Volume:
         """The same, about to be changed."""
 
-    def forget_cached(self) -> None:
-        """Make the reads that follow come from the disk, as far as the host lets us."""
+    def forget_cached(self, places: Iterable[tuple[int, int]]) -> None:
+        """Make reads of these (byte on the volume, bytes) come from the disk, as far as the host lets us."""
 
 
 class VolumeFile:
@@ -85,8 +85,8 @@ class VolumeFile:
         return self._size
 
     def forget_cached(self) -> None:
-        """Before reading back."""
-        self._mounted.forget_cached()
+        """Make the reads that follow come from the disk, as far as the host lets us."""
+        self._mounted.forget_cached(self._bound(self._mounted.for_reading()).places())
 
     def close(self) -> None:
         """Nothing is held."""

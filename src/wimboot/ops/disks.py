@@ -92,13 +92,16 @@ class Slot:
         self._touched = True
         return self.for_reading()
 
-    def forget_cached(self) -> None:
-        """Make what was written durable as far as it lies in its place, and the reads that follow come from there."""
+    def forget_cached(self, places: Iterable[tuple[int, int]]) -> None:
+        """Make reads of these (byte on the volume, bytes) come from the disk, as far as the host lets us."""
         file = self.disk.target.file
-        file.sync()
+        if self.disk.writable:
+            file.sync()
         fileno = getattr(file, "fileno", None)
-        if fileno is not None:
-            os.posix_fadvise(fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if fileno is None:
+            return
+        for place, size in places:
+            os.posix_fadvise(fileno(), self.start + place, size, os.POSIX_FADV_DONTNEED)
 
     def settle(self) -> None:
         """Hand the device what a WIM's growth left in the volume's cache, before others look at the device."""

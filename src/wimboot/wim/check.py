@@ -87,6 +87,9 @@ def _check_part(part: Part, rows: list[int], counter: Counter, threads: int) -> 
 
 def _forget_cached(part: Part) -> None:
     """Make the reads that follow come from the disk, as far as the host lets us."""
+    forget = getattr(part.file, "forget_cached", None)
+    if forget is not None:
+        forget()
     fileno = getattr(part.file, "fileno", None)
     if fileno is not None:
         os.posix_fadvise(fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
