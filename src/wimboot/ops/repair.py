@@ -10,12 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wimboot.events import Emit, Phase, silent
+from wimboot.errors import HostError
+from wimboot.events import Emit, Note, Phase, silent
+from wimboot.ops.inside import growing_wim
 from wimboot.ops.mending import plan_mending
 from wimboot.ops.opening import open_volume
 from wimboot.ops.placing import write_sources
 from wimboot.ops.pointing import refresh_pointers
-from wimboot.ops.repairstore import change_store, opened_spares, read_back, repair_store
+from wimboot.ops.repairstore import opened_spares, read_back, repair_store
 from wimboot.ops.soundblobs import bring, find_sound
 from wimboot.ops.storing import commit, opened_store, tell_of_others
 from wimboot.ops.verify import verify
@@ -35,13 +37,22 @@ if TYPE_CHECKING:
 __all__ = ["Repaired", "repair"]
 
 
+class RepairInterrupted(HostError):
+    """Stopped when a part of the repair was committed already: "everything is as before" would not be true."""
+
+    id = "repair-interrupted"
+    sentence = "the repair of {where} was interrupted; what it had put right by then is whole and stays"
+    advice = "Run `wimboot verify` again to see what is left."
+
+
 @dataclass(slots=True, kw_only=True)
 class Repaired:
     """What was wrong, what was done, or with a dry run would be, and what is wrong still (`after`; `before` where
     nothing was done).
 
     `relinked` pointers; `brought` blobs of `brought_size` bytes, by where they came `come_from`; `lists` of files of
-    images; `overlay` whether WimOverlay.dat and its backup were written. `lacking` are blobs that nobody had.
+    images; `overlay` whether WimOverlay.dat and its backup were written. `lacking` are blobs that nobody had;
+    `committed` tells that something is for good.
     """
 
     before: Verified
@@ -53,11 +64,17 @@ class Repaired:
     lists: int = 0
     overlay: bool = False
     lacking: set[bytes] = field(default_factory=set)
+    committed: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything was, or would be, put right."""
         return bool(self.relinked or self.brought or self.lists or self.overlay)
+
+    def commit(self, where: str, emit: Emit) -> None:
+        """A part of the work is for good."""
+        self.committed = True
+        emit(Note(id="repaired", text=f"What could be repaired with {where} has been, and is committed."))
 
     def add(self, offers: Offers) -> None:
         """Count what came from whom."""
@@ -79,12 +96,17 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
     done = Repaired(before=before, after=before)
     if not before.found:
         return done
-    if check.target is not None:
-        _repair_volume(options, check.target, done, emit)
-    elif check.wim is not None:
-        repair_store(options, check.wim, done, emit)
-    if done.changed and not options.dry_run:
-        done.after = verify(check, emit)
+    try:
+        if check.target is not None:
+            _repair_volume(options, check.target, done, emit)
+        elif check.wim is not None:
+            repair_store(options, check.wim, done, emit)
+        if done.committed:
+            done.after = verify(check, emit)
+    except KeyboardInterrupt as error:
+        if done.committed:
+            raise RepairInterrupted(where=check.wim if check.target is None else check.target.place) from error
+        raise
     return done
 
 
@@ -99,7 +121,7 @@ def _repair_volume(options: RepairOptions, target: TargetOptions, done: Repaired
                 if mending.worthwhile:
                     _preview(options, target, wim, mending, done, emit)
                 continue
-            append = None if wim is None or not mending.wanted else stack.enter_context(change_store(wim, target))
+            append = None if wim is None or not mending.wanted else stack.enter_context(growing_wim(wim, target, None))
             opened = stack.enter_context(open_volume(target, emit, write=True, windows=False))
             mending = plan_mending(opened, wim, options, done.before, emit)
             _mend(options, opened, wim, append, mending, done, emit)
@@ -155,6 +177,7 @@ def _mend(
             done.relinked += refresh_pointers(opened.volume, opened.tree, pending)
         opened.volume.close()
         commit(opened.writing, append if grown else None, opened.target.path if wim is None else wim)
+        done.commit(str(opened.target.path if wim is None else wim), emit)
     if append is not None and grown:
         tell_of_others(append, emit)
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Error
 from wimboot.events import Phase
-from wimboot.ops.finding import likely_folders, wim_guid
+from wimboot.ops.athand import AtHand
 from wimboot.ops.imaging import ReadBackFailed
+from wimboot.ops.inside import free_size, growing_wim, wim_exists
+from wimboot.ops.options import TargetOptions
+from wimboot.ops.searching import search_by_guid
 from wimboot.ops.soundblobs import bring, count_references, find_sound
-from wimboot.ops.storing import opened_store, tell_of_others
+from wimboot.ops.storing import commit_all, opened_store, tell_of_others
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
-from wimboot.wim import Append, real_path
+from wimboot.wim import real_path
 from wimboot.wim.errors import WimMissing
 
 if TYPE_CHECKING:
@@ -23,20 +26,11 @@ if TYPE_CHECKING:
 
     from wimboot.events import Emit
     from wimboot.ops.opening import Opened
-    from wimboot.ops.options import RepairOptions, TargetOptions
+    from wimboot.ops.options import RepairOptions
     from wimboot.ops.repair import Repaired
     from wimboot.wim import Store
 
-__all__ = ["change_store", "opened_spares", "read_back", "repair_store"]
-
-
-@contextmanager
-def change_store(wim: Path, target: TargetOptions | None) -> Iterator[Append]:
-    """A WIM, ready to grow. Leaving without `finish` undoes all."""
-    real = real_path(wim)
-    folder = HostFolder(real.parent) if target is None else target.folders(real.parent)
-    with Append(folder, real.name, where=str(wim), create=None) as append:
-        yield append
+__all__ = ["opened_spares", "read_back", "repair_store"]
 
 
 @contextmanager
@@ -50,13 +44,13 @@ def opened_spares(options: RepairOptions, own: Store, opened: Opened | None) -> 
         spares = []
         seen = {real_path(Path(own.where))}
         for path in options.spares:
-            if not path.exists():
+            if not wim_exists(path, folders):
                 raise WimMissing(where=str(path))
             if real_path(path) not in seen:
                 seen.add(real_path(path))
                 spares.append(stack.enter_context(opened_store(path, folders)))
-        for path in [] if opened is None else _wims_in(likely_folders(opened)):
-            if real_path(path) not in seen and wim_guid(path, folders) == own.guid:
+        for path in [] if opened is None else _copies(opened, own.guid):
+            if real_path(path) not in seen:
                 seen.add(real_path(path))
                 try:
                     spares.append(stack.enter_context(opened_store(path, folders)))
@@ -65,11 +59,9 @@ def opened_spares(options: RepairOptions, own: Store, opened: Opened | None) -> 
         yield spares
 
 
-def _wims_in(folders: list[Path]) -> Iterator[Path]:
-    for folder in folders:
-        if folder.is_dir():
-            yield from (path for path in sorted(folder.iterdir())
-                        if path.suffix.casefold() == ".wim" and path.is_file())
+def _copies(opened: Opened, guid: bytes) -> list[Path]:
+    with AtHand(opened) as at_hand:
+        return [one.file.path for one in search_by_guid(opened, at_hand).candidates if one.file.guid == guid]
 
 
 def read_back(pending: Store, hashes: Sequence[bytes], options: RepairOptions, emit: Emit) -> None:
@@ -95,10 +87,10 @@ def repair_store(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) 
         done.lists = len(lists)
         if options.dry_run or not (offers.hashes or lists):
             return
-        check_wim_space(offers.size, HostFolder(real_path(wim).parent).free_size(), where=str(wim))
+        check_wim_space(offers.size, free_size(wim), where=str(wim))
         phase = Phase(name="repair", total=offers.size, unit="bytes")
         emit(phase)
-        append = stack.enter_context(change_store(wim, None))
+        append = stack.enter_context(growing_wim(wim, TargetOptions(place=""), None))
         append.replace(offers.hashes)
         for number, data in lists.items():
             append.replace_metadata(number, data, threads=threads)
@@ -109,7 +101,8 @@ def repair_store(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) 
         read_back(pending, append.new_hashes, options, emit)
         for number in lists:
             pending.metadata(number)    # raises BlobDamaged
-        append.finish()
+        commit_all([], append, wim)
+        done.commit(str(wim), emit)
         tell_of_others(append, emit)
 
 

@@ -11,13 +11,16 @@ from wimboot.formats.guid import guid_text
 from wimboot.formats.reparse import WimPointer
 from wimboot.ops.contents import Contents
 from wimboot.ops.diagnosis import Use, compare, diagnose
-from wimboot.ops.finding import likely_folders, search, wim_guid
+from wimboot.ops.finding import likely_folders
 from wimboot.ops.findings import Diagnosed, Verified
 from wimboot.ops.inside import wim_exists
+from wimboot.ops.locating import WimState, locate
 from wimboot.ops.opening import open_volume
 from wimboot.ops.overlayfiles import read_overlay_files
 from wimboot.ops.storing import opened_store
 from wimboot.ops.verifystore import check_data, verify_store
+from wimboot.ops.wimfiles import wim_guid
+from wimboot.storage import HostFolder
 from wimboot.tree import StreamFlag, passes
 from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import Sources
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.locating import Located
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
@@ -49,7 +53,8 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
     A WIM that a volume needs and that cannot be opened is a problem of the volume; one that is named alone raises.
     """
     verified = Verified(emit=emit)
-    if options.wim is not None and not wim_exists(options.wim):
+    folders = HostFolder if options.target is None else options.target.folders
+    if options.wim is not None and not wim_exists(options.wim, folders):
         raise WimMissing(where=str(options.wim))
     if options.target is not None:
         with open_volume(options.target, emit, write=False, windows=False) as opened:
@@ -85,6 +90,7 @@ class _Check:
         self._opened, self._tree, self._options = opened, tree, options
         self._verified, self._emit = verified, emit
         self._place = opened.options.place
+        self._located: dict[int, Located] = {}
 
     def run(self) -> None:
         verified, where = self._verified, self._opened.where
@@ -142,18 +148,36 @@ class _Check:
         Where none of the right GUID is found, one of the recorded name, which is told as what it is.
         """
         opened, named = self._opened, self._options.wim
-        found = search(opened, sources)
-        for source in sources.all:
-            place = sources.place(source.data_source_id)
-            if source.data_source_id not in found and place is not None:
-                path = _of_that_name(likely_folders(opened), place)
-                if path is not None:
-                    found[source.data_source_id] = path
+        found: dict[int, Path] = {}
+        self._located = locate(opened, sources)
+        for number, one in self._located.items():
+            path = None if one.found is None else one.found.path
+            if path is None:
+                path = one.other.path if one.other is not None else _of_that_name(likely_folders(opened), one.place)
+            if path is not None:
+                found[number] = path
         if named is not None:
             guid = wim_guid(named, opened.options.folders)
             mine = [source.data_source_id for source in sources.all if source.wim_guid == guid]
             found |= dict.fromkeys(mine or [source.data_source_id for source in sources.all], named)
         return found
+
+    def _tell_place(self, one: Diagnosed, located: Located) -> None:
+        """Whether Windows would find the WIM that was found here."""
+        if located.found is None:
+            return
+        if located.state is WimState.MOVED:
+            self._emit(Note(id="wim-moved", warning=True, text=(
+                f"data source {one.data_source_id} has its WIM at {one.place}, and it is not there: Windows would not "
+                f"find it. It was found as {located.found.path}; `wimboot relocate` registers its place.")))
+        elif located.other is not None:
+            guid = located.other.guid
+            what = "no WIM" if guid is None else f"another WIM, with the GUID {guid_text(guid)}"
+            self._tell(one, Problem(
+                id="wim-replaced", where=str(located.other.path),
+                text=f"it lies where data source {one.data_source_id} has its WIM, and is {what}: Windows refuses the "
+                     f"pointers. The WIM (GUID {guid_text(one.guid)}) was found as {located.found.path}",
+                advice="Put the WIM there, or tell with `wimboot relocate` where it lies."))
 
     def _source(self, source: DataSource, place: WimPlace | None, uses: list[Use], wim: Path | None) -> None:
         one = Diagnosed(data_source_id=source.data_source_id, guid=source.wim_guid, wim_index=source.wim_index,
@@ -161,11 +185,15 @@ class _Check:
         self._verified.sources.append(one)
         if not uses:
             return
+        located = self._located.get(one.data_source_id)
+        if located is not None:
+            self._tell_place(one, located)
         if wim is None:
+            looked = "; ".join(located.looked) if located is not None else ""
             self._tell(one, Problem(
                 id="wim-not-found", where=self._opened.where,
                 text=f"the WIM of data source {one.data_source_id} (GUID {guid_text(one.guid)}) was not found; last "
-                     f"known at {one.place}",
+                     f"known at {one.place}; looked at: {looked or 'nothing'}",
                 advice="Name it with --wim, or name a folder to search with --search."))
             return
         try:
@@ -221,7 +249,9 @@ class _Check:
         return tuple(tree.path(names[0]) if names else "a file without a name" for names in links)
 
 
-def _of_that_name(folders: list[Path], place: WimPlace) -> Path | None:
+def _of_that_name(folders: list[Path], place: WimPlace | None) -> Path | None:
+    if place is None:
+        return None
     name = place.path.rpartition("\\")[2].casefold()
     for folder in folders:
         if folder.is_dir():
