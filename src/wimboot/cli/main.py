@@ -66,7 +66,22 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"wimboot.cli.{module}"), cmd_name)
         if not isinstance(command, click.Command):
             raise TypeError(cmd_name)
+        if command.epilog is None:
+            from wimboot.cli.manual import epilog
+
+            command.epilog = epilog(cmd_name, command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in VERBS and not word.startswith("-") and not ctx.resilient_parsing:
+            from wimboot.cli.manual import similar
+
+            meant = " or ".join(similar(word, VERBS))
+            ctx.fail(f"there is no verb {word!r}." + (f" Did you mean {meant}?" if meant else ""))
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -87,6 +102,9 @@ def cli() -> None:
       wimboot demo                                               all of it on a sample system
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found problems, 4 refused for safety, 130 interrupted.
+
+    -WIMPATH:FOLDER before the verb, or the variable WIMBOOT_WIMPATH, names a folder in which WIMs are looked for: on
+    the host, beside the target, and on the volumes of its disk.
     """
 
 

@@ -1,0 +1,67 @@
+"""The end of every verb's help: exit codes, environment, files. Built here once from what the verb takes."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import click
+
+__all__ = ["Rows", "epilog", "exit_codes", "similar"]
+
+Rows = list[tuple[str, str]]
+
+_CHECKS = {"verify": "problems were found; each was named"}
+_CHANGING = frozenset({"dry_run", "yes", "wim_place", "place", "log_folder"})
+_INTERRUPTED = "interrupted: everything is as it was before, or done to its end"
+
+
+def exit_codes(verb: str, names: Iterable[str]) -> Rows:
+    """What a verb's exit codes mean; `names` are those of its parameters."""
+    rows = [("0", "done"), ("1", "the operation failed, as the message says"), ("2", "wrong usage")]
+    checked = "there are differences (with --exit-code)" if "exit_code" in set(names) else _CHECKS.get(verb)
+    if checked is not None:
+        rows.append(("3", checked))
+    return [*rows, ("4", "refused for safety: in use, hibernated, dirty, no space, not the WIM it was"),
+            ("130", _INTERRUPTED)]
+
+
+def epilog(verb: str, command: click.Command) -> str:
+    """Exit codes, environment and files of a verb, as Click prints them at the end of its help."""
+    names = {parameter.name or "" for parameter in command.params}
+    parts = [("Exit codes", exit_codes(verb, names)), ("Environment", list(_environment(names))),
+             ("Files", list(_files(names)))]
+    return "\n\n".join(_block(heading, rows) for heading, rows in parts if rows)
+
+
+def _environment(names: set[str]) -> Iterator[tuple[str, str]]:
+    if "target" in names:
+        yield "WIMBOOT_WIMPATH", "a folder in which WIMs are looked for; -WIMPATH:FOLDER before the verb says the same"
+    yield "NO_COLOR", "no colours; nor are there any where the output is no terminal"
+
+
+def _files(names: set[str]) -> Iterator[tuple[str, str]]:
+    if "log_folder" in names:
+        yield "TARGET.wimboot-log", "the log of a change, beside an image; a device's in the folder of --log. It is"
+        yield "", "there while a run goes on, or was interrupted: the next one finishes or undoes it"
+    if "wim" in names and names & _CHANGING:
+        yield "WIM.wimboot-undo", "beside a WIM that is growing: brings it back after an interruption"
+    if "config" in names:
+        yield "WimBootCompress.ini", "beside the WIM, in the current folder, or inside the system: what is captured,"
+        yield "", "and what stays real"
+    if "target" in names:
+        yield "WimOverlay.dat", "in \\System Volume Information of the volume: which WIMs it uses, and where they lie"
+
+
+def _block(heading: str, rows: Rows) -> str:
+    """A heading and its rows, which Click leaves as they are for the \\b before them."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["\b", f"{heading}:", *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def similar(word: str, known: Iterable[str]) -> list[str]:
+    """What somebody may have meant, the likeliest first."""
+    return get_close_matches(word.lower(), list(known), n=3, cutoff=0.6)

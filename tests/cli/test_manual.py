@@ -1,0 +1,61 @@
+"""Help that is worth a manual page, and what is said to somebody who mistyped."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from running import done, wimboot
+from wimboot.cli.main import VERBS
+from wimboot.cli.manual import similar
+
+CODES = {"0", "1", "2", "4", "130"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_tells_its_exit_codes(verb: str) -> None:
+    """Those of the contract; 3 where the verb can find something wrong or different, and nowhere else."""
+    text = done(verb, "--help").out
+    block = re.search(r"Exit codes:\n((?:  +\d+ .*\n)+)", text)
+    assert block is not None
+    codes = {line.split()[0] for line in block[1].splitlines()}
+    assert codes == CODES | ({"3"} if verb == "verify" or "--exit-code" in text else set())
+    assert "NO_COLOR" in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(("verb", "files"), [
+    ("convert", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WimBootCompress.ini", "WimOverlay.dat"]),
+    ("relocate", ["TARGET.wimboot-log", "WimOverlay.dat"]), ("images", []), ("diff", []),
+])
+def test_files_and_environment_are_those_of_the_verb(verb: str, files: list[str]) -> None:
+    """What a verb does not use is not told of."""
+    text = done(verb, "--help").out
+    told = re.findall(r"^    ?(\S*(?:wimboot-\w+|\.ini|Overlay\.dat))  ", text, re.MULTILINE)
+    assert [name for name in told if name in (*files, "WimBootCompress.ini")] == files
+    assert ("WIMBOOT_WIMPATH  " in text) == (verb not in ("images", "diff"))
+
+
+@pytest.mark.parametrize(("word", "meant"), [("verfy", "verify"), ("convret", "convert"), ("RESTORE", "restore"),
+                                             ("relocat", "relocate"), ("xyzzy", "")])
+def test_a_mistyped_verb_is_answered_with_the_likeliest(word: str, meant: str) -> None:
+    """For people and for programs; nothing is guessed for a word that is like none."""
+    run = wimboot(word, "x.img")
+    assert run.code == 2
+    assert ("Did you mean" in run.err, meant in run.err) == (bool(meant), True)
+    told = wimboot(word, "x.img", "--json").json["error"]
+    assert (told["id"], meant in told["message"]) == ("usage", True)
+
+
+def test_the_likeliest_comes_first() -> None:
+    """Case does not count; at most three are offered."""
+    assert similar("Restor", VERBS)[0] == "restore"
+    assert len(similar("e", ["ea", "eb", "ec", "ed", "ee"])) <= 3
+
+
+def test_the_option_of_2015_stands_anywhere() -> None:
+    """Before the verb, in whatever case: it is no verb and no argument."""
+    for option in ("-WIMPATH:\\WIMBOOT", "-wimpath:x", "-WimPath:"):
+        assert done(option, "--version").out == done("--version").out
+        assert wimboot(option, "info", "/nothing").err == wimboot("info", "/nothing").err
