@@ -7,6 +7,8 @@ is kept for readers who look.
 Writing needs a transaction's overlay below. A write to an absent block puts a new block where the footer was and the footer
 behind it, in one piece with zeros in the gap before it, so the file has no holes (Windows attaches no sparse file). The
 data of a new block begins on 4 KiB, as Windows has it. What changes nothing, zeros where zeros are read, allocates no block.
+A differencing disk takes 8 sectors over from its parent at once, one byte of the bitmap: libvhdi (20260901) reads zeros for
+those that follow the last set bit of a byte.
 One thread writes; any number may read while none writes. Bitmaps are loaded when first needed, under the interpreter's
 lock.
 """
@@ -20,6 +22,7 @@ from wimboot.errors import Internal
 cdef enum:
     SECTOR = 512
     PAGE = 4096
+    GROUP = 4096         # sectors that a differencing disk takes over together: those of one byte of the bitmap
 
 cdef enum:
     UNUSED = 0xFFFFFFFF
@@ -180,9 +183,9 @@ cdef class SparseDisk(Device):
     # -- writing
 
     cdef int keep_edges(self, unsigned char *data, int64_t size, int64_t offset) noexcept nogil:
-        # `data` stands for the sectors around `size` bytes at `offset`: give its edges what is read there now.
-        cdef int64_t before = offset % SECTOR
-        cdef int64_t behind = -(offset + size) & (SECTOR - 1)
+        # `data` stands for the whole groups of sectors around `size` bytes at `offset`: give its edges what is read there.
+        cdef int64_t before = offset % GROUP
+        cdef int64_t behind = -(offset + size) & (GROUP - 1)
         cdef int code = 0
         if before:
             code = self.read(data, before, offset - before)
@@ -206,27 +209,30 @@ cdef class SparseDisk(Device):
 
     cdef int write_mixed(self, const unsigned char *data, int64_t size, int64_t block, int64_t inside) noexcept nogil:
         # Into a block that is there, whose bitmap may have clear bits.
-        cdef int64_t first, last, start
-        cdef unsigned char *whole
+        cdef int64_t start, end
+        cdef unsigned char *groups
         cdef int code = self.load_bitmap(block)
         if code:
             return code
         if self.whole[block]:
             return self.base.write(data, size, self.place(block) + inside)
-        first, last = inside // SECTOR, (inside + size - 1) // SECTOR
-        if self.parent is None or (inside % SECTOR == 0 and size % SECTOR == 0):
+        if self.parent is None:
+            code = self.base.write(data, size, self.place(block) + inside)
+            return code if code else self.mark(block, inside // SECTOR, (inside + size - 1) // SECTOR)
+        start = inside // GROUP * GROUP
+        end = (inside + size + GROUP - 1) // GROUP * GROUP
+        if start == inside and end == inside + size:
             code = self.base.write(data, size, self.place(block) + inside)
         else:
-            whole = <unsigned char *> malloc((last - first + 1) * SECTOR)
-            if whole == NULL:
+            groups = <unsigned char *> malloc(end - start)
+            if groups == NULL:
                 return ENOMEM
-            start = first * SECTOR
-            code = self.keep_edges(whole, size, (block << self.shift) + inside)
-            memcpy(whole + (inside - start), data, size)
+            code = self.keep_edges(groups, size, (block << self.shift) + inside)
+            memcpy(groups + (inside - start), data, size)
             if not code:
-                code = self.base.write(whole, (last - first + 1) * SECTOR, self.place(block) + start)
-            free(whole)
-        return code if code else self.mark(block, first, last)
+                code = self.base.write(groups, end - start, self.place(block) + start)
+            free(groups)
+        return code if code else self.mark(block, start // SECTOR, end // SECTOR - 1)
 
     cdef int is_nothing_new(self, const unsigned char *data, int64_t size, int64_t offset) noexcept nogil:
         # 1 where zeros are to be written over what reads as zeros, 0 where not; minus an errno.
@@ -246,7 +252,7 @@ cdef class SparseDisk(Device):
 
     cdef int allocate(self, const unsigned char *data, int64_t size, int64_t block, int64_t inside) noexcept nogil:
         # A new block with `data` at `inside`: gap, bitmap, data and the footer behind it as one piece.
-        cdef int64_t start, end, total, bits, i, before
+        cdef int64_t start, end, total, i, before
         cdef unsigned char entry[4]
         cdef unsigned char *at
         cdef uint32_t number
@@ -265,9 +271,9 @@ cdef class SparseDisk(Device):
         if self.parent is None:
             memset(at, 0xFF, self.bitmap_size)
         else:
-            for i in range(inside // SECTOR, (inside + size - 1) // SECTOR + 1):
-                at[i >> 3] |= <unsigned char> (0x80 >> (i & 7))
-            before = inside % SECTOR
+            for i in range(inside // GROUP, (inside + size - 1) // GROUP + 1):
+                at[i] = 0xFF
+            before = inside % GROUP
             code = self.keep_edges(at + self.bitmap_size + inside - before, size, (block << self.shift) + inside)
             if code:
                 return code

@@ -194,7 +194,8 @@ class Transaction:
         mark = Mark(kind=Kind.PREPARED, guid=header.guid, digest=header.digest)
         self._log.pwrite(0, header.pack() + mark.pack())
         self._log.sync()
-        self._folder.sync()
+        if self._old_size is None:      # else its name is durable since the target grew
+            self._folder.sync()
         self._copying = Copying(self._log, self._file, header, index)
         self._state = _State.PREPARED
 
