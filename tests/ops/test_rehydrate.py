@@ -10,7 +10,7 @@ import pytest
 
 from converted import OVERLAY_FILES, Converted, fresh_volume, unpacked
 from judges import every_pointer_leads_home, read_wim, sound_volume
-from mounting import mounted
+from mounting import copy_sparse, mounted
 from running import NO_PLACE, done, refused, unchanged
 from snapshots import Snapshot, differences, pointer, seen_through, snapshot
 from volume_edits import rewrite
@@ -18,6 +18,7 @@ from wimboot.disk import Transaction
 from wimboot.ops.storing import commit
 
 NOT_IN_IMAGE = (*OVERLAY_FILES, "System Volume Information", "Windows/Temp", "pagefile.sys", "Features/encrypted", "")
+METADATA = 2
 BOTH_WAYS = 0x80
 """NORMAL, which ntfs-3g shows of files with no other attribute, or not."""
 
@@ -89,7 +90,8 @@ def test_what_is_no_pointer_is_said(converted: Converted) -> None:
 
 def test_a_path_that_is_not_there_is_a_slip(converted: Converted) -> None:
     """Brackets stand for themselves, so this is no class of characters."""
-    refused("path-matches-nothing", 2, "rehydrate", converted.volume, "\\Windows\\[explorer].exe", watching=(converted.volume,))
+    refused("path-matches-nothing", 2, "rehydrate", converted.volume, "\\Windows\\[explorer].exe",
+            watching=(converted.volume,))
 
 
 def test_a_dry_run_tells_files_and_bytes(converted: Converted) -> None:
@@ -114,13 +116,42 @@ def test_what_does_not_fit_is_refused_with_both_figures(converted: Converted) ->
 
 
 def test_a_missing_wim_is_named(converted: Converted) -> None:
-    """By its GUID and its last known place; --wim leads to it."""
+    """By its GUID and its last known place; --wim and --search lead to it."""
     moved = converted.wim.parent / "elsewhere"
     moved.mkdir()
     converted.wim.rename(moved / "other name.wim")
     told = refused("wim-not-found", 4, "rehydrate", converted.volume, watching=(converted.volume,))
     assert converted.told["image"]["wim_guid"] in told.err
-    done("rehydrate", converted.volume, "--wim", moved / "other name.wim")
+    done("rehydrate", converted.volume, "--wim", moved / "other name.wim", "\\Windows\\*")
+    done("rehydrate", converted.volume, "--search", moved)
+    assert not pointers(snapshot(converted.volume, contents=False))
+
+
+def test_a_wim_inside_the_volume_that_it_backs_will_do(small_volume: Path) -> None:
+    """It is read while the volume is written, and stays."""
+    before = snapshot(small_volume)
+    done("convert", small_volume, "--wim", f"{small_volume}:/WIMBOOT/s.wim", *NO_PLACE)
+    told = done("rehydrate", small_volume, "--json").json
+    assert told["pointers_left"] == 0
+    assert told["files"] > 20
+    sound_volume(small_volume)
+    own = ("WIMBOOT", *OVERLAY_FILES, "System Volume Information", "")
+    assert not differences(before, snapshot(small_volume), attribute_mask=BOTH_WAYS, without=own)
+    with mounted(small_volume) as root:
+        read_wim(root / "WIMBOOT/s.wim")
+
+
+def test_an_older_copy_of_the_wim_will_do(converted: Converted, tmp_path: Path) -> None:
+    """As long as it holds the data of the files that are wanted; what it lacks is named."""
+    old = tmp_path / "older.wim"
+    copy_sparse(converted.wim, old)
+    with mounted(converted.volume, write=True) as root:
+        (root / "Users/new.txt").write_bytes(b"new " * 4000)
+    done("convert", converted.volume, "--wim", converted.wim, "--name", "second", *NO_PLACE)
+    converted.wim.unlink()
+    told = refused("pointers-unbacked", 1, "rehydrate", converted.volume, "--wim", old, watching=(converted.volume,))
+    assert "\\Users\\new.txt" in told.err
+    done("rehydrate", converted.volume, "--wim", old, "\\Windows")
 
 
 def test_damaged_data_is_named_and_nothing_changed(converted: Converted) -> None:
@@ -132,6 +163,19 @@ def test_damaged_data_is_named_and_nothing_changed(converted: Converted) -> None
     assert not differences(converted.after, snapshot(converted.volume))
     sound_volume(converted.volume)
     done("rehydrate", converted.volume, "\\Windows\\System32\\kernel32.dll")
+
+
+def test_a_damaged_list_of_files_costs_no_data(converted: Converted) -> None:
+    """Without the image it is not known which files were sparse; their contents come from the WIM all the same."""
+    metadata = next(blob for blob in read_wim(converted.wim).blobs.values() if blob.flags & METADATA)
+    with converted.wim.open("r+b") as file:
+        file.seek(metadata.offset + metadata.stored_size - 9)
+        file.write(b"\xa5\x5a\xa5\x5a")
+    told = done("rehydrate", converted.volume)
+    assert "become plain ones" in told.err
+    now = snapshot(converted.volume)
+    assert not pointers(now)
+    assert not differences(seen_through(converted.after), now, attribute_mask=0xA80, without=OVERLAY_FILES)
 
 
 def _damage(converted: Converted, paths: set[str]) -> None:

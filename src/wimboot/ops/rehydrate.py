@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged, UsageError
-from wimboot.events import Emit, Phase
-from wimboot.formats.guid import guid_text
+from wimboot.events import Emit, Note, Phase
 from wimboot.formats.reparse import REPARSE_TAG_WOF, WimPointer
 from wimboot.ops.carrying import carry_attributes
 from wimboot.ops.contents import Contents
-from wimboot.ops.finding import NotWimBoot, WimNotFound, likely_folders, require_wim, search
+from wimboot.ops.finding import not_found, require_wim
+from wimboot.ops.locating import locate
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.storing import commit, opened_store
 from wimboot.plan.rehydrating import Rehydrated, clusters_for, plan_rehydration
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.events import Counter
+    from wimboot.ops.locating import Located
     from wimboot.ops.options import RehydrateOptions
     from wimboot.wim import Store
     from wimboot.windows.sources import Sources
@@ -51,7 +52,7 @@ class PointersUnbacked(Damaged):
     """Pointers whose data cannot be had: it is damaged, missing, or not what they promise."""
 
     id = "pointers-unbacked"
-    sentence = "the data of {count} pointers of {where} is not to be had, it is missing or damaged: {named}"
+    sentence = "the data of {count} pointers of {where} is missing or damaged: {named}"
     advice = (
         "Nothing was changed. `wimboot verify` lists all that is wrong; take the WIM from a backup or a spare copy, or "
         "name other paths only."
@@ -78,14 +79,15 @@ class Rehydration:
 def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
     """Write the data of pointers where they stand. With no pointer left the volume needs no WIM and knows of none.
 
-    Raises NotWimBoot, WimNotFound, OtherWim, NoSuchPath, PointersUnbacked, NotEnoughSpace and what opening raises.
+    Raises NotWimBoot, WimNotFound, WimReplaced, OtherWim, NoSuchPath, PointersUnbacked, NotEnoughSpace and what
+    opening raises.
     """
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         tree = opened.tree
         nodes, ordinary = _chosen(opened, options.paths)
         sources = read_sources(Contents(tree, opened.device, opened.volume).read_path)
         with _stores(opened, sources, options.wim, plan_rehydration(tree, nodes)) as stores:
-            carry_attributes(tree, sources, list(stores.values()))
+            _carry_attributes(tree, sources, list(stores.values()), emit)
             files = plan_rehydration(tree, nodes)
             ready = _Ready(opened, list(stores.values()), files)
             left = _left(tree) - len(files)
@@ -110,6 +112,19 @@ def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
             return done
 
 
+def _carry_attributes(tree: Tree, sources: Sources, stores: Sequence[Store], emit: Emit) -> None:
+    try:
+        carry_attributes(tree, sources, stores)
+    except Damaged as error:
+        emit(
+            Note(
+                id="attributes-unknown",
+                text=f"{error}: so which files were sparse or compressed is not known; they become plain ones.",
+                warning=True,
+            )
+        )
+
+
 def _chosen(opened: Opened, paths: Sequence[str]) -> tuple[set[int] | None, tuple[str, ...]]:
     """The nodes at these paths and below, None for all; and the paths among them without a pointer."""
     if not paths:
@@ -132,42 +147,35 @@ def _chosen(opened: Opened, paths: Sequence[str]) -> tuple[set[int] | None, tupl
 def _stores(
     opened: Opened, sources: Sources, wim: Path | None, files: Sequence[Rehydrated]
 ) -> Iterator[dict[Path, Store]]:
-    """The WIMs of the volume's data sources, open. Raises WimNotFound where one is missing that a file needs."""
+    """The WIMs of the volume's data sources, open; an older copy will do where it holds what is needed.
+
+    Raises WimNotFound, WimReplaced where one is missing that a file needs.
+    """
+    paths: list[Path] = []
+    located: dict[int, Located] = {}
+    if files:
+        if wim is not None or not sources.all:
+            paths.append(require_wim(opened, sources, wim, older=True)[1])
+        located = locate(opened, sources)
+        paths += [one.found.path for one in located.values() if one.found is not None]
     with ExitStack() as stack:
-        found: dict[Path, Store] = {}
-        if files and (wim is not None or not sources.all):
-            _, path = require_wim(opened, sources, wim)
-            found[path] = stack.enter_context(opened_store(path, opened.options.folders))
-        known = {store.guid for store in found.values()}
-        at = search(opened, sources) if files else {}
-        for source in sources.all:
-            if source.data_source_id in at and source.wim_guid not in known:
-                path = at[source.data_source_id]
-                found[path] = stack.enter_context(opened_store(path, opened.options.folders))
-                known.add(source.wim_guid)
-        _check_found(opened, sources, list(found.values()), files)
-        yield found
+        stores: dict[Path, Store] = {}
+        for path in dict.fromkeys(paths):
+            store = stack.enter_context(opened_store(path, opened.options.folders))
+            if all(store.guid != other.guid for other in stores.values()):
+                stores[path] = store
+        for file in files:
+            if not any(file.sha1 in store for store in stores.values()):
+                _refuse_missing(opened, located, list(stores.values()), file)
+        yield stores
 
 
-def _check_found(opened: Opened, sources: Sources, stores: Sequence[Store], files: Sequence[Rehydrated]) -> None:
-    """Whether what no open WIM holds belongs to a WIM that was not found. Raises WimNotFound."""
-    known = {store.guid for store in stores}
+def _refuse_missing(opened: Opened, located: dict[int, Located], stores: Sequence[Store], file: Rehydrated) -> None:
+    """Of a file whose data is in no WIM at hand: raise where the WIM is not at hand in which it should be."""
     tree = opened.tree
-    for file in files:
-        if any(file.sha1 in store for store in stores):
-            continue
-        pointer = WimPointer.parse(tree.stream_bytes(tree.data_stream(file.node)))
-        source = sources.get(pointer.data_source_id)
-        if source is None:
-            raise NotWimBoot(where=opened.where) if not sources.all else PointersUnbacked(
-                where=opened.where, count=1, named=_path(tree, file.node), paths=[_path(tree, file.node)])
-        if source.wim_guid not in known:
-            raise WimNotFound(
-                where=opened.where,
-                guid=guid_text(source.wim_guid),
-                place=sources.place(source.data_source_id),
-                folders=", ".join(map(str, likely_folders(opened))),
-            )
+    number = WimPointer.parse(tree.stream_bytes(tree.data_stream(file.node))).data_source_id
+    if number in located and all(store.guid != located[number].source.wim_guid for store in stores):
+        raise not_found(opened, located[number])
 
 
 class _Ready:
