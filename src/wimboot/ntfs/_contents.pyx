@@ -39,13 +39,18 @@ cdef class Contents(Changes):
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef ntfschar *raw = stream_name(name)
         cdef int raw_size = len(name) // 2, result = -1
+        cdef bint was_sparse = raw_size and inode.flags & FILE_ATTR_SPARSE_FILE
         try:
             self.prepare_stream(inode, name)
             # while it is resident, the library cannot move a compressed named stream out of a record that gets full
             packed = compressed and self.volume.cluster_size <= 4096 and (not name or size > 4096)
             self.fill_stream(inode, name, parts, size, sparse, packed)
             with nogil:
-                result = mark_sparse(self, inode, raw, raw_size) if sparse else 0
+                result = 0
+                if was_sparse and not inode.flags & FILE_ATTR_SPARSE_FILE:  # pushed out of a record that got full
+                    result = mark_sparse(self, inode, AT_UNNAMED, 0)
+                if sparse and not result:
+                    result = mark_sparse(self, inode, raw, raw_size)
         finally:
             with nogil:
                 result = self.finish(inode, result)
