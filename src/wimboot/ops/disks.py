@@ -184,6 +184,7 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
         finish_interrupted(options, emit)
         with open_target(parse_place(options.place), write=write, log_folder=options.log_folder,
                          opener=options.folders) as target:
+            _tell_of_footer(target, emit)
             if not write:
                 with _used(OpenDisk(target, None)) as disk:
                     yield disk
@@ -199,6 +200,14 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
         raise Locked(where=options.place)
     with _used(disk):
         yield disk
+
+
+def _tell_of_footer(target: Target, emit: Emit) -> None:
+    """Say that one of a VHD's two footers is broken: the other one served. Raises what opening a VHD raises."""
+    if target.vhd is not None and target.vhd.damage:
+        emit(Note(id="vhd-footer", warning=True, text=(
+            f"One of the two footers of {target.path} is broken ({target.vhd.damage}); the other one is sound. "
+            "Whatever changes the disk mends it.")))
 
 
 @contextmanager
