@@ -17,7 +17,15 @@ from data_disks import MIB, attached_disk, data_disk, make_disk
 from mounting import copy_sparse, mounted
 from overlay_forging import forge_path
 from running import done, refused, unchanged, wimboot
+from wimboot.errors import HostError
+from wimboot.events import silent
 from wimboot.formats.guid import parse_guid
+from wimboot.ops import searching
+from wimboot.ops.locating import Located, WimState, locate
+from wimboot.ops.opening import open_volume
+from wimboot.ops.options import TargetOptions
+from wimboot.ops.placing import volume_sources
+from wimboot.storage import HostFile, HostFolder
 
 MBR = f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim"
 GPT = f"gpt:{build.DISK_GUID}:{build.PARTITION_GUID}:\\WIMBOOT\\Store.wim"
@@ -252,3 +260,48 @@ def test_a_damaged_copy_is_passed_over(alone: Converted) -> None:
     told = done("info", alone.volume, "--json").json
     assert told["warnings"]
     assert len(parse_guid(told["volume"]["sources"][0]["guid"])) == 16
+
+
+# -- what could not be looked at
+
+
+def test_what_cannot_be_read_is_told(alone: Converted) -> None:
+    """It is neither passed over in silence nor taken for another WIM."""
+    beside = alone.volume.parent / "x.wim"
+    shutil.copyfile(alone.wim, beside)
+    found = _locate(alone.volume, folders=_Refusing)
+    assert (found.state, found.found) == (WimState.MISSING, None)
+    assert any(str(beside) in looked and "could not be read" in looked for looked in found.looked)
+    assert _locate(alone.volume).state is WimState.LATER
+
+
+def test_a_search_that_is_cut_short_says_so(alone: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the number of names or by their depth."""
+    deep = tmp_path / "many" / "a" / "b"
+    deep.mkdir(parents=True)
+    for number in range(5):
+        (deep / f"{number}.txt").touch()
+    shutil.copyfile(alone.wim, deep / "z.wim")
+    assert _locate(alone.volume, search=(tmp_path / "many",)).found is not None
+    for limit, value in (("_MOST_SEARCHED", 6), ("_DEPTH", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(searching, limit, value)
+            found = _locate(alone.volume, search=(tmp_path / "many",))
+        assert found.found is None
+        assert any("not all of them" in looked for looked in found.looked)
+
+
+class _Refusing(HostFolder):
+    """A folder whose WIMs may not be read."""
+
+    def open(self, name: str, *, write: bool = False) -> HostFile:
+        if name.endswith(".wim"):
+            raise HostError(what="opening", where=name, why="Permission denied")
+        return super().open(name, write=write)
+
+
+def _locate(volume: Path, **options: Any) -> Located:
+    """Where the WIM of the volume's only data source is."""
+    with open_volume(TargetOptions(place=str(volume), **options), silent, write=False, windows=False) as opened:
+        (found,) = locate(opened, volume_sources(opened.volume)).values()
+    return found

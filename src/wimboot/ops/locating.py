@@ -171,6 +171,8 @@ class _AtPlace:
             file = look.wim(parts)
             if file is not None and file.guid == guid:
                 self.candidates.append(Candidate(file=file, how=look.how, at_place=True))
+            elif file is not None and file.problem:
+                self.looked.append(f"{file.path}, which could not be read: {file.problem}")
             elif file is not None:
                 self.other = self.other or file
                 self.looked.append(f"{file.path}, which is {_what(file)}")

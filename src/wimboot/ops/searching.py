@@ -68,6 +68,8 @@ def search_by_guid(opened: Opened, at_hand: AtHand, also: tuple[tuple[str, ...],
             continue
         candidates += found
         looked.append(str(folder))
+    unread = (one.file for one in candidates if one.file.problem)
+    looked += (f"{file.path}, which could not be read: {file.problem}" for file in unread)
     return Searched(candidates=tuple(candidates), looked=tuple(looked))
 
 
@@ -124,7 +126,7 @@ class _Walk:
                     deeper.append((Path(entry.path), depth + 1))
                 elif entry.name.casefold().endswith(".wim") and Path(entry.path).is_file():
                     found = host_wim(Path(entry.path), self._folders)
-                    if found.guid is not None:
+                    if found.guid is not None or found.problem:
                         yield found
             if depth < _DEPTH:
                 waiting += reversed(deeper)

@@ -32,11 +32,15 @@ _SUFFIX = ".wim"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WimFile:
-    """A file where a WIM may be. `guid` is None for one that is none; `path` is what opens it."""
+    """A file where a WIM may be. `guid` is None for one that is none, or cannot be read: `problem` says why then.
+
+    `path` is what opens it.
+    """
 
     path: Path
     guid: bytes | None
     image_count: int = 0
+    problem: str = ""
 
 
 def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
@@ -48,20 +52,20 @@ def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
 
 
 def host_wim(path: Path, folders: Folders = HostFolder) -> WimFile:
-    """What the file at a path is. Raises nothing: one that cannot be read is no WIM."""
+    """What the file at a path is. Raises nothing."""
     try:
         return _of(path, _read(path, folders))
     except FormatError:
         pass
-    except Error:
-        return WimFile(path=path, guid=None)
+    except Error as error:
+        return WimFile(path=path, guid=None, problem=str(error))
     try:
         real = real_path(path)
         if parse_inside(real) is None:
             recover(folders(real.parent), real.name, where=str(path))
             return _of(path, _read(path, folders))
-    except Error:
-        pass
+    except Error as error:
+        return WimFile(path=path, guid=None, problem="" if isinstance(error, FormatError) else str(error))
     return WimFile(path=path, guid=None)
 
 
@@ -80,11 +84,14 @@ def _of(path: Path, data: bytes) -> WimFile:
 
 
 def host_wims(folder: Path, folders: Folders) -> Iterator[WimFile]:
-    """The WIMs of a folder of the host, by name. Raises OSError where it cannot be listed."""
+    """The WIMs of a folder of the host, by name, and what is called so and cannot be read.
+
+    Raises OSError where the folder cannot be listed.
+    """
     for path in sorted(folder.iterdir()):
         if path.suffix.casefold() == _SUFFIX and path.is_file():
             found = host_wim(path, folders)
-            if found.guid is not None:
+            if found.guid is not None or found.problem:
                 yield found
 
 
@@ -95,8 +102,8 @@ def volume_wim(volume: Volume, parts: Sequence[str], path: Path, folders: Folder
         if file_id is None or volume.is_folder(file_id):
             return None
         return _inside(volume, file_id, path, folders)
-    except Error:
-        return WimFile(path=path, guid=None)
+    except Error as error:
+        return WimFile(path=path, guid=None, problem=str(error))
 
 
 def volume_wims(
@@ -113,9 +120,9 @@ def volume_wims(
     for name, wim in sorted(_called_wim(names)):
         try:
             found = None if volume.is_folder(wim) else _inside(volume, wim, folder / name, folders)
-        except Error:
-            continue
-        if found is not None and found.guid is not None:
+        except Error as error:
+            found = WimFile(path=folder / name, guid=None, problem=str(error))
+        if found is not None and (found.guid is not None or found.problem):
             yield found
 
 
