@@ -14,8 +14,9 @@ ROWS: Final[tuple[tuple[str, int, str, str, str], ...]] = (
      ("A pointer was read while its WIM could not be reached: the WIM is not where WimOverlay.dat says, "
       "the disk has another signature, or the running system has no overlay driver. The old assistant met "
       "it when it captured a WIMBoot volume in a PE without that driver."),
-     ("`wimboot info TARGET` shows where the WIM should be; `wimboot relocate` writes its new place. "
-      "Reading, capturing and converting with wimboot needs no driver: give it the WIM with --wim.")),
+     ("`wimboot info TARGET` shows where the WIM should be, where it was found, and whether it was moved, replaced, is "
+      "older or missing; `wimboot relocate` writes its new place. Reading, capturing and converting with wimboot needs "
+      "no driver: give it the WIM with --wim, or a folder to look in with --search.")),
     ("NTSTATUS", 0xC000_046F, "STATUS_COMPRESSION_NOT_BENEFICIAL",
      "Compact OS found that a file does not get smaller.",
      "Nothing: the file stays as it is."),
