@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from pathlib import Path
 
 import pytest
 
-from judges import read_wim, sound_volume, sound_wim
+from judges import every_pointer_leads_home, read_wim, sound_volume, sound_wim
 from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Pair, problem_of, wimlib
 from running import NO_PLACE, done, unchanged, wimboot
@@ -327,3 +328,21 @@ def test_the_repaired_pair_is_used_on(pair: Pair) -> None:
     copy_sparse(pair.volume, fresh)
     done("restore", fresh, "--wim", pair.wim, "--full")
     sound_volume(fresh)
+
+
+def test_data_that_windows_would_misread_is_stored_anew(pair: Pair) -> None:
+    """It is flagged as compressed and did not shrink, which other tools allow; the driver goes by the sizes alone."""
+    noise = os.urandom(3000)
+    with pair.edited() as root:
+        (root / "Windows/noise.jpg").write_bytes(noise)
+    done("convert", pair.volume, "--wim", pair.wim, "--name", "second", *NO_PLACE)
+    data = bytearray(pair.wim.read_bytes())
+    data[data.rindex(hashlib.sha1(noise, usedforsecurity=False).digest()) - 30 + 7] = 4
+    pair.wim.write_bytes(data)
+    document = pair.verify()[1]
+    assert [one["id"] for one in document["problems"]] == ["behind", "blob-not-backable"]
+    assert document["problems"][1]["paths"] == ["\\Windows\\noise.jpg"]
+    assert pair.repair()[0] == 0
+    sound_volume(pair.volume)
+    sound_wim(pair.wim)
+    assert every_pointer_leads_home(pair.volume, pair.wim, {}) > 20
