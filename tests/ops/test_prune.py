@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from mounting import copy_sparse, mounted
 from running import NO_PLACE, done, refused, unchanged, wimboot
 from volume_edits import rewrite
 from wim_making import wimlib
+from wimboot.disk import Host
 from wimboot.events import silent
+from wimboot.ops import prune as prune_module
 from wimboot.ops.options import PruneOptions, TargetOptions
-from wimboot.ops.prune import prune
+from wimboot.ops.users import users_of
 from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import HostFolder
 from wimboot.wim import open_store
@@ -252,7 +255,7 @@ def test_too_little_room_is_said_before_anything_is_written(shared: Shared) -> N
 
     target = TargetOptions(place="", folders=Full)
     with unchanged(*shared.all), pytest.raises(NotEnoughSpace, match="10,000 are free"):
-        prune(PruneOptions(target=target, wim=shared.wim, drop=("1",), targets=(), force=True), silent)
+        prune_module.prune(PruneOptions(target=target, wim=shared.wim, drop=("1",), targets=(), force=True), silent)
 
 
 def test_a_wim_without_volumes_is_pruned(tmp_path: Path) -> None:
@@ -268,6 +271,13 @@ def test_a_wim_without_volumes_is_pruned(tmp_path: Path) -> None:
     solid = tmp_path / "solid.wim"
     assert wimlib("capture", source, solid, "--solid").returncode == 0
     refused("wim-not-rewritable", 4, "prune", solid, "--keep", 1, "--yes", watching=(solid,))
+
+
+@pytest.fixture(autouse=True)
+def nothing_attached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Volumes that other tests mount or attach at this moment are no users."""
+    host = Host(proc=tmp_path / "proc", sys=tmp_path / "sys")
+    monkeypatch.setattr(prune_module, "users_of", partial(users_of, host=host))
 
 
 @pytest.fixture(autouse=True)

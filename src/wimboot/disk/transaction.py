@@ -95,6 +95,7 @@ class Transaction:
         self._guards: dict[int, bytearray] = {}
         self._base = FileDevice(file)
         self._copying: Copying | None = None
+        self._names_store = False
         self._old_size: int | None = None
         self._unguarded = False
         self._state = _State.CLOSED
@@ -197,6 +198,7 @@ class Transaction:
         if self._old_size is None:      # else its name is durable since the target grew
             self._folder.sync()
         self._copying = Copying(self._log, self._file, header, index)
+        self._names_store = store is not None
         self._state = _State.PREPARED
 
     def _describe(self, guards: dict[int, bytearray], store: StoreMark | None) -> tuple[Header, Index]:
@@ -223,7 +225,7 @@ class Transaction:
 
         Ctrl-C meanwhile has no effect: the change is decided, and over in a moment. Raises HostError where
         the decision could not be made durable (the transaction is aborted, the old state stands),
-        CommitUnfinished where it was but the copying failed.
+        CommitUnfinished where it was, or a WIM that is durable made it, but the copying failed.
         """
         if self._state is _State.OPEN:
             self.prepare()
@@ -232,8 +234,13 @@ class Transaction:
         with uninterrupted(forget=True):
             try:
                 self._copying.mark_committed()
-            except BaseException:
-                self.abort()
+            except BaseException as error:
+                if not self._names_store:
+                    self.abort()
+                    raise
+                self.leave()    # the WIM is the new one by now, so recovery goes forward
+                if isinstance(error, HostError):
+                    raise CommitUnfinished(where=self._where, why=str(error)) from error
                 raise
             self._state = _State.COMMITTED
             self._copying.run(self._copying.first_batch, self._where, counter)
@@ -261,6 +268,14 @@ class Transaction:
                     self._file.sync()
                 self._drop()
         self._release()
+
+    def leave(self) -> None:
+        """Give the target of a prepared transaction back and keep the log: recovery decides, by the WIM that it finds.
+
+        For a WIM of which cannot be told whether it became the new one.
+        """
+        if self._state is _State.PREPARED:
+            self._release()
 
     def _drop(self) -> None:
         """Remove the log durably."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from wimboot.disk import DECIDED, CommitUnfinished, StoreMark, uninterrupted
-from wimboot.errors import Error, UsageError
+from wimboot.disk.inside import parse_inside
+from wimboot.errors import Error, HostError, UsageError
 from wimboot.events import Note
 from wimboot.ops.disks import settle
 from wimboot.ops.inside import disk_of, wim_folder
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from wimboot.wim import Append
 
 __all__ = [
-    "NoImage", "WimChange", "choose_image", "commit", "commit_all", "opened_store", "store_is", "tell_of_others",
+    "InDoubt", "NoImage", "WimChange", "choose_image", "commit", "commit_all", "opened_store", "store_is",
+    "tell_of_others",
 ]
 
 
@@ -34,6 +36,17 @@ class NoImage(UsageError):
     id = "no-image"
     sentence = "{where} has no image '{image}'; the number of its images is {count}"
     advice = "`wimboot images {where}` lists them."
+
+
+class InDoubt(HostError):
+    """The WIM has its new name, and the disk did not say that it will keep it."""
+
+    id = "commit-in-doubt"
+    sentence = "{wim} was replaced, and whether that outlives a power cut cannot be told: {why}"
+    advice = (
+        "Nothing is lost. Mend the cause, then run `wimboot recover TARGET` for each volume that was given: by the WIM "
+        "that it finds it finishes the change of the volume, or takes it back."
+    )
 
 
 @contextmanager
@@ -64,13 +77,21 @@ def choose_image(store: Store, wanted: str, *, where: str) -> int:
 
 
 def store_is(mark: StoreMark, folders: Folders = HostFolder) -> bool:
-    """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach."""
+    """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach.
+
+    Its name is made durable before that is said: it may only be in the host's cache. Raises HostError where that fails.
+    """
     path = Path(mark.place)
     try:
         with opened_store(path, folders) as store:
-            return store.guid == mark.guid and store.table_hash == mark.table_hash
+            if store.guid != mark.guid or store.table_hash != mark.table_hash:
+                return False
+        real = real_path(path)
     except Error:
         return False
+    if parse_inside(real) is None:
+        folders(real.parent).sync()
+    return True
 
 
 def tell_of_others(append: Append, emit: Emit) -> None:
@@ -98,6 +119,10 @@ class WimChange(Protocol):
     @property
     def table_hash(self) -> bytes:
         """Of the WIM as it will be."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether `finish` failed and the WIM may be the new one all the same."""
 
     def finish(self) -> None:
         """Make it durable."""
@@ -142,15 +167,33 @@ def commit_all(
             except CommitUnfinished as error:   # decided all the same
                 failed = error
         elif change is not None:
-            change.finish()
+            _finish(change, others, wim)
         for transaction in others:
             try:
                 transaction.commit(counter)
             except Error as error:
                 failed = failed or error
+            except BaseException:
+                for other in others:    # the WIM is the new one: recovery finishes them
+                    other.leave()
+                raise
         if failed is not None:
             raise failed
         DECIDED.set()
+
+
+def _finish(change: WimChange, transactions: Sequence[Transaction], wim: Path) -> None:
+    """Make the WIM the new one; where that fails half-way the logs stay for recovery to judge. Raises InDoubt."""
+    try:
+        change.finish()
+    except BaseException as error:
+        if not change.in_doubt or not transactions:
+            raise
+        for transaction in transactions:
+            transaction.leave()
+        if isinstance(error, HostError):
+            raise InDoubt(wim=wim, why=error) from error
+        raise
 
 
 def _covering(transactions: Sequence[Transaction], change: WimChange | None, wim: Path) -> Transaction | None:

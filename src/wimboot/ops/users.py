@@ -6,6 +6,7 @@ NTFS volumes that the host has mounted, through their mounts. A volume uses the 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,10 +219,20 @@ def _look_through(mount: Mount, search: _Search) -> None:
     try:
         next(mount.point.iterdir(), None)
         sources = read_sources(read)
-    except OSError as error:
-        search.unread.append((mount.source, f"it is mounted at {mount.point}: {error.strerror}"))
-    except Error as error:
-        search.unread.append((mount.source, str(error)))
+    except (OSError, Error) as error:
+        if _is_dead(mount, search.host):
+            return
+        why = error.strerror if isinstance(error, OSError) else error
+        search.unread.append((mount.source, f"it is mounted at {mount.point}: {why}"))
     else:
         search.note(mount.source, sources.all, origin)
     search.seen.add(origin)
+
+
+def _is_dead(mount: Mount, host: Host) -> bool:
+    """Whether the driver has ended, or the volume was unmounted meanwhile: then its source is looked at by itself."""
+    try:
+        mount.point.stat()
+    except OSError as error:
+        return error.errno == errno.ENOTCONN or mount not in mounts_of_ntfs(host)
+    return mount not in mounts_of_ntfs(host)

@@ -9,9 +9,11 @@ from wimboot.wim.part import Blob
 from wimboot.wim.pipeline import BlobSource
 from wimboot.wim.recovery import Outcome, Recovered, record_name, recover
 from wimboot.wim.rewriting import Rewrite
+from wimboot.wim.spare import Relation, Spare, same_bytes
 from wimboot.wim.store import SplitStore, Store
 
 __all__ = [
-    "Append", "Blob", "BlobSource", "CreateOptions", "Kept", "Outcome", "Recovered", "Rewrite", "SplitStore", "Store",
-    "check_rewritable", "copy_blobs", "keep_images", "open_store", "real_path", "record_name", "recover",
+    "Append", "Blob", "BlobSource", "CreateOptions", "Kept", "Outcome", "Recovered", "Relation", "Rewrite",
+    "Spare", "SplitStore", "Store", "check_rewritable", "copy_blobs", "keep_images", "open_store", "real_path",
+    "record_name", "recover", "same_bytes",
 ]

@@ -153,6 +153,11 @@ class Append:
     # ---- adding
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether a failed `finish` may have made it: no, `abort` takes it back."""
+        return False
+
+    @property
     def guid(self) -> bytes:
         """Of the WIM."""
         return self._header.guid

@@ -57,6 +57,7 @@ class Rewrite:
         store: the WIM as it is.
         guid: its GUID, and that of the new one.
         table_hash: of the new one, once it is written.
+        in_doubt: whether `finish` failed, and the WIM may be the new one all the same.
     """
 
     def __init__(self, folder: Folder, name: str, *, where: str) -> None:
@@ -70,6 +71,7 @@ class Rewrite:
         self._new: File | None = None
         self._open = True
         self.table_hash = b""
+        self.in_doubt = False
         recover(folder, name, where=where)
         if not folder.exists(name):
             raise WimMissing(where=where)
@@ -201,12 +203,17 @@ class Rewrite:
         """Steps 3 and 4: the WIM is the new one, durably."""
         if self._new is None or not self._open:
             raise RuntimeError("write first")
-        self.folder.replace(temporary_name(self._name), self._name)
-        self._open = False
+        temporary = temporary_name(self._name)
         try:
+            self.folder.replace(temporary, self._name)
+            self._open = False
             self.folder.sync()
+        except BaseException:
+            self.in_doubt = not self.folder.exists(temporary)
+            raise
         finally:
-            self._close()
+            if not self._open:
+                self._close()
 
     def abort(self) -> None:
         """Leave the WIM as it is; after `finish` this does nothing."""
