@@ -11,7 +11,7 @@ import pytest
 
 import build
 from converted import Converted
-from data_disks import MIB, data_disk, make_disk
+from data_disks import MIB, attached_disk, data_disk, make_disk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from overlay_forging import FOLDER, read_overlay, write_overlay
@@ -227,6 +227,22 @@ def test_a_place_is_compared_with_the_disks_at_hand(converted: Converted, tmp_pa
     assert "partition like" not in run.err
     run = done("relocate", disk, "--wim", wim, "--as", right.replace(str(MIB), str(2 * MIB)))
     assert f"#1 at {MIB}" in run.err
+
+
+def test_disks_of_one_signature_are_warned_of(converted: Converted, tmp_path: Path) -> None:
+    """A clone beside its original: Windows would take either. One disk under two names is no clone."""
+    first = make_disk(tmp_path / "first.img", "mbr", signature=0x0BADCAFE, size=8 * MIB)
+    second = tmp_path / "second.img"
+    second.write_bytes(first.read_bytes())
+    place = FIRST.replace("11223344", "0badcafe")
+    with attached_disk(first) as one, attached_disk(first):
+        run = done("relocate", converted.volume, "--wim", converted.wim, "--as", place)
+        assert "wrong one" not in run.err
+        with attached_disk(second) as clone:
+            run = done("relocate", converted.volume, "--wim", converted.wim, "--as", place)
+        assert "wrong one" in run.err
+        assert str(one) in run.err
+        assert str(clone) in run.err
 
 
 def test_an_older_copy_is_registered_with_a_warning(converted: Converted, tmp_path: Path) -> None:

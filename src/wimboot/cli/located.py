@@ -32,8 +32,6 @@ _STATES = {
     WimState.LATER: "NOT PLACED YET: the system does not start before `wimboot relocate TARGET --wim WIM --as PLACE`",
     WimState.MOVED: "MOVED: it is not where it is registered, and Windows will not find it (status c000046e); "
     "`wimboot relocate` tells the volume its place",
-    WimState.MISSING: "MISSING: Windows reads none of its files (status c000046e); name it with --wim, or a folder "
-    "with --search",
 }
 
 
@@ -48,6 +46,7 @@ def located_fields(located: Located) -> dict[str, Any]:
         "passed_over": []
         if found is None
         else [{"wim": over.path, "how": over.how.value, "why": over.why} for over in found.passed_over],
+        "place_at_hand": located.at_hand,
         "other_at_place": None if located.other is None else located.other.path,
         "looked": list(located.looked),
     }
@@ -75,4 +74,10 @@ def _state(located: Located) -> str:
         if found is not None and found.image_count < image:
             return f"OLDER: it has {found.image_count} images, and the volume stands on image {image}"
         return f"OLDER: the copy where it is registered lacks image {image}; put the newer one there"
+    if located.state is WimState.MISSING:
+        why = "it is not where it is registered, and Windows reads none of its files (status c000046e)"
+        if not located.at_hand:
+            later = located.place is not None and located.place.is_later
+            why = "it has no place yet" if later else "the disk that it is registered on is not at hand"
+        return f"MISSING: {why}; name it with --wim, or a folder with --search"
     return _STATES[located.state]

@@ -106,12 +106,12 @@ def wim_option(*, required: bool) -> Callable[[F], F]:
         type=WIM,
         required=required,
         metavar="WIM",
-        help="The WIM file that is the repository."
+        help="The WIM file that is the repository; PATH#N:/dir/x.wim lies inside a volume that is not mounted."
         + (
             ""
             if required
-            else " Default: found by the "
-            "volume's own record, beside the target, here, or in the folder of WIMBOOT_WIMPATH."
+            else " Default: found by the volume's own record; else by its GUID in the folders of --search, on the "
+            "volume and its disk, in the folder of WIMBOOT_WIMPATH, beside the target, here."
         ),
     )
 
@@ -151,8 +151,8 @@ def placing(function: F) -> F:
             "--wim-place",
             metavar="PLACE",
             help="Where the WIM will lie when Windows runs: "
-            "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, or later. "
-            "Default: found from where it lies now.",
+            "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, one of these in a VHD as "
+            "'PLACE inside PLACE', or later. Default: found from where it lies now.",
         ),
         click.option(
             "--driver",

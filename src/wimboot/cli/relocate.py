@@ -37,7 +37,7 @@ def relocate(target: str, log_folder: Path | None, wim: Path, place: str | None,
 
     \b
     PLACE is one of
-      mbr:SIGNATURE:OFFSET:\\path             disk signature in hexadecimal, first byte of the partition
+      mbr:SIGNATURE:OFFSET:\\path              disk signature in hexadecimal, first byte of the partition
       gpt:DISK-GUID:PARTITION-GUID:\\path
       PLACE inside PLACE                      in a VHD: by the VHD's own signature or GUID, inside the place of
                                               the VHD file. Not for the VHD that TARGET itself is in: there it

@@ -53,10 +53,10 @@ class WimNotFound(Refused):
     """The WIM of a volume is neither where it is registered nor where a WIM is put."""
 
     id = "wim-not-found"
-    sentence = "the WIM of {where} (GUID {guid}, last known at {place}) was not found; looked at: {folders}"
+    sentence = "the WIM of {where} (GUID {guid}, registered at {place}) was not found; looked at: {folders}"
     advice = (
-        "Name it with --wim, or a folder that holds it with --search. While it is missing Windows reads none of its "
-        "files, with status c000046e: see `wimboot explain c000046e`."
+        "Name it with --wim, or a folder that holds it with --search. Where Windows does not find it either, it reads "
+        "none of its files, with status c000046e: see `wimboot explain c000046e`."
     )
 
 
@@ -154,7 +154,8 @@ def not_found(opened: Opened, located: Located) -> WimNotFound | WimReplaced:
     looked = "; ".join(located.looked) or "nothing"
     if located.other is not None:
         return WimReplaced(where=opened.where, guid=guid, other=located.other.path, folders=looked)
-    return WimNotFound(where=opened.where, guid=guid, place=located.place, folders=looked)
+    place = "no place yet" if located.place is not None and located.place.is_later else located.place
+    return WimNotFound(where=opened.where, guid=guid, place=place, folders=looked)
 
 
 @contextmanager

@@ -61,14 +61,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """One data source. `other` is what lies at its registered place and is not its WIM; `looked` says in words where
-    it was looked for.
+    """One data source. `at_hand` says whether its registered partition could be looked at, `other` what lies at the
+    place there and is not its WIM, `looked` in words where it was looked for.
     """
 
     source: DataSource
     place: WimPlace | None
     found: Found | None
     state: WimState
+    at_hand: bool = False
     other: WimFile | None = None
     looked: tuple[str, ...] = ()
 
@@ -100,7 +101,8 @@ class _Search:
             looked += searched.looked
         found = self._choose(source, _once(candidates))
         state = _state(source, place, seen, found)
-        return Located(source=source, place=place, found=found, state=state, other=seen.other, looked=tuple(looked))
+        return Located(source=source, place=place, found=found, state=state, at_hand=seen.at_hand,
+                       other=seen.other, looked=tuple(looked))
 
     def _search(self) -> Searched:
         if self._searched is None:

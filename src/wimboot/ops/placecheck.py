@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wimboot.disk import origin_of
 from wimboot.disk.lookup import Disk, attached_disks
 from wimboot.disk.table import TableKind
 from wimboot.errors import Error
@@ -32,6 +33,10 @@ def check_place(place: WimPlace, target: str | None, emit: Emit) -> None:
         emit(Note(id="place-no-partition", warning=True, text=(
             f"{same[0].path} has {_identity(place)}, and no partition like that of the place; it has "
             f"{_partitions(same[0])}.")))
+    elif len({origin_of(disk.path) for disk in same}) > 1:
+        emit(Note(id="place-ambiguous", warning=True, text=(
+            f"{' and '.join(str(disk.path) for disk in same)} have {_identity(place)}: where they are attached to "
+            "one machine Windows may take the wrong one. Give one of them another signature or GUID first.")))
     if place.container is not None:
         check_place(place.container, target, emit)
 

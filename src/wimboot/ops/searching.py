@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wimboot.formats.names import fold_text
 from wimboot.ops.athand import How, safe_parts
 from wimboot.ops.wimfiles import WimFile, host_wim, host_wims
 
@@ -57,9 +58,9 @@ def search_by_guid(opened: Opened, at_hand: AtHand, also: tuple[tuple[str, ...],
         candidates += (Candidate(file=file, how=How.SEARCHED) for file in whole.wims())
         looked.append(f"{folder} and the folders in it" + ("" if whole.complete else " (not all of them: too many)"))
     named = None if options.wim_folder is None else safe_parts(str(options.wim_folder))
-    folders = dict.fromkeys((*_ON_VOLUMES, *(() if named is None else (named,)), *also))
+    folders = _once((*_ON_VOLUMES, *(() if named is None else (named,)), *also))
     for look in (at_hand.own, *at_hand.siblings()):
-        candidates += _on_volume(look, tuple(folders))
+        candidates += _on_volume(look, folders)
         looked.append(f"{', '.join(_shown(parts) for parts in folders)} of {look.name}")
     for folder, how in host_folders(opened):
         try:
@@ -71,6 +72,14 @@ def search_by_guid(opened: Opened, at_hand: AtHand, also: tuple[tuple[str, ...],
     unread = (one.file for one in candidates if one.file.problem)
     looked += (f"{file.path}, which could not be read: {file.problem}" for file in unread)
     return Searched(candidates=tuple(candidates), looked=tuple(looked))
+
+
+def _once(folders: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """Each folder of a volume once, whatever its case."""
+    once: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for parts in folders:
+        once.setdefault(tuple(map(fold_text, parts)), parts)
+    return tuple(once.values())
 
 
 def _on_volume(look: Look, folders: tuple[tuple[str, ...], ...]) -> Iterator[Candidate]:
