@@ -49,7 +49,7 @@ class _Block:
         self.size = size
         self.claimed = False
         self.done = threading.Event()
-        self.data = b""
+        self.data: bytes | memoryview = b""
         self.error: Exception | None = None
 
 
@@ -125,7 +125,7 @@ class BlockReader:
         self._failed: Exception | None = None
         self._hashing = threading.Lock()
         self._hashed = 0
-        self._waiting: dict[int, bytes] = {}
+        self._waiting: dict[int, bytes | memoryview] = {}
         known = source.sha1 is not None and source.sha1 not in blocks.right
         self._digest = hashlib.sha1(usedforsecurity=False) if known else None
 
@@ -144,11 +144,11 @@ class BlockReader:
         if self._failed is not None:
             raise self._failed
         if not in_order:
-            return self._source.read(offset, size)
+            return bytes(self._source.read(offset, size))
         if self._end - first * BLOCK > _EAGER:
             self._begin(last + 1)
         if first == last:
-            return self.load(first)[offset - first * BLOCK:offset - first * BLOCK + size]
+            return bytes(self.load(first)[offset - first * BLOCK:offset - first * BLOCK + size])
         whole = b"".join(self.load(index) for index in range(first, last + 1))
         return whole[offset - first * BLOCK:offset - first * BLOCK + size]
 
@@ -161,7 +161,7 @@ class BlockReader:
     def _size(self, index: int) -> int:
         return min(BLOCK, self._source.size - index * BLOCK)
 
-    def load(self, index: int) -> bytes:
+    def load(self, index: int) -> bytes | memoryview:
         """A block: read now, or waited for while another thread does. Raises as `read`."""
         key = self._serial, index
         block = self._blocks.block(key, self._size(index))
@@ -184,7 +184,7 @@ class BlockReader:
 
     # ---- the hash of the whole, as far as blocks come in order
 
-    def _compare(self, index: int, data: bytes) -> None:
+    def _compare(self, index: int, data: bytes | memoryview) -> None:
         if self._digest is None:
             return
         if index == self._count - 1 and index - self._hashed <= AHEAD + 1:

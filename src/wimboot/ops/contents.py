@@ -105,7 +105,7 @@ class Contents:
         chunks = ranged_compact(stored, packed, size, value, where=self._where(stream))
         return UncheckedStream(size, stored if chunks is None else chunks.read)
 
-    def parts(self, stream: int) -> Iterator[bytes]:
+    def parts(self, stream: int) -> Iterator[bytes | memoryview]:
         """A stream from its start, in parts of a few MiB. A blob's last one is given only when all have the right hash.
 
         Raises as `ranged` does, and what reading does.

@@ -65,7 +65,7 @@ class NoOutFolder(UsageError):
     advice = "Make it first, or name another."
 
 
-def extract(options: ExtractOptions, emit: Emit, output: Callable[[bytes], object]) -> Extracted:
+def extract(options: ExtractOptions, emit: Emit, output: Callable[[bytes | memoryview], object]) -> Extracted:
     """Extract what `options.path` names; to `output`, piece by piece, where `options.out` is None.
 
     What goes to `output` lacks its last piece where it turns out to be damaged. Raises NoSuchPath, IsLink, NoData,
@@ -97,7 +97,8 @@ def extract(options: ExtractOptions, emit: Emit, output: Callable[[bytes], objec
         return run.conclude(opened.where)
 
 
-def _to_output(tree: Tree, contents: Contents, stream: int, emit: Emit, output: Callable[[bytes], object]) -> Extracted:
+def _to_output(tree: Tree, contents: Contents, stream: int, emit: Emit,
+               output: Callable[[bytes | memoryview], object]) -> Extracted:
     phase = Phase(name="extract", total=tree.stream(stream).size, unit="bytes")
     emit(phase)
     for piece in contents.parts(stream):

@@ -105,8 +105,9 @@ def serve(serving: Serving, options: MountOptions, ready: Callable[[], None]) ->
                 signal.signal(number, signal.SIG_DFL)   # libfuse puts its own there, which end the mount
         binding.FUSE(
             serving, str(options.folder), foreground=True, ro=True, subtype="wimboot",
-            fsname=_escaped(str(Path(options.target.place).absolute())), use_ino=True, default_permissions=True, kernel_cache=True,
-            attr_timeout=_FOREVER_S, entry_timeout=_FOREVER_S, negative_timeout=_FOREVER_S, **given)
+            fsname=_escaped(str(Path(options.target.place).absolute())), use_ino=True, default_permissions=True,
+            kernel_cache=True, entry_timeout=_FOREVER_S,
+            attr_timeout=_FOREVER_S, negative_timeout=_FOREVER_S, **given)
     except RuntimeError as error:
         if error.args == (_ENDED_BY_SIGNAL,) and serving.mounted:
             return

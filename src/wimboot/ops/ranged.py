@@ -52,7 +52,7 @@ class Ranged(Protocol):
         """Of all bytes."""
         ...
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes from `offset`; fewer where the data ends. Any number of threads. Raises Error."""
         ...
 
@@ -62,7 +62,7 @@ class UncheckedStream:
 
     sha1 = None
 
-    def __init__(self, size: int, read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, size: int, read: Callable[[int, int], bytes | memoryview]) -> None:
         self.size = size
         self.read = read
 

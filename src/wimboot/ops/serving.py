@@ -110,6 +110,8 @@ class Serving:
         if flags & (os.O_WRONLY | os.O_RDWR):
             raise OSError(errno.EROFS, path)
         stream = self._browser.tree.data_stream(self._found(path).node)
+        if stream < 0:
+            raise OSError(errno.EIO, path)      # only a damaged volume has a file without data
         with self._lock:
             opened = self._streams.get(stream)
         if opened is None:
@@ -170,7 +172,7 @@ class Serving:
             if size > _LARGEST_ATTRIBUTE:
                 raise OSError(errno.E2BIG, path)
             try:
-                return self._contents.ranged(stream).read(0, size)
+                return bytes(self._contents.ranged(stream).read(0, size))
             except Error as error:
                 self._refuse(f"{path}:{name}", error)
         value = self._browser.attribute(node, name) if name.startswith("system.ntfs_") else None

@@ -42,7 +42,7 @@ class Chunked:
         except FormatError as error:
             raise failed("has a chunk table that does not fit in it") from error
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes from `offset`; fewer where the data ends. Raises what `failed` and `pread` give."""
         size = min(size, self.size - offset)
         parts = []
@@ -53,7 +53,7 @@ class Chunked:
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _run(self, offset: int, size: int) -> bytes:
+    def _run(self, offset: int, size: int) -> memoryview:
         chunk_size = self._layout.chunk_size
         first, skipped = divmod(offset, chunk_size)
         count = -(-(skipped + size) // chunk_size)
@@ -66,7 +66,7 @@ class Chunked:
             raise self._failed("does not decompress") from error
         if not sound:
             raise self._failed("does not decompress")
-        return bytes(memoryview(out)[skipped:skipped + size])
+        return memoryview(out)[skipped:skipped + size]
 
     def _places(self, first: int, count: int) -> tuple[int, list[int]]:
         low, high = self._layout.entries_range(first, count)

@@ -40,7 +40,7 @@ class RangedBlob:
         """The error that says so."""
         return BlobDamaged(where=self._part.where, offset=self._blob.offset, sha1=self.sha1.hex(), problem=problem)
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes from `offset`; fewer where the blob ends. Raises BlobDamaged, TooLarge, HostError."""
         if self._chunks is not None:
             return self._chunks.read(offset, size)
