@@ -81,6 +81,7 @@ def _work(volume: Volume) -> None:
         file_id = volume.create_file(folder, utf16("a file"), utf16("AFILE~1"), 0x20, TIMES, security)
         volume.write_data(file_id, b"", [b"x" * 40_000] * 2, 80_000)
         volume.link(file_id, ROOT, utf16(f"link {number}"))
+        volume.write_data(file_id, utf16("sparse"), [b"x" * 70_000], 70_000, sparse=True)
         volume.point(file_id, pointer(80_000), 80_000)
         pointers.append(volume.create_pointer(folder, utf16("p"), b"", 0x20, TIMES, security, 5, pointer(5)))
         if number % 3 == 0:

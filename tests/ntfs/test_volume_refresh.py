@@ -7,6 +7,8 @@ from array import array
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from record_bytes import patch_record, raw_record
 
 from judges import sound_volume
@@ -61,6 +63,20 @@ def _crowded(volume: Volume, number: int) -> int:
         volume.write_data(file_id, utf16(f"stream {stream}"), [b"s" * 40 * stream], 40 * stream)
     volume.point(file_id, pointer(SIZE, number), SIZE)
     return file_id
+
+
+SixPointers = tuple["Path", "Path", list[int]]
+
+
+@pytest.fixture(scope="module")
+def six_pointers(tmp_path_factory: pytest.TempPathFactory) -> SixPointers:
+    """A volume to write to, one that it is copied from, and its pointers."""
+    path = fresh_volume(tmp_path_factory.mktemp("six") / "volume.img")
+    with opened(path) as volume:
+        ids = [volume.create_pointer(ROOT, utf16(f"pointer {number}"), b"", 0x20, TIMES, 0, SIZE, pointer(SIZE, number))
+               for number in range(6)]
+    shutil.copyfile(path, path.with_name("kept.img"))
+    return path, path.with_name("kept.img"), ids
 
 
 def in_extension(path: Path, ids: list[int]) -> set[int]:
@@ -192,6 +208,29 @@ def test_a_damaged_record_is_refused(volume_file: Path, name: str) -> None:
         refreshed(volume_file, ids, [pointer(SIZE, 7)] * len(ids))
     assert caught.value.facts["file"] == f"record {number}"
     assert volume_file.read_bytes() == before
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, 420), st.binary(min_size=1, max_size=4)), min_size=1, max_size=3))
+def test_any_bytes_in_a_record_are_refused_or_left_alone(six_pointers: SixPointers,
+                                                         changes: list[tuple[int, bytes]]) -> None:
+    """Whatever stands there, the answer is one of ours, and what is not refused can be read with its new value."""
+    path, kept, ids = six_pointers
+    shutil.copyfile(kept, path)
+    record = bytearray(raw_record(path, ids[3] & RECORD))
+    for offset, value in changes:
+        record[offset:offset + len(value)] = value
+    patch_record(path, ids[3] & RECORD, bytes(record))
+    try:
+        refreshed(path, ids, [pointer(SIZE, 4321)] * len(ids))
+    except (refusals.FileNotFound, refusals.VolumeDamaged, refusals.CallFailed, refusals.VolumeTorn):
+        return
+    with opened(path, write=False) as volume:
+        for file_id in ids:
+            try:
+                assert volume.reparse(file_id) == pointer(SIZE, 4321)
+            except (refusals.VolumeDamaged, refusals.CallFailed):   # what the pass does not look at
+                assert file_id == ids[3]
 
 
 def test_what_is_no_pointer_is_refused(volume_file: Path) -> None:

@@ -60,7 +60,7 @@ cdef class Refresh(Contents):
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil:
         """UNCHANGED, PATCHED, or ELSEWHERE where the library has to do it; -1 and `fail`."""
-        cdef uint32_t used, at, kind, length, value_size, offset
+        cdef uint32_t used, at, kind = 1, last, length, value_size, offset
         cdef bint listed = False
         cdef uint8_t *value
         if not is_sound(record, self.volume.mft_record_size):
@@ -72,10 +72,10 @@ cdef class Refresh(Contents):
         while True:
             if used - at < 4:
                 return self.fail(b"reading a file record", EIO)
-            kind = u32(record + at)
+            last, kind = kind, u32(record + at)
             if kind == END:
                 return ELSEWHERE if listed else self.fail(b"looking for a reparse point", ENOENT)
-            if used - at < SMALLEST_ATTRIBUTE:
+            if used - at < SMALLEST_ATTRIBUTE or kind < last:       # attributes stand in the order of their types
                 return self.fail(b"reading a file record", EIO)
             length = u32(record + at + 4)
             if length < SMALLEST_ATTRIBUTE or length & 7 or length > used - at:
