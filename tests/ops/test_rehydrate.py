@@ -50,6 +50,24 @@ def test_rehydrated_volume_is_the_one_that_was_converted(converted: Converted) -
     assert now["Features/compact/compact.exe"].streams == {"": (len(data), digest)}
 
 
+def test_moved_files_are_sparse_and_compressed_again(converted: Converted) -> None:
+    """The image has nothing at their new places, but it has their contents."""
+    before = converted.before
+    chosen = [path for path, facts in before.items() if facts.attributes & 0xA00 and not (facts.folder or facts.reparse)
+              and pointer(converted.after[path]) and len(facts.links) == 1]
+    assert {before[path].attributes & 0xA00 for path in chosen} == {0x200, 0x800}
+    with mounted(converted.volume, write=True) as root:
+        (root / "moved").mkdir()
+        for path in chosen:
+            (root / path).rename(root / "moved" / Path(path).name)
+    done("rehydrate", converted.volume)
+    now = snapshot(converted.volume)
+    for path in chosen:
+        moved = now[f"moved/{Path(path).name}"]
+        assert (moved.attributes & 0xA00, moved.streams) == (before[path].attributes & 0xA00, before[path].streams)
+    sound_volume(converted.volume)
+
+
 def test_no_wim_belongs_to_a_rehydrated_volume(converted: Converted) -> None:
     """The tables of data sources are gone, so `info` finds none and `verify` no pointers."""
     with mounted(converted.volume, write=True) as root:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Error, FormatError
 from wimboot.formats.regf import HEADER_SIZE, BaseBlock, is_regf
 from wimboot.formats.reglog import LogsUnusable
+from wimboot.ops.contents import PointerUnbacked
 from wimboot.registry.files import load
 from wimboot.registry.logfiles import HiveLog, hive_logs
 from wimboot.tree import ROOT
@@ -119,7 +120,7 @@ class StaleLogs:
             loaded = load(self._contents.read_path, hive)
         except LogsUnusable:
             return True
-        except FormatError:         # no hive, or none that Windows would load
+        except (FormatError, PointerUnbacked):  # no hive, or none that Windows would load; a log that cannot be seen
             return False
         return loaded is not None and loaded.applied_entries > 0
 

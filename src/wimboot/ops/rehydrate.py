@@ -114,7 +114,7 @@ def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
 
 def _carry_attributes(tree: Tree, sources: Sources, stores: Sequence[Store], emit: Emit) -> None:
     try:
-        carry_attributes(tree, sources, stores)
+        carry_attributes(tree, sources, stores, moved=True)
     except Damaged as error:
         emit(
             Note(

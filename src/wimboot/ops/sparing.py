@@ -120,4 +120,4 @@ def _kept(tree: Tree, image: Tree, keep: Sequence[str]) -> tuple[set[int], set[i
     wanted = with_all_below(image, set().union(*matching(image, keep)) - {ROOT})
     absent = {link for link in wanted if tree.find(image.path(link)) < 0}
     keep_logs(tree, image, kept, absent)
-    return kept, absent
+    return with_all_names(tree, kept), absent
