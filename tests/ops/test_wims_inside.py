@@ -149,7 +149,7 @@ def test_a_volume_without_a_disk_has_no_place(pristine_small: Path, tmp_path: Pa
 
 
 def test_all_that_follows_a_conversion(place: Place) -> None:
-    """Capture, update, restore, relocate work on such a WIM, and each leaves everything sound."""
+    """Capture, relocate, update, restore, prune work on such a WIM, and each leaves everything sound."""
     before = _system(place)
     _convert(place)
     done("capture", place.target, "--wim", place.wim, "--name", "second")
@@ -163,6 +163,9 @@ def test_all_that_follows_a_conversion(place: Place) -> None:
         done("update", place.target, "--wim", place.wim, "--name", "third")
         done("verify", place.target, "--wim", place.wim)
     done("restore", place.target, "--wim", place.wim, "--image", "first", "--driver", "none")
+    done("verify", place.target, "--wim", place.wim)
+    done("prune", place.wim, "--keep", "first", "--target", place.target, "--yes")
+    assert [image["name"] for image in done("images", place.wim, "--json").json["images"]] == ["first"]
     done("verify", place.target, "--wim", place.wim)
     for image, offset in {place.system, place.home}:
         sound_volume(image, offset)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered, Transaction, open_target, parse_place, peek, recover
 from wimboot.disk.target import Locked
-from wimboot.errors import Error, Internal
+from wimboot.errors import Error, HostError, Internal
 from wimboot.events import Emit, Note
 from wimboot.ntfs import Volume, cluster_bitmap, volume_facts
 from wimboot.storage import SliceDevice
@@ -48,6 +48,7 @@ class Slot:
         self._volume: Volume | None = None
         self._write = False
         self._touched = False
+        self._given_up = False
 
     @property
     def mounted(self) -> bool:
@@ -86,9 +87,9 @@ class Slot:
         return self.mount() if volume is None or volume.closed else volume
 
     def for_writing(self) -> Volume:
-        """The same, about to be changed by a WIM that lies in it."""
-        if not (self._write and self.disk.writable):
-            raise Internal(what="a WIM was to be written after its volume's transaction")
+        """The same, about to be changed by a WIM that lies in it. Raises HostError where nothing can be any more."""
+        if not (self._write and self.disk.writable) or self._given_up:
+            raise HostError(what="changing", where=self.where, why="its transaction is over")
         self._touched = True
         return self.for_reading()
 
@@ -114,6 +115,7 @@ class Slot:
         if self._volume is None:
             return
         if discard:
+            self._given_up = True
             self._volume.unmount(discard=True)
         else:
             self._volume.close()

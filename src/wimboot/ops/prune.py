@@ -12,6 +12,7 @@ from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.ops.following import Follower, check_followers, renumber, standing_on
 from wimboot.ops.imaging import ReadBackFailed
+from wimboot.ops.inside import wim_folder
 from wimboot.ops.storing import choose_image, commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.ops.users import Users, users_of
@@ -109,20 +110,24 @@ def prune(options: PruneOptions, emit: Emit) -> Pruned:
         Damaged: what would stay is.
     """
     DECIDED.clear()
-    folder = options.target.folders(real_path(options.wim).parent)
     if options.target.dry_run:
         with opened_store(options.wim, options.target.folders) as store:
             check_rewritable(store)
             with open_others(options.targets, options.target, store.guid, options.wim, emit) as opened:
                 ready = _look(options, store, opened, emit)
                 return ready.told(None if ready.kept is None else ready.kept.file_size)
-    with Rewrite(folder, real_path(options.wim).name, where=str(options.wim)) as change:
+    with (
+        wim_folder(options.wim, options.target, write=True) as place,
+        Rewrite(place.folder, place.name, where=str(options.wim)) as change,
+    ):
+        place.belongs()
         store = change.store
         with open_others(options.targets, options.target, store.guid, options.wim, emit) as opened:
             ready = _look(options, store, opened, emit)
             if ready.kept is None:
                 return ready.told()
-            check_rewrite_space(ready.kept.file_size, folder.free_size(), where=str(real_path(options.wim).parent))
+            where = str(real_path(options.wim).parent)
+            check_rewrite_space(ready.kept.file_size, place.folder.free_size(), where=where)
             _write(change, ready.kept, options, emit)
             pending = change.pending()
             emit(Phase(name="refresh"))

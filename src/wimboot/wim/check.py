@@ -124,8 +124,8 @@ class _Checker:
         self._stopped = False
         self._buffers = threading.local()
         self._solid = threading.Lock()
-        self._reading = threading.Lock()    # only a file with a descriptor can be read by two threads at once
-        self._parallel = hasattr(part.file, "fileno")
+        self._reading = threading.Lock()    # not every file can be read by two threads at once
+        self._parallel = hasattr(part.file, "fileno") or getattr(part.file, "reads_together", False)
 
     def cancel(self) -> None:
         self._stopped = True
