@@ -15,7 +15,7 @@ from wimboot.disk.table import TableKind, read_table
 from wimboot.errors import Error, Refused
 from wimboot.storage import HostFile
 
-__all__ = ["HOST", "Host", "Lies", "Mount", "PlaceUnknown", "mount_of", "mounts", "where_is"]
+__all__ = ["HOST", "SECTOR", "Host", "Lies", "Mount", "PlaceUnknown", "mount_of", "mounts", "where_is"]
 
 SECTOR = 512
 _OCTAL = re.compile(r"\\([0-7]{3})")
