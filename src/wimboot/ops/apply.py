@@ -75,7 +75,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         place = None
         if pointers:
             check_pointers_possible(view, options.driver, options.wim, emit)
-            place = find_place(options.wim_place, options.wim, emit)
+            place = find_place(options.wim_place, options.wim, emit, target=options.target.place)
         forms = view.forms(pointers=pointers)
         done = Applied(
             number=number,

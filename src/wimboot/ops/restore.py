@@ -233,7 +233,7 @@ def _place(
         registered = sources.place(known[-1].data_source_id)
         if registered is not None:
             return registered
-    return find_place(options.wim_place, wim, emit)
+    return find_place(options.wim_place, wim, emit, target=options.target.place)
 
 
 def _told(wim: Path, view: ImageView, ground: _Ground, changes: Changes, spared: Spared) -> Restored:
