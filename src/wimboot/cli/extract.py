@@ -49,7 +49,7 @@ def extract(
                            out=None if to_output else out or Path())
     with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
         try:
-            done = run(asked, listen, sys.stdout.buffer.write if to_output else bytes)
+            done = run(asked, listen, _write)
         except KeyboardInterrupt as error:
             click.echo("\nInterrupted: the files that were extracted are whole and stay.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
@@ -63,3 +63,7 @@ def extract(
         click.echo(f"{done.files} files ({show.size(done.byte_count)})"
                    + (f", {done.folders} folders" if done.folders else "")
                    + (f", {done.links} links" if done.links else "") + " extracted.")
+
+
+def _write(piece: bytes | memoryview) -> None:
+    sys.stdout.buffer.write(piece)
