@@ -45,6 +45,22 @@ def test_a_wim_in_its_own_volume_is_repaired_there(spoil: str, pristine_small: P
     assert every_pointer_leads_home(volume, tmp_path / "now.wim", {}) > 20
 
 
+def test_a_wim_inside_a_volume_is_repaired_by_itself(pristine_small: Path, tmp_path: Path) -> None:
+    """As one on the host is; then its volume is behind."""
+    volume, spare = tmp_path / "own.img", tmp_path / "spare.wim"
+    copy_sparse(pristine_small, volume)
+    wim = f"{volume}:/{INSIDE}"
+    done("convert", volume, "--wim", wim, *NO_PLACE)
+    pair = Pair(volume=volume, wim=Path(wim), spare=spare, seen=seen_through(snapshot(volume)))
+    with mounted(volume, write=True) as root:
+        shutil.copyfile(root / INSIDE, spare)
+        pair.damage(EXPLORER, USER32, wim=root / INSIDE)
+    done("verify", "--wim", wim, "--repair", "--spare", spare)
+    sound_volume(volume)
+    assert problem_of(pair.verify("--quick")[1])["id"] == "wim-rewritten"
+    assert pair.repair()[0] == 0
+
+
 def test_pointers_are_relinked_into_a_wim_inside_a_volume(pristine_small: Path, tmp_path: Path) -> None:
     """It was rewritten there by another program."""
     volume = tmp_path / "own.img"

@@ -346,3 +346,26 @@ def test_data_that_windows_would_misread_is_stored_anew(pair: Pair) -> None:
     sound_volume(pair.volume)
     sound_wim(pair.wim)
     assert every_pointer_leads_home(pair.volume, pair.wim, {}) > 20
+
+
+def test_a_damaged_row_of_the_table_is_put_right(pair: Pair) -> None:
+    """It says another size than the data has; the pointers and the spare copy know better."""
+    data = bytearray(pair.wim.read_bytes())
+    at = data.rindex(pair.sha1(EXPLORER)) - 30 + 16
+    data[at:at + 8] = (12345).to_bytes(8, "little")
+    pair.wim.write_bytes(data)
+    ids = [one["id"] for one in pair.verify()[1]["problems"]]
+    assert ids == ["behind", "pointer-size", "blob-damaged"]
+    assert pair.repair("--spare", pair.spare)[0] == 0
+    pair.assert_whole()
+
+
+def test_a_mended_list_of_files_tells_of_more_that_is_missing(pair: Pair) -> None:
+    """That is brought, too, in the same run."""
+    metadata = next(blob for blob in read_wim(pair.wim).blobs.values() if blob.flags & 2)
+    with pair.wim.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\xaa" * 20, metadata.offset + 40)
+    pair.lose(EXPLORER)
+    run = wimboot("verify", "--wim", pair.wim, "--repair", "--spare", pair.spare, "--json")
+    assert (run.code, run.json["repair"]["lists"], run.json["repair"]["blobs"]) == (0, 1, 1)
+    sound_wim(pair.wim)

@@ -87,9 +87,7 @@ def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -
     for use in (*found.missing, *found.unbackable):
         mending.wanted[use.pointer.hash] = use.size
     mending.missing.update(use.pointer.hash for use in found.missing)
-    for sha1 in damaged & found.hashes:
-        blob = store.blob(sha1)
-        mending.wanted[sha1] = None if blob is None else blob.size
+    mending.wanted |= {use.pointer.hash: use.size for use in uses if use.pointer.hash in damaged & found.hashes}
 
 
 def _adopt(

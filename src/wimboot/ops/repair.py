@@ -99,15 +99,26 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
     try:
         if check.target is not None:
             _repair_volume(options, check.target, done, emit)
+            if done.committed:
+                done.after = verify(check, emit)
         elif check.wim is not None:
-            repair_store(options, check.wim, done, emit)
-        if done.committed:
-            done.after = verify(check, emit)
+            _repair_alone(options, check.wim, done, emit)
     except KeyboardInterrupt as error:
         if done.committed:
             raise RepairInterrupted(where=check.wim if check.target is None else check.target.place) from error
         raise
     return done
+
+
+def _repair_alone(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) -> None:
+    """Once, and again where a list of files that was mended tells of more data that is missing."""
+    again = True
+    while again:
+        lists = done.lists
+        stored = repair_store(options, wim, done.after, done, emit)
+        again = stored and done.lists > lists
+        if stored:
+            done.after = verify(options.check, emit)
 
 
 def _repair_volume(options: RepairOptions, target: TargetOptions, done: Repaired, emit: Emit) -> None:

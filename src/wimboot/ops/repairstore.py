@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wimboot.events import Emit
+    from wimboot.ops.findings import Verified
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import RepairOptions
     from wimboot.ops.repair import Repaired
@@ -74,23 +75,25 @@ def read_back(pending: Store, hashes: Sequence[bytes], options: RepairOptions, e
         raise ReadBackFailed(where=pending.where, count=len(problems), first=problems[0].text)
 
 
-def repair_store(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) -> None:
-    """Bring what the WIM lacks, or has damaged, from the copies named."""
-    found, threads = done.before, options.check.threads
+def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repaired, emit: Emit) -> bool:
+    """Bring what the WIM was found to lack, or to have damaged, from the copies named; whether anything was stored."""
+    threads = options.check.threads
     with ExitStack() as stack:
-        own = stack.enter_context(opened_store(wim))
+        append = None if options.dry_run else stack.enter_context(growing_wim(wim, TargetOptions(place=""), None))
+        own = None if append is None else append.store
+        if own is None:
+            own = stack.enter_context(opened_store(wim))
         spares = stack.enter_context(opened_spares(options, own, None))
-        sizes = {sha1: blob.size for sha1 in found.damaged if (blob := own.blob(sha1)) is not None}
-        offers = find_sound({**dict.fromkeys(found.missing, None), **sizes}, spares, None, emit, threads=threads)
+        wanted: dict[bytes, int | None] = dict.fromkeys(found.missing | found.damaged)
+        offers = find_sound(wanted, spares, None, emit, threads=threads)
         lists = {number: data for number in sorted(found.lists) if (data := _list_of(own, number, spares)) is not None}
         done.add(offers)
-        done.lists = len(lists)
-        if options.dry_run or not (offers.hashes or lists):
-            return
+        done.lists += len(lists)
+        if append is None or not (offers.hashes or lists):
+            return False
         check_wim_space(offers.size, free_size(wim), where=str(wim))
         phase = Phase(name="repair", total=offers.size, unit="bytes")
         emit(phase)
-        append = stack.enter_context(growing_wim(wim, TargetOptions(place=""), None))
         append.replace(offers.hashes)
         for number, data in lists.items():
             append.replace_metadata(number, data, threads=threads)
@@ -104,6 +107,7 @@ def repair_store(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) 
         commit_all([], append, wim)
         done.commit(str(wim), emit)
         tell_of_others(append, emit)
+        return True
 
 
 def _list_of(own: Store, number: int, spares: Sequence[Store]) -> bytes | None:

@@ -82,18 +82,18 @@ def find_sound(
 
 def _look_into_files(volume: RealFiles, wanted: Mapping[bytes, int | None], offers: Offers) -> None:
     """Files of the right size are read, until nothing is lacking."""
-    sizes = {wanted[sha1] for sha1 in offers.lacking}
+    sizes = Tally(wanted[sha1] for sha1 in offers.lacking)
     tree = volume.tree
     for stream in range(tree.stream_count):
         row = tree.stream(stream)
-        if row.size not in sizes or row.kind != StreamKind.DATA or row.flags & _NOT_REAL or not row.size:
+        if not sizes[row.size] or row.kind != StreamKind.DATA or row.flags & _NOT_REAL or not row.size:
             continue
         sha1 = _hash(volume, stream, row.size, packed=bool(row.flags & StreamFlag.COMPACT))
         if sha1 in offers.lacking:
             offers.files[sha1] = stream
             offers.lacking.remove(sha1)
             offers.size += row.size
-            sizes = {wanted[left] for left in offers.lacking}
+            sizes[row.size] -= 1
 
 
 def _hash(volume: RealFiles, stream: int, size: int, *, packed: bool) -> bytes | None:
