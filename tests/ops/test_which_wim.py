@@ -305,3 +305,32 @@ def _locate(volume: Path, **options: Any) -> Located:
     with open_volume(TargetOptions(place=str(volume), **options), silent, write=False, windows=False) as opened:
         (found,) = locate(opened, volume_sources(opened.volume)).values()
     return found
+
+
+@pytest.mark.parametrize("table", ["", "mbr"])
+def test_a_wim_that_was_found_inside_is_used_by_every_verb(table: str, alone: Converted, tmp_path: Path) -> None:
+    """On the volume that it backs, bare or in a disk: relocated, verified, grown and restored from without --wim."""
+    with mounted(alone.volume, write=True) as root:
+        (root / "WIMBOOT").mkdir()
+        shutil.copyfile(alone.wim, root / "WIMBOOT" / "store.wim")
+    target = str(alone.volume)
+    if table:
+        disk = make_disk(tmp_path / "disk.img", table, size=alone.volume.stat().st_size)
+        copy_sparse(alone.volume, disk, target_offset=MIB)
+        target = f"{disk}#1"
+    wim = f"{target}:/WIMBOOT/store.wim"
+    done("relocate", target, "--wim", wim, *(() if table else ("--as", MBR.replace("wimboot", "WIMBOOT"))))
+    found = source(target)
+    assert (found["wim"], found["how"]) == (wim, "same-volume")
+    assert found["state"] == ("in-place" if table else "elsewhere")
+    assert found["place"] == MBR.replace("\\wimboot", "\\WIMBOOT")
+    done("relocate", target, "--wim", wim)
+    assert source(target)["place"] == MBR.replace("\\wimboot", "\\WIMBOOT")
+    done("verify", target)
+    done("restore", target)
+    if not table:
+        with mounted(alone.volume, write=True) as root:
+            (root / "Windows/new.txt").write_bytes(b"new" * 1000)
+    done("update", target, "--name", "more")
+    done("verify", target)
+    assert source(target)["images_in_wim"] == (1 if table else 2)
