@@ -223,6 +223,8 @@ def test_the_newest_of_several_copies_is_taken(alone: Converted, tmp_path: Path)
     assert found["wim"] == str(alone.wim.with_name("a linked.wim"))
     assert [(over["wim"], "older" in over["why"]) for over in found["passed_over"]] == [(str(old), True)]
     assert "passed over" in done("info", alone.volume, "--search", alone.wim.parent).out
+    for verb in ("restore", "status"):
+        assert f"{old} was passed over" in done(verb, alone.volume, "--search", alone.wim.parent).err
 
 
 def test_an_older_copy_is_named_as_that(alone: Converted, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["located_fields", "located_lines"]
 
 _HOW = {
-    How.NAMED: "as named",
     How.SAME_VOLUME: "on the volume itself",
     How.SAME_DISK: "on the same disk",
     How.ATTACHED_DISK: "on an attached disk",

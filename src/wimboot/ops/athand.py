@@ -41,7 +41,6 @@ _LEAST_DISK = 1 << 20
 class How(Enum):
     """How a WIM was found, for people and programs."""
 
-    NAMED = "named"
     SAME_VOLUME = "same-volume"
     SAME_DISK = "same-disk"
     ATTACHED_DISK = "attached-disk"

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
+from wimboot.events import Emit, Note, silent
 from wimboot.formats.guid import guid_text
 from wimboot.ops.contents import Contents
 from wimboot.ops.locating import locate
@@ -16,7 +17,7 @@ from wimboot.tree import StreamFlag, passes
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
@@ -105,7 +106,7 @@ def search(opened: Opened, sources: Sources) -> dict[int, Path]:
 
 
 def require_wim(
-    opened: Opened, sources: Sources, wim: Path | None, *, older: bool = False
+    opened: Opened, sources: Sources, wim: Path | None, *, older: bool = False, emit: Emit = silent
 ) -> tuple[DataSource, Path]:
     """The data source that a verb works with, and its WIM file.
 
@@ -114,13 +115,14 @@ def require_wim(
         sources: its data sources.
         wim: the WIM that the user named, else it is looked for.
         older: whether a copy without the image that the volume stands on will do.
+        emit: told which other copies of a WIM that was found were passed over.
 
     Raises:
         NotWimBoot, WimNotFound, WimReplaced, OtherWim, WimOlder.
     """
     if not sources.all:
         raise NotWimBoot(where=opened.where)
-    source, file = _found(opened, sources) if wim is None else _named(opened, sources, wim)
+    source, file = _found(opened, sources, emit) if wim is None else _named(opened, sources, wim)
     if file.image_count < source.wim_index and not older:
         raise WimOlder(wim=file.path, where=opened.where, count=file.image_count, image=source.wim_index)
     return source, file.path
@@ -136,14 +138,26 @@ def _named(opened: Opened, sources: Sources, wim: Path) -> tuple[DataSource, Wim
             found="none" if file.guid is None else guid_text(file.guid),
             expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
         )
-    return mine[-1], file
+    return _latest(opened, mine), file
 
 
-def _found(opened: Opened, sources: Sources) -> tuple[DataSource, WimFile]:
+def _latest(opened: Opened, sources: Sequence[DataSource]) -> DataSource:
+    """The one that was registered last of those that pointers name, or of all where none is named."""
+    used = sources[-1:] if len(sources) == 1 else [
+        source for source in sources if passes.pointer_rows(opened.tree, source.data_source_id)]
+    return (used or sources)[-1]
+
+
+def _found(opened: Opened, sources: Sources, emit: Emit) -> tuple[DataSource, WimFile]:
     located = locate(opened, sources)
-    for source in reversed(sources.all):
+    there = [source for source in sources.all if located[source.data_source_id].found is not None]
+    if there:
+        source = _latest(opened, there)
         found = located[source.data_source_id].found
         if found is not None:
+            for over in found.passed_over:
+                emit(Note(id="passed-over", warning=True, text=(
+                    f"The WIM that is used is {found.path}; {over.path} was passed over: {over.why}.")))
             return source, WimFile(path=found.path, guid=source.wim_guid, image_count=found.image_count)
     raise not_found(opened, located[sources.all[-1].data_source_id])
 

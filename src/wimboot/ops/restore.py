@@ -94,7 +94,7 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         contents = Contents(opened.tree, opened.device, opened.volume)
         sources = read_sources(contents.read_path)
-        wim, standing = _wim_of(options, sources, opened)
+        wim, standing = _wim_of(options, sources, opened, emit)
         with opened_store(wim, options.target.folders) as store:
             if options.image is not None:
                 number = choose_image(store, options.image, where=str(wim))
@@ -105,11 +105,11 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
             return _restore(options, opened, sources, store, wim, number, emit)
 
 
-def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened) -> tuple[Path, int | None]:
+def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened, emit: Emit) -> tuple[Path, int | None]:
     """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
     if options.wim is not None and not sources.all:
         return options.wim, None
-    source, wim = require_wim(opened, sources, options.wim, older=options.image is not None)
+    source, wim = require_wim(opened, sources, options.wim, older=options.image is not None, emit=emit)
     return wim, source.wim_index
 
 
