@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import build
 from converted import Converted
@@ -336,3 +338,31 @@ def test_a_wim_that_was_found_inside_is_used_by_every_verb(table: str, alone: Co
     done("update", target, "--name", "more")
     done("verify", target)
     assert source(target)["images_in_wim"] == (1 if table else 2)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from([0x1B0, MIB, MIB + 0x4000, MIB + 0x4000 + 5 * 1024, 3 * MIB]),
+                          st.integers(0, 1023), st.binary(min_size=1, max_size=16)), min_size=1, max_size=8))
+def test_a_hostile_disk_beside_the_target_does_no_harm(
+        hostile: tuple[Converted, Path], changes: list[tuple[int, int, bytes]]) -> None:
+    """Whatever its table, boot sector, file table and folders say: the WIM is found in it, or it is not."""
+    found, disk = hostile
+    pristine = disk.read_bytes()
+    try:
+        with disk.open("r+b") as file:
+            for start, offset, data in changes:
+                file.seek(start + offset)
+                file.write(data)
+        one = _locate(found.volume)
+        assert one.state in (WimState.IN_PLACE, WimState.MISSING, WimState.REPLACED)
+    finally:
+        disk.write_bytes(pristine)
+
+
+@pytest.fixture
+def hostile(alone: Converted) -> tuple[Converted, Path]:
+    """A volume whose WIM is registered on the disk whose image lies beside it."""
+    place_at(alone, MBR)
+    disk = make_disk(alone.volume.parent / "data.img", "mbr", put_at(alone.wim), size=8 * MIB)
+    assert _locate(alone.volume).state is WimState.IN_PLACE
+    return alone, disk
