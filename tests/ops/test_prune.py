@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -170,6 +171,27 @@ def test_a_volume_that_was_not_given_is_a_refusal(shared: Shared) -> None:
     assert wimboot("verify", shared.x86, "--wim", shared.wim).code == 3
     done("restore", shared.x86, "--wim", shared.wim, "--image", 2)
     _sound(shared)
+
+
+def test_both_partitions_of_a_disk_count(shared: Shared, tmp_path: Path) -> None:
+    """The one that is given has the disk locked; the other one is found all the same, and may be given too."""
+    disk = tmp_path / "disk.img"
+    copy_sparse(shared.x64, disk, target_offset=1 << 20)
+    copy_sparse(shared.x86, disk, target_offset=32 << 20)
+    sectors = (24 << 20) // 512
+    table = f"label: dos\nstart=2048, size={sectors}, type=7\nstart=65536, size={sectors}, type=7\n"
+    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk], text=True, check=True, input=table,
+                   capture_output=True)
+    shared.x64.unlink()
+    shared.x86.unlink()
+    drop = ("prune", shared.wim, "--keep-last", 1, "--yes")
+    run = refused("users-not-given", 4, *drop, "--target", f"{disk}#1", watching=(shared.wim, disk))
+    assert f"were not given: {disk}#2\n" in run.err
+    told = done(*drop, "--target", f"{disk}#2", "--target", f"{disk}#1", "--json").json
+    assert [(volume["where"], volume["image"]) for volume in told["volumes"]] == [(f"{disk}#2", 2), (f"{disk}#1", 1)]
+    for offset in (1 << 20, 32 << 20):
+        judges.sound_volume(disk, offset)
+        assert judges.every_pointer_leads_home(disk, shared.wim, {}, offset) > 20
 
 
 def test_images_in_use_are_held_or_refused(shared: Shared) -> None:

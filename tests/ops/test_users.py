@@ -76,9 +76,10 @@ def test_ntfs_that_cannot_be_looked_at_is_told(converted: Converted, nothing_att
     with busy.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         users = users_of(_guid(converted), converted.wim, host=nothing_attached)
-    assert {place for place, _ in users.unread} == {str(waiting), str(damaged), str(busy)}
-    assert "interrupted" in dict(users.unread)[str(waiting)]
-    assert "used by another program" in dict(users.unread)[str(busy)]
+    why = {unread.place: unread.why for unread in users.unread}
+    assert why.keys() == {str(waiting), str(damaged), str(busy)}
+    assert "interrupted" in why[str(waiting)]
+    assert "used by another program" in why[str(busy)]
     assert _places(users) == [str(converted.volume)]
 
 
@@ -87,4 +88,4 @@ def test_a_mounted_volume_is_asked_through_its_mount(converted: Converted) -> No
     with mounted(converted.volume, write=True):
         users = users_of(_guid(converted), converted.wim)
     assert str(converted.volume) in _places(users)
-    assert str(converted.volume) not in dict(users.unread)
+    assert str(converted.volume) not in {unread.place for unread in users.unread}

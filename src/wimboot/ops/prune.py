@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED
@@ -15,7 +15,7 @@ from wimboot.ops.imaging import ReadBackFailed
 from wimboot.ops.inside import wim_folder
 from wimboot.ops.storing import choose_image, commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
-from wimboot.ops.users import Users, users_of
+from wimboot.ops.users import User, Users, users_of
 from wimboot.plan.pruning import Chosen, Wish, choose
 from wimboot.plan.space import check_log_space, check_rewrite_space
 from wimboot.tree import StreamFlag, passes
@@ -35,7 +35,7 @@ class UsersNotGiven(Refused):
     """Volumes whose pointers would lead nowhere afterwards."""
 
     id = "users-not-given"
-    sentence = "{wim} is used by {count} volumes that were not given: {places}"
+    sentence = "these volumes use {wim} and were not given: {places}"
     advice = (
         "Give each with --target, and its pointers follow. With --force they are left behind: such a system does not "
         "start before `wimboot restore VOLUME --wim {wim} --image N` has brought it to an image that stays."
@@ -148,7 +148,7 @@ class _Ready:
     chosen: Chosen
     kept: Kept | None = None
     followers: tuple[Follower, ...] = ()
-    users: Users = field(default_factory=Users)
+    left: tuple[User, ...] = ()
 
     def told(self, size_after: int | None = None, volumes: Sequence[Follower] | None = None) -> Pruned:
         images = tuple(
@@ -160,12 +160,16 @@ class _Ready:
             size_after=self.store.size if size_after is None else size_after,
             dropped_blobs=0 if self.kept is None else self.kept.dropped_blobs,
             volumes=tuple(self.followers if volumes is None else volumes),
-            left_behind=tuple(user.place for user in self.users.found))
+            left_behind=tuple(user.place for user in self.left))
 
 
 def _look(options: PruneOptions, store: Store, opened: Sequence[Opened], emit: Emit) -> _Ready:
     emit(Phase(name="look"))
     users = users_of(store.guid, options.wim, options.search).but(opened)
+    if not users.complete:
+        emit(Note(id="many-files", warning=True, text=(
+            "There are too many files in the folders that were searched for volumes which use the WIM; the rest was "
+            "not looked at.")))
     chosen = _choose(options, store, opened, users)
     if chosen.held:
         names = ", ".join(f"{number} ({store.images[number - 1].name})" for number in chosen.held)
@@ -178,7 +182,7 @@ def _look(options: PruneOptions, store: Store, opened: Sequence[Opened], emit: E
     for one in opened:
         pointers = len(passes.flagged_streams(one.tree, StreamFlag.POINTER))
         check_log_space(pointers, one.target.folder.free_size(), where=str(one.target.path.parent))
-    return _Ready(store=store, chosen=chosen, kept=kept, followers=tuple(followers), users=users)
+    return _Ready(store=store, chosen=chosen, kept=kept, followers=tuple(followers), left=users.found)
 
 
 def _choose(options: PruneOptions, store: Store, opened: Sequence[Opened], users: Users) -> Chosen:
@@ -199,9 +203,9 @@ def _refuse_others(options: PruneOptions, users: Users) -> None:
         return
     if users.found:
         places = ", ".join(sorted(user.place for user in users.found))
-        raise UsersNotGiven(wim=options.wim, count=len(users.found), places=places)
-    for place, why in users.unread:
-        raise UsersUnread(wim=options.wim, place=place, why=why)
+        raise UsersNotGiven(wim=options.wim, places=places)
+    for unread in users.unread:
+        raise UsersUnread(wim=options.wim, place=unread.place, why=unread.why)
 
 
 def _write(change: Rewrite, kept: Kept, options: PruneOptions, emit: Emit) -> None:
@@ -234,7 +238,7 @@ def _whose(store: Store, kept: Kept, sha1: bytes) -> tuple[int, str]:
 
 def _tell(ready: _Ready, options: PruneOptions, emit: Emit) -> None:
     """Name the systems that were left behind, and the number that their image has now."""
-    for user in ready.users.found:
+    for user in ready.left:
         number = ready.chosen.number_after(user.source.wim_index)
         stays = "is gone" if number is None else f"is image {number} now"
         emit(Note(id="left-behind", warning=True, text=(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from wimboot.formats.overlaydat import DataSource
     from wimboot.ops.opening import Opened
 
-__all__ = ["User", "Users", "users_of"]
+__all__ = ["Unread", "User", "Users", "users_of"]
 
 _DEPTH = 3
 """Folders below the WIM's that are looked into."""
@@ -64,21 +64,38 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
-    """What was found. `unread` are volumes that could not be looked at: (place, why); `complete` is False where there
-    was more than is looked at.
-    """
+class Unread:
+    """A disk or volume that could not be looked at, and why."""
 
+    place: str
+    why: str
+    origin: _Origin | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """What was found; `complete` is False where there was more than is looked at."""
+
+    guid: bytes
     found: tuple[User, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: tuple[Unread, ...] = ()
     complete: bool = True
 
     def but(self, opened: Sequence[Opened]) -> Users:
-        """Without these volumes, which the caller has at hand."""
-        known = {origin_of(one.target.path, one.start) for one in opened}
-        at_hand = {str(one.target.path) for one in opened}
-        return Users(found=tuple(user for user in self.found if user.origin not in known),
-                     unread=tuple(pair for pair in self.unread if pair[0] not in at_hand), complete=self.complete)
+        """Without these volumes, which the caller has open, and may have locked; other volumes of their disks stay."""
+        here = {origin_of(one.target.path, one.start) for one in opened}
+        disks = {(*origin[:2], 0): one for one in opened if (origin := origin_of(one.target.path, one.start))}
+        search = _Search(guid=self.guid, host=HOST, seen={*here, *(user.origin for user in self.found)})
+        for unread in self.unread:
+            if unread.origin in disks:
+                target = disks[unread.origin].target
+                for number in (partition.number for partition in target.partitions if partition.ntfs):
+                    _look_into(target, number, search)
+            elif unread.origin not in here:
+                search.unread.append(unread)
+        found = (user for user in self.found if user.origin not in here)
+        return Users(guid=self.guid, found=(*found, *search.found), unread=tuple(search.unread),
+                     complete=self.complete)
 
 
 @dataclass(slots=True)
@@ -88,9 +105,12 @@ class _Search:
     guid: bytes
     host: Host
     found: list[User] = field(default_factory=list)
-    unread: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
     seen: set[_Origin | None] = field(default_factory=set)
     complete: bool = True
+
+    def fail(self, place: str, why: object, origin: _Origin | None) -> None:
+        self.unread.append(Unread(place=place, why=str(why), origin=origin))
 
     def note(self, place: str, sources: Sequence[DataSource], origin: _Origin | None) -> None:
         mine = [source for source in sources if source.wim_guid == self.guid]
@@ -112,7 +132,7 @@ def users_of(guid: bytes, wim: Path, folders: Sequence[Path] = (), *, host: Host
     for path in attached_volumes(host):
         if _is_disk(path):
             _look_at(path, search)
-    return Users(found=tuple(search.found), unread=tuple(search.unread), complete=search.complete)
+    return Users(guid=guid, found=tuple(search.found), unread=tuple(search.unread), complete=search.complete)
 
 
 def _files(folders: Sequence[Path], search: _Search) -> Iterator[Path]:
@@ -179,7 +199,7 @@ def _look_at(path: Path, search: _Search) -> None:
     except (NotNtfs, Unsupported):
         return      # another file system, an encrypted volume, or a form of disk that is not read
     except Error as error:
-        search.unread.append((str(path), str(error)))
+        search.fail(str(path), error, origin)
 
 
 def _look_into(target: Target, number: int | None, search: _Search) -> None:
@@ -194,7 +214,7 @@ def _look_into(target: Target, number: int | None, search: _Search) -> None:
                     inspect=True) as volume:
             sources = read_sources(lambda path: volume.read_path(path, MAX_FILE_SIZE))
     except Error as error:
-        search.unread.append((place, str(error)))
+        search.fail(place, error, origin)
         return
     search.note(place, sources.all, origin)
 
@@ -223,7 +243,7 @@ def _look_through(mount: Mount, search: _Search) -> None:
         if _is_dead(mount, search.host):
             return
         why = error.strerror if isinstance(error, OSError) else error
-        search.unread.append((mount.source, f"it is mounted at {mount.point}: {why}"))
+        search.fail(mount.source, f"it is mounted at {mount.point}: {why}", origin)
     else:
         search.note(mount.source, sources.all, origin)
     search.seen.add(origin)
