@@ -262,3 +262,14 @@ def test_the_help_tells_every_form_of_a_place() -> None:
     told = wimboot("relocate", "--help").out
     assert all(form in told for form in ("mbr:", "gpt:", "inside", "later", "--id"))
     assert FOLDER == "System Volume Information"
+
+
+@pytest.mark.parametrize(("content", "error", "code"), [(None, "wim-missing", 4), (b"no WIM" * 100, "not-a-wim", 1)])
+def test_a_wim_that_is_none_is_told_as_that(content: bytes | None, error: str, code: int, converted: Converted,
+                                            tmp_path: Path) -> None:
+    """Not as the WIM of another volume."""
+    wim = tmp_path / "none.wim"
+    if content is not None:
+        wim.write_bytes(content)
+    told = refused(error, code, "relocate", converted.volume, "--wim", wim, "--as", FIRST, watching=(converted.volume,))
+    assert str(wim) in told.err

@@ -118,7 +118,7 @@ def require_wim(
         emit: told which other copies of a WIM that was found were passed over.
 
     Raises:
-        NotWimBoot, WimNotFound, WimReplaced, OtherWim, WimOlder.
+        NotWimBoot, WimNotFound, WimReplaced, OtherWim, WimOlder, and what opening the WIM that was named raises.
     """
     if not sources.all:
         raise NotWimBoot(where=opened.where)
@@ -130,6 +130,9 @@ def require_wim(
 
 def _named(opened: Opened, sources: Sources, wim: Path) -> tuple[DataSource, WimFile]:
     file = host_wim(wim, opened.options.folders)
+    if file.guid is None:
+        with opened_store(wim, opened.options.folders):     # raises what is wrong with it
+            pass
     mine = [source for source in sources.all if source.wim_guid == file.guid]
     if not mine:
         raise OtherWim(
