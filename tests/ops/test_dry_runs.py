@@ -8,6 +8,8 @@ from pathlib import Path
 from converted import Converted, fresh_volume
 from mounting import mounted
 from running import NO_PLACE, done, refused, unchanged
+from wimboot.ntfs import volume_facts
+from wimboot.storage import FileDevice, HostFile
 
 
 def test_a_dry_deployment_refuses_a_volume_that_is_not_empty(converted_once: Converted) -> None:
@@ -57,3 +59,14 @@ def test_dry_formatting_refuses_what_does_not_fit(converted_once: Converted, tmp
         wim = ("--wim", converted_once.wim) if verb == "restore" else ()
         for dry in ((), ("--dry-run",)):
             refused("not-enough-space", 4, verb, *given, *wim, *more, "--format", "--yes", *dry, watching=(small,))
+
+
+def test_dry_runs_refuse_a_volume_that_is_marked_as_dirty(converted: Converted) -> None:
+    """The run itself would have Windows check it first."""
+    file = HostFile.open(converted.volume, write=True)
+    for offset in volume_facts(FileDevice(file)).flags_offsets:
+        file.pwrite(offset, b"\1")
+    file.close()
+    for command in (("restore",), ("restore", "--format", "--yes"), ("rehydrate",), ("relocate",)):
+        refused("volume-dirty", 4, command[0], converted.volume, "--wim", converted.wim, *command[1:], "--dry-run",
+                watching=(converted.volume,))

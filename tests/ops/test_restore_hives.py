@@ -188,8 +188,8 @@ def test_images_of_others_are_restored_without_newer_logs(small_volume: Path, tm
     """wimlib captures by Microsoft's list, which leaves every log out; the volume has them."""
     hive, listing, wim = f"{CONFIG}/SOFTWARE", tmp_path / "wimlib.ini", tmp_path / "s.wim"
     put(small_volume, {hive: older()})
-    listing.write_text("[ExclusionList]\n\\Windows\\System32\\config\\*.LOG*\n\\System Volume Information\n",
-                       encoding="utf-8")
+    listing.write_text("[ExclusionList]\n\\Windows\\System32\\config\\*.LOG*\n\\Windows\\System32\\config\\*.blf\n"
+                       "\\System Volume Information\n", encoding="utf-8")
     run("wimlib-imagex", "capture", small_volume, wim, "--wimboot", f"--config={listing}")
     put(small_volume, {hive: newer(), f"{hive}.LOG1": b"newer log", f"{hive}{GUID}.TM.blf": b"blf"})
     done("restore", small_volume, "--wim", wim, "--image", "1", "--full", "--config", listing, "--yes")

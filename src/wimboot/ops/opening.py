@@ -178,6 +178,8 @@ def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
             opened.mount(inspect=inspect)
         except VolumeDirty:
             refuse_dirty(opened)
+        if opened.options.dry_run and not inspect and opened.facts.dirty:
+            refuse_dirty(opened)    # as the run itself would be
     try:
         yield
     except BaseException:
