@@ -39,6 +39,7 @@ cdef enum:
     STEP = 64 << 20         # bytes of room taken ahead
     MOST_PIECES = 1 << 24
     RESIDENT = 4096         # no MFT record is larger
+    SCATTERED = 16          # clusters at once where they lie scattered
 
 
 cdef struct Piece:
@@ -247,12 +248,32 @@ cdef class FileData:
         data = ntfs_attr_open(inode, AT_DATA, AT_UNNAMED, 0)
         if data == NULL:
             return self.volume.fail(b"ntfs_attr_open", errno)
-        if grown and ntfs_attr_truncate_solid(data, grown):
-            result = self.volume.tear(b"ntfs_attr_truncate")
-        elif ntfs_attr_pwrite(data, offset, size, buffer) != size:
+        if grown:
+            result = self.extend(data, offset + size, grown)
+        if not result and ntfs_attr_pwrite(data, offset, size, buffer) != size:
             result = self.volume.tear(b"ntfs_attr_pwrite")
         ntfs_attr_close(data)
         return result
+
+    cdef int extend(self, ntfs_attr *data, int64_t size, int64_t wanted) noexcept nogil:
+        """Make the file `wanted` bytes long, at least `size`.
+
+        Where free clusters lie scattered the library finds no room for many at once, and leaves everything as it was.
+        """
+        cdef int64_t step = SCATTERED * <int64_t> self.volume.volume.cluster_size
+        while wanted > size:
+            errno_set(0)
+            if not ntfs_attr_truncate_solid(data, wanted):
+                return 0
+            if errno != ENOSPC:
+                return self.volume.tear(b"ntfs_attr_truncate")
+            wanted = max(size, data.data_size + (wanted - data.data_size) // 8)
+        while data.data_size < size:
+            wanted = min(size, (data.data_size // step + 1) * step)
+            errno_set(0)
+            if ntfs_attr_truncate_solid(data, wanted):
+                return self.volume.tear(b"ntfs_attr_truncate")
+        return 0
 
     def cut(self, int64_t size):
         """Make the file `size` bytes long; what is added is zeros."""
@@ -270,7 +291,9 @@ cdef class FileData:
             if data == NULL:
                 result = self.volume.fail(b"ntfs_attr_open", errno)
             else:
-                if ntfs_attr_truncate_solid(data, size):
+                if size > data.data_size:
+                    result = self.extend(data, size, size)
+                elif ntfs_attr_truncate_solid(data, size):
                     result = self.volume.tear(b"ntfs_attr_truncate")
                 ntfs_attr_close(data)
             result = self.volume.finish(inode, result)
