@@ -15,5 +15,5 @@ def test_a_name_that_cannot_be_encoded_is_escaped(tmp_path: Path) -> None:
     for way in ("utf-8:strict", "utf-8:surrogateescape"):
         run = subprocess.run([sys.executable, "-m", "wimboot", "images", wim, "--json"], capture_output=True,
                              check=False, env={**os.environ, "PYTHONIOENCODING": way})
-        assert run.returncode == 1, run.stderr
+        assert run.returncode == 2, run.stderr
         assert json.loads(run.stdout.decode())["error"]["where"] == os.fsdecode(wim)

@@ -264,7 +264,7 @@ def test_the_help_tells_every_form_of_a_place() -> None:
     assert FOLDER == "System Volume Information"
 
 
-@pytest.mark.parametrize(("content", "error", "code"), [(None, "wim-missing", 4), (b"no WIM" * 100, "not-a-wim", 1)])
+@pytest.mark.parametrize(("content", "error", "code"), [(None, "wim-missing", 2), (b"no WIM" * 100, "not-a-wim", 1)])
 def test_a_wim_that_is_none_is_told_as_that(content: bytes | None, error: str, code: int, converted: Converted,
                                             tmp_path: Path) -> None:
     """Not as the WIM of another volume."""

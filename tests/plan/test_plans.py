@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -74,8 +75,8 @@ def _places(hashes: Sequence[bytes]) -> list[tuple[int, int] | None]:
     return [None if digest.startswith(b"absent") else (1000 + number, 10) for number, digest in enumerate(hashes)]
 
 
-def _ruled(files: Files) -> list[int]:
-    ruled = [-1] * files.tree.node_count
+def _ruled(files: Files) -> array[int]:
+    ruled = array("i", [-1]) * files.tree.node_count
     ruled[files.nodes["ruled"]] = 7
     return ruled
 

@@ -262,7 +262,7 @@ def test_an_encrypted_file_is_compared_by_its_raw_form() -> None:
 
 
 def test_moves_are_found_by_content_or_by_file_id() -> None:
-    """Hints: an image is compared by content, two scans of a volume by their files."""
+    """Hints: an image is compared by content, else by the time of creation, two scans of a volume by their files."""
     old, new = one_file(name="x"), one_file(name="y")
     assert moved(old, new, diff(old, new)) == [(1, 1)]
     assert moved(old, one_file(name="y", value=3), diff(old, one_file(name="y", value=3))) == []
@@ -270,3 +270,36 @@ def test_moves_are_found_by_content_or_by_file_id() -> None:
     after = one_file(name="y", file_id=7, value=3, cluster_size=4096)
     assert moved(before, after, diff(before, after)) == [(1, 1)]
     assert moved(before, before, diff(before, before)) == []
+    born, grown = one_file(name="x", creation=5), one_file(name="y", value=3, creation=5)
+    assert moved(born, grown, diff(born, grown)) == [(1, 1)]
+
+
+def test_a_time_of_creation_that_two_files_share_tells_nothing() -> None:
+    """Installers give all files of a package one time: which of them moved would be a guess."""
+    sides = []
+    for names in (("a", "b"), ("c", "d")):
+        builder = Builder()
+        for value, name in enumerate(names, start=1 if names[0] == "a" else 5):
+            node = builder.node(attributes=0x20, creation=9)
+            builder.stream(node, size=5, hash=bytes([value]) * 20)
+            builder.link(0, node, encoded(name))
+        sides.append(builder.tree)
+    assert moved(sides[0], sides[1], diff(*sides)) == []
+
+
+def test_of_files_with_one_content_the_one_that_kept_its_name_moved() -> None:
+    """Two equal files are removed and two come: names decide who is whose."""
+    sides = []
+    for folder_of in ({"x": 0, "y": 0}, {"y": 1, "x": 1}):
+        builder = Builder()
+        folder = builder.node(attributes=0x10)
+        builder.link(0, folder, encoded("folder"))
+        for name, inside in folder_of.items():
+            node = builder.node(attributes=0x20)
+            builder.stream(node, size=5, hash=b"h" * 20)
+            builder.link(folder if inside else 0, node, encoded(name))
+        sides.append(builder.tree)
+    found = moved(sides[0], sides[1], diff(*sides))
+    assert len(found) == 2
+    for before, after in found:
+        assert sides[0].link(before).name == sides[1].link(after).name

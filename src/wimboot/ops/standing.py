@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
+from wimboot.ops.finding import WimOlder
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.windows.mapped import written_through_memory
 
@@ -17,58 +17,52 @@ if TYPE_CHECKING:
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
 
-__all__ = ["OlderWim", "Standing", "carry_known", "hash_candidates", "standing_on"]
-
-
-class OlderWim(Refused):
-    """The WIM lacks the very image that the volume stands on."""
-
-    id = "older-wim"
-    sentence = "{where} stands on image {number} of {wim}, which has {count}: an older copy, or images were deleted"
-    advice = (
-        "Name the newest copy with --wim; `wimboot verify` tells whether pointers still resolve, and `restore --image` "
-        "puts the volume onto an image that is there."
-    )
+__all__ = ["Carried", "Standing", "carry_known", "hash_candidates", "standing_on"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Image `number` of the store, which the volume's data source names. `strays` pointers are to none of its blobs.
-
-    Strays are there when images were deleted from the WIM by another tool, which moves the numbers, or when the volume
-    was mixed from several images: then nothing is concluded from equal times.
-    """
+    """Image `number` of the store, which the volume's data source names."""
 
     source: DataSource
     wim: Path
     number: int
     name: str
     image: Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What is known without reading: `diff(tree, image)` from before hashes were carried, and how many pointers lead to
+    none of the image's blobs.
+
+    Strays are there when images were deleted from the WIM by another tool, which moves the numbers, or when the volume
+    was mixed from several images: then nothing is concluded from equal times.
+    """
+
+    changes: Changes
     strays: int
 
 
-def standing_on(tree: Tree, source: DataSource, wim: Path, store: Store, *, where: str) -> Standing:
-    """Raises OlderWim where the WIM does not have the image."""
+def standing_on(source: DataSource, wim: Path, store: Store, *, where: str) -> Standing:
+    """Raises WimOlder where the WIM does not have the image."""
     number = source.wim_index
     if not 1 <= number <= len(store.images):
-        raise OlderWim(where=where, wim=wim, number=number, count=len(store.images))
+        raise WimOlder(where=where, wim=wim, image=number, count=len(store.images))
     image = store.load_tree(number, allow_missing=True)
-    hashes = passes.hashes(image)
-    mine = {sha1 for sha1, _ in passes.pointer_rows(tree, source.data_source_id)}
-    return Standing(source=source, wim=wim, number=number, name=store.images[number - 1].name, image=image,
-                    strays=len(mine - hashes))
+    return Standing(source=source, wim=wim, number=number, name=store.images[number - 1].name, image=image)
 
 
-def carry_known(tree: Tree, standing: Standing, ignored: bytes | bytearray, *, rehash: bool) -> Changes:
-    """Hash, unread, files of equal size and times, whose hashes the image has; nothing with `rehash`.
-
-    Returns `diff(tree, image)` from before that.
-    """
-    changes = diff(tree, standing.image, ignored)
-    passes.carry_bits(tree, standing.image, changes.pairs)
-    if not rehash and not standing.strays:
-        passes.carry_hashes(tree, standing.image, changes.unknown, written_through_memory(tree))
-    return changes
+def carry_known(tree: Tree, standing: Standing, ignored: bytes | bytearray, *, rehash: bool) -> Carried:
+    """Hash, unread, files of equal size and times, whose hashes the image has; nothing with `rehash`."""
+    image = standing.image
+    changes = diff(tree, image, ignored)
+    passes.carry_bits(tree, image, changes.pairs)
+    loose = passes.unmatched_pointers(tree, image, changes.pairs, standing.source.data_source_id)
+    strays = len(set(loose) - passes.hashes(image)) if loose else 0
+    if not rehash and not strays:
+        passes.carry_hashes(tree, image, changes.unknown, written_through_memory(tree))
+    return Carried(changes=changes, strays=strays)
 
 
 def hash_candidates(tree: Tree, image: Tree, changes: Changes) -> list[int]:

@@ -54,11 +54,11 @@ def status(options: StatusOptions, emit: Emit) -> Status:
     """Compare a volume with the image that it stands on. What the lists exclude is left out, as `update` would.
 
     Files of unchanged times and size count as unchanged, but for hives and others that Windows writes through memory;
-    with `rehash` all that is real is read. Raises NotWimBoot, WimNotFound, OtherWim, OlderWim.
+    with `rehash` all that is real is read. Raises NotWimBoot, WimNotFound, OtherWim, WimOlder.
     """
     with open_volume(options.target, emit, write=False, windows=False) as opened:
         sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-        _, wim = require_wim(opened, sources, options.wim)
+        _, wim = require_wim(opened, sources, options.wim, emit=emit)
         with (
             opened_store(wim, options.target.folders) as store,
             stores_behind(opened, store, options.target.folders) as stores,
@@ -72,15 +72,15 @@ def _status(options: StatusOptions, opened: Opened, sources: Sources, wim: Path,
     tree = opened.tree
     emit(Phase(name="scan"))
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
-    standing = standing_on(tree, source, wim, stores[0], where=opened.where)
+    standing = standing_on(source, wim, stores[0], where=opened.where)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
-    carry_known(tree, standing, excluded, rehash=options.rehash)
+    carried = carry_known(tree, standing, excluded, rehash=options.rehash)
     undo = changes_between(tree, standing.image, excluded, snapshot.contents, emit)
     candidates = hash_candidates(tree, standing.image, undo)
     if candidates:
         hash_streams(tree, candidates, snapshot.contents, emit)
     return Status(
-        wim=wim, number=standing.number, name=standing.name, strays=standing.strays,
+        wim=wim, number=standing.number, name=standing.name, strays=carried.strays,
         changes=tuple(changes_since(standing.image, tree, undo)),
         behind=count_behind(opened.volume, tree, stores[0]),
     )

@@ -70,17 +70,17 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
     4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
     5. WIM and volumes commit together (`storing.commit_all`).
 
-    Raises NotWimBoot, WimNotFound, OtherWim, OlderWim, and what capturing raises.
+    Raises NotWimBoot, WimNotFound, OtherWim, WimOlder, and what capturing raises.
     """
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-        source, wim = require_wim(opened, sources, options.wim)
+        source, wim = require_wim(opened, sources, options.wim, emit=emit)
         capturing = CaptureOptions(target=options.target, wim=wim, config=options.config, fast=options.fast,
                                    threads=options.threads, name=options.name)
         if opened.transaction is None:
             return _preview(options, opened, sources, capturing, emit)
         with ExitStack() as stack:
-            append = stack.enter_context(begin_append(capturing))
+            append = stack.enter_context(begin_append(capturing, check_images=False))
             stores = stack.enter_context(stores_behind(opened, append.store, options.target.folders))
             others = stack.enter_context(open_others(options.others, options.target, source.wim_guid, wim, emit,
                                                      besides=opened))
@@ -106,7 +106,7 @@ def _look(options: UpdateOptions, opened: Opened, sources: Sources, capturing: C
     """All that is refused is refused here; `stores` begin with the WIM that grows."""
     source, _ = require_wim(opened, sources, capturing.wim)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
-    standing = standing_on(opened.tree, source, capturing.wim, stores[0], where=opened.where)
+    standing = standing_on(source, capturing.wim, stores[0], where=opened.where)
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))
     carry_attributes(opened.tree, sources, stores[1:])

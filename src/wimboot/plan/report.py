@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wimboot.tree import FileAttribute, StreamKind, Tree
@@ -22,6 +23,9 @@ _PROPERTIES = {
     MetadataBit.REPARSE: "reparse point",
     MetadataBit.EXTRA: "object id or extended attributes",
 }
+# plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
+_DIRECTORY = int(FileAttribute.DIRECTORY)
+_DATA = int(StreamKind.DATA)
 
 
 class ChangeKind(Enum):
@@ -66,13 +70,15 @@ class _Listing:
         self._moved = dict(moved(now, base, undo))
         self._moved_nodes = {(now.link(after).node, base.link(before).node) for after, before in self._moved.items()}
         self._kept = {node: old for old, node in enumerate(undo.pairs) if node >= 0}
+        self._renamed_short = {now.link(after).node for after, before in undo.respelled
+                               if now.link(after).name == base.link(before).name}
         self._came = {now.link(link).node for link in undo.removed_links}
         self._went = {base.link(link).node for link in undo.added_links}
 
     def all(self) -> list[Change]:
         """Every change, in no order."""
         data = self._data()
-        metadata = {now: mask for _, now, mask in self._undo.metadata}
+        metadata = {node: 0 for node in self._renamed_short} | {now: mask for _, now, mask in self._undo.metadata}
         out = [*self._names(data, metadata), *self._respelled(metadata)]
         told = {self._now.link(link).node for link in self._moved}
         for node, old_node in data.items():
@@ -119,23 +125,27 @@ class _Listing:
                       size=None if old else size, old_size=size if old else None)
 
     def _respelled(self, metadata: dict[int, int]) -> list[Change]:
+        """Names of which the case differs."""
         out = []
         for after, before in self._undo.respelled:
             row, old = self._now.link(after), self._base.link(before)
-            kind = ChangeKind.METADATA if row.name == old.name else ChangeKind.MOVED
-            out.append(Change(kind=kind, path=self._now.path(after),
-                              was=None if kind is ChangeKind.METADATA else self._base.path(before),
-                              folder=_is_folder(self._now, row.node), size=_size(self._now, row.node),
-                              old_size=_size(self._base, old.node),
-                              properties=("short name",) if kind is ChangeKind.METADATA else ()))
-            metadata.pop(row.node, None)
+            if row.name != old.name:
+                out.append(Change(kind=ChangeKind.MOVED, path=self._now.path(after), was=self._base.path(before),
+                                  folder=_is_folder(self._now, row.node), size=_size(self._now, row.node),
+                                  old_size=_size(self._base, old.node)))
+                metadata.pop(row.node, None)
         return out
 
     def _changed(self, kind: ChangeKind, node: int, old_node: int, mask: int) -> Change:
         links = self._now.links_of(node)
         return Change(kind=kind, path=self._now.path(links[0]), folder=_is_folder(self._now, node),
                       size=_size(self._now, node), old_size=_size(self._base, old_node),
-                      properties=tuple(name for bit, name in _PROPERTIES.items() if mask & bit))
+                      properties=_named(mask) + (("short name",) if node in self._renamed_short else ()))
+
+
+@lru_cache(maxsize=32)
+def _named(mask: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in _PROPERTIES.items() if mask & bit)
 
 
 def totals(changes: list[Change]) -> dict[ChangeKind, int]:
@@ -145,10 +155,10 @@ def totals(changes: list[Change]) -> dict[ChangeKind, int]:
 
 
 def _is_folder(tree: Tree, node: int) -> bool:
-    return bool(tree.attributes(node) & FileAttribute.DIRECTORY)
+    return bool(tree.attributes(node) & _DIRECTORY)
 
 
 def _size(tree: Tree, node: int) -> int | None:
     if _is_folder(tree, node):
         return None
-    return sum(row.size for row in tree.streams_of(node) if row.kind == StreamKind.DATA)
+    return sum(row.size for row in tree.streams_of(node) if row.kind == _DATA)

@@ -132,4 +132,5 @@ def _content_key(tree: Tree, node: int) -> object:
 
 
 def _birth_key(tree: Tree, node: int) -> object:
-    return tree.node(node).creation, tree.attributes(node) & FileAttribute.DIRECTORY
+    creation = tree.node(node).creation
+    return (creation, tree.attributes(node) & FileAttribute.DIRECTORY) if creation else None

@@ -150,7 +150,7 @@ class CompressionDiffers(Refused):
     advice = "A WIM has one compression throughout. Leave --compress out, or name a new WIM file."
 
 
-class WimMissing(Refused):
+class WimMissing(UsageError):
     """No such WIM, and none was to be made."""
 
     id = "wim-missing"

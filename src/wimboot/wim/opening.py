@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import HostError
 from wimboot.storage.host import HostFolder
-from wimboot.wim.errors import WimSplit
+from wimboot.wim.errors import WimMissing, WimSplit
 from wimboot.wim.store import SplitStore, Store
 
 if TYPE_CHECKING:
@@ -38,10 +38,13 @@ def real_path(path: Path) -> Path:
 def open_store(path: Path, folders: Callable[[Path], Folder] = HostFolder) -> Iterator[Store]:
     """The WIM at `path`, closed on leaving; the first part of a split one (`name.swm`, `name2.swm`...) brings the rest.
 
-    `folders` gives the folder of a host path.
+    `folders` gives the folder of a host path. Raises WimMissing, and what Store.open raises.
     """
     real = real_path(path)
-    file = folders(real.parent).open(real.name)
+    folder = folders(real.parent)
+    if not folder.exists(real.name):
+        raise WimMissing(where=str(path))
+    file = folder.open(real.name)
     try:
         try:
             store = Store.open(file, where=str(path))
