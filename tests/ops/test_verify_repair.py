@@ -292,7 +292,7 @@ def test_a_damaged_list_of_files_comes_from_the_spare_copy(pair: Pair) -> None:
         assert wimboot("verify", "--wim", pair.wim, "--repair").code == 3
     run = wimboot("verify", "--wim", pair.wim, "--repair", "--spare", pair.spare)
     assert run.code == 0, run.err
-    assert "the lists of files of 1 images stored anew" in run.out
+    assert "1 list of files stored anew" in run.out
     sound_wim(pair.wim)
 
 

@@ -138,7 +138,8 @@ def _judged_by_others(scene: Scene, state: CrashState, folder: Path) -> None:
     recovered = _recovered(scene, state)
     recovered[DISK].images[TARGET].save(folder / TARGET)
     judges.sound_volume(folder / TARGET)
-    if WIM in recovered[WIMS].images:
+    ill = scene.name == "repair" and scene.old.has_wim(recovered[WIMS].images[WIM])
+    if WIM in recovered[WIMS].images and not ill:
         recovered[WIMS].images[WIM].save(folder / WIM)
         judges.sound_wim(folder / WIM)
         judges.every_pointer_leads_home(folder / TARGET, folder / WIM, {})

@@ -123,21 +123,23 @@ def _repair(repair: Any, where: str, chosen: dict[str, Any]) -> None:
 
 
 def _told(done: Repaired, *, dry_run: bool) -> str:
+    from wimboot.ops.diagnosis import counted
+
     if not done.before.problems:
         return "There is nothing to repair."
-    lacking = f" The data of {len(done.lacking):,} blobs was found nowhere." if done.lacking else ""
+    lacking = f" Sound data was found nowhere of {counted(len(done.lacking), 'blob')}." if done.lacking else ""
     if not done.changed:
         return f"Nothing can be repaired with what is at hand; nothing was written.{lacking}"
     parts = []
     if done.overlay:
         parts.append("WimOverlay.dat and its backup written")
     if done.relinked:
-        parts.append(f"{done.relinked:,} pointers relinked")
+        parts.append(f"{counted(done.relinked, 'pointer')} relinked")
     if done.brought:
         places = ", ".join(f"{count:,} from {place}" for place, count in done.come_from.items())
-        parts.append(f"{done.brought:,} blobs ({show.size(done.brought_size)}) stored anew, {places}")
+        parts.append(f"{counted(done.brought, 'blob')} ({show.size(done.brought_size)}) stored anew, {places}")
     if done.lists:
-        parts.append(f"the lists of files of {done.lists:,} images stored anew")
+        parts.append(f"{counted(done.lists, 'list')} of files stored anew")
     verb = "Would be repaired" if dry_run else "Repaired"
     return f"{verb}: {'; '.join(parts)}.{lacking}" + (" Nothing was written." if dry_run else "")
 

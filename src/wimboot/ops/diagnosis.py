@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wimboot.formats.reparse import WimPointer
     from wimboot.wim import Store
 
-__all__ = ["Cause", "Comparison", "Use", "compare", "diagnose"]
+__all__ = ["Cause", "Comparison", "Use", "compare", "counted", "diagnose"]
 
 
 class Use(NamedTuple):
@@ -103,13 +103,13 @@ def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) ->
     if found.other_size:
         causes.append(Cause(
             id="pointer-size", uses=tuple(found.other_size),
-            text=f"{len(found.other_size):,} files have another size than the data that their pointers name",
+            text=f"the pointers of {counted(len(found.other_size), 'file')} name data of another size than the files",
             advice=f"They cannot be relinked: `wimboot restore {volume}` brings them back as the image has them."))
     if found.unbackable:
         causes.append(Cause(
             id="blob-not-backable", uses=tuple(found.unbackable),
-            text=f"{store.where} stores the data of {len(found.unbackable):,} files in a form that Windows' driver "
-                 "misreads",
+            text=f"{store.where} stores the data of {counted(len(found.unbackable), 'file')} in a form that Windows' "
+                 "driver misreads",
             advice=f"{repair} stores it anew."))
     return causes
 
@@ -124,19 +124,20 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
                    "--export NEW` brings an image into a WIM that Windows reads.")
     if found.moved:
         lost = f"; the data of {len(found.missing):,} more is not in it" if found.missing else ""
+        partly = found.moved if 2 * len(found.moved) < found.count else ()
         spare = " --spare COPY` relinks them by their SHA-1 and takes what is missing from the copy."
         return Cause(
-            id="wim-rewritten", uses=tuple(found.missing or found.moved),
+            id="wim-rewritten", uses=tuple(found.missing or partly),
             text=f"{where} was rewritten under the same GUID (optimized, pruned or repaired without this volume, or an "
                  f"image was deleted): the data of {len(found.moved):,} of {found.count:,} pointers lies elsewhere "
                  f"now{lost}",
             advice=f"`{repair}{spare}" if found.missing else f"`{repair}` relinks them by their SHA-1.")
     if _is_older(found, store, wim_index):
-        lacks = f" and lacks the data of {len(found.missing):,} files" if found.missing else ""
+        lacks = f" and lacks the data of {counted(len(found.missing), 'file')}" if found.missing else ""
         stands = f", the volume stands on image {wim_index}" if wim_index > images else ""
         return Cause(
             id="wim-older-copy", uses=tuple(found.missing),
-            text=f"{where} is an older copy of the WIM: it has {_count(images, 'image')}{stands}{lacks}",
+            text=f"{where} is an older copy of the WIM: it has {counted(images, 'image')}{stands}{lacks}",
             advice="Put the newer copy in its place, or name it with --wim; `wimboot sync` brings a copy up to date. "
                    f"`{repair} --spare NEWER` brings the data that is missing.")
     if found.missing:
@@ -148,7 +149,7 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
     if not 1 <= wim_index <= images:
         return Cause(
             id="image-missing",
-            text=f"the volume stands on image {wim_index}, and {where} has {_count(images, 'image')}: that image was "
+            text=f"the volume stands on image {wim_index}, and {where} has {counted(images, 'image')}: that image was "
                  "deleted" + (f", and {found.behind:,} pointers carry the hash of an older blob table"
                               if found.behind else ""),
             advice=f"The data is all there. `{repair}` relinks the pointers, `wimboot restore {volume} --image N` "
@@ -180,5 +181,6 @@ def _unreferred(found: Comparison, store: Store) -> bool:
     return any((row := table.find(sha1)) is not None and not row.reference_count for sha1 in found.hashes)
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number with its noun, in the plural where that is due."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

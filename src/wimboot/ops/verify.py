@@ -10,7 +10,7 @@ from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.guid import guid_text
 from wimboot.formats.reparse import WimPointer
 from wimboot.ops.contents import Contents
-from wimboot.ops.diagnosis import Use, compare, diagnose
+from wimboot.ops.diagnosis import Use, compare, counted, diagnose
 from wimboot.ops.finding import likely_folders
 from wimboot.ops.findings import Diagnosed, Verified
 from wimboot.ops.inside import wim_exists
@@ -131,7 +131,7 @@ class _Check:
     def _tell_unknown(self, number: int, uses: list[Use]) -> None:
         self._verified.tell(Problem(
             id="source-unknown", where=self._opened.where, paths=self._paths(uses), facts={"data_source": number},
-            text=f"{len(uses):,} pointers name data source {number}, which WimOverlay.dat does not have",
+            text=f"{counted(len(uses), 'pointer')} to data source {number}, which WimOverlay.dat does not have",
             advice=f"`wimboot verify {self._place} --repair --wim WIM` enters it, where WIM has their data."))
 
     def _remind(self, sources: Sources) -> None:
@@ -233,8 +233,8 @@ class _Check:
         paths = self._paths([use for use in uses if use.pointer.hash in one.damaged])
         self._tell(one, Problem(
             id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(one.damaged)},
-            text=f"{len(problems):,} of its blobs are damaged (the first: {problems[0].text}): {len(paths):,} files of "
-                 "the volume have no sound data",
+            text=f"damaged in it: {counted(len(problems), 'blob')} (the first: {problems[0].text}), the data of "
+                 f"{counted(len(paths), 'file')} of the volume",
             advice=f"`wimboot verify {self._place} --wim {store.where} --repair --spare COPY` takes it from another "
                    "copy, or from real files with the same contents."))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged
 from wimboot.events import Phase, Problem
+from wimboot.ops.diagnosis import counted
 from wimboot.tree import passes
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def verify_store(store: Store, verified: Verified, emit: Emit, *, quick: bool, t
             paths = tuple(_paths(tree, missing))
             verified.tell(Problem(
                 id="blob-missing", where=where, paths=paths, facts={"image": number, "blobs": sorted(missing)},
-                text=f"the data of {len(paths):,} of its files is not in the WIM (the first: {min(missing).hex()})",
+                text=f"the data of {counted(len(paths), 'file')} is not in the WIM (the first: {min(missing).hex()})",
                 advice=_advice(store)))
     if not quick:
         damaged = check_data(store, None, verified, emit, threads)
@@ -69,8 +70,8 @@ def _tell_damaged(store: Store, trees: dict[int, Tree], problems: list[BlobProbl
     paths = tuple(f"image {number}: {path}" for number, tree in trees.items() for path in _paths(tree, hashes))
     verified.tell(Problem(
         id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(hashes)},
-        text=f"{len(problems):,} of its blobs are damaged (the first: {problems[0].text}): {len(paths):,} files of its "
-             "images have no sound data",
+        text=f"damaged in it: {counted(len(problems), 'blob')} (the first: {problems[0].text}), the data of "
+             f"{counted(len(paths), 'file')} of its images",
         advice=_advice(store)))
 
 
