@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from converted import Converted, fresh_volume
+from converted import OVERLAY_FILES, Converted, fresh_volume
+from judges import sound_volume
 from mounting import mounted
 from running import NO_PLACE, done, refused, unchanged
+from snapshots import differences, seen_through, snapshot
 from wimboot.ntfs import volume_facts
 from wimboot.storage import FileDevice, HostFile
+
+NOT_IN_IMAGE = (*OVERLAY_FILES, "System Volume Information", "Windows/Temp", "pagefile.sys", "Features/encrypted", "")
 
 
 def test_a_dry_deployment_refuses_a_volume_that_is_not_empty(converted_once: Converted) -> None:
@@ -49,6 +53,20 @@ def test_a_dry_restore_refuses_what_does_not_fit(converted: Converted) -> None:
     for more in ((), ("--dry-run",)):
         refused("not-enough-space", 4, "restore", converted.volume, "--wim", converted.wim, "--full", *more,
                 watching=(converted.volume,))
+
+
+def test_what_goes_makes_room_for_what_comes(converted: Converted) -> None:
+    """A volume that was filled up with files of no image can be restored, the dry run says so too."""
+    with mounted(converted.volume, write=True) as root, (root / "Users/filling").open("wb") as file:
+        status = os.statvfs(root)
+        file.write(b"\1" * (status.f_bavail * status.f_frsize - (1 << 20)))
+    command = ("restore", converted.volume, "--wim", converted.wim, "--full")
+    done(*command, "--dry-run")
+    done(*command)
+    now = snapshot(converted.volume)
+    assert "Users/filling" not in now
+    assert not differences(seen_through(converted.after), now, attribute_mask=0xA80, without=NOT_IN_IMAGE)
+    sound_volume(converted.volume)
 
 
 def test_dry_formatting_refuses_what_does_not_fit(converted_once: Converted, tmp_path: Path) -> None:

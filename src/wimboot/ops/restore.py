@@ -25,7 +25,7 @@ from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
 from wimboot.ops.storing import choose_image, commit, opened_store
 from wimboot.ops.viewing import ImageView, view_image
-from wimboot.plan.space import check_volume_space
+from wimboot.plan.space import NotEnoughSpace, check_volume_space
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import Sources, read_sources
 
@@ -132,9 +132,7 @@ def _restore(
     done = _told(wim, view, ground, changes, spared)
     if not options.force:
         _refuse_foreign(opened.where, ground.tree, sources, store, changes)
-    check_volume_space(
-        ground.free, len(changes.created), _full_size(view.tree, changes, forms), where=opened.where
-    )
+    _check_space(ground, view.tree, changes, forms, where=opened.where)
     if opened.transaction is None:
         return done
     check_new_pointers(view, changes, forms, processors(), wim, emit)
@@ -255,6 +253,24 @@ def _told(wim: Path, view: ImageView, ground: _Ground, changes: Changes, spared:
         kept=tuple(ground.tree.path(link) for link in sorted(spared.kept)),
         examples=tuple(examples),
     )
+
+
+def _check_space(ground: _Ground, image: Tree, changes: Changes, forms: Forms, *, where: str) -> None:
+    """What goes makes room for what comes. Raises NotEnoughSpace."""
+    made, size = len(changes.created), _full_size(image, changes, forms)
+    try:
+        check_volume_space(ground.free, made, size, where=where)
+    except NotEnoughSpace:
+        check_volume_space(ground.free + _freed(ground.tree, changes), made, size, where=where)
+
+
+def _freed(tree: Tree, changes: Changes) -> int:
+    """Bytes in clusters of files that go with all their names, and of data that is replaced."""
+    removed = set(changes.removed_links)
+    gone = {tree.link(link).node for link in removed} - set(changes.pairs)
+    freed = sum(tree.stream(old).allocated for _, old in changes.data if old >= 0)
+    return freed + sum(row.allocated for node in gone if removed.issuperset(tree.links_of(node))
+                       for row in tree.streams_of(node))
 
 
 def _full_size(image: Tree, changes: Changes, forms: Forms) -> int:
