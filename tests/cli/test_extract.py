@@ -246,3 +246,27 @@ def test_what_cannot_be_asked_for_is_told(converted_once: Converted, tmp_path: P
             assert wimboot("extract", volume, *arguments).code == 2
     assert not list(tmp_path.iterdir())
     assert json.loads(wimboot("extract", volume, EXPLORER, "-", "--json").out)["exit"] == 2
+
+
+def test_data_that_only_windows_can_give_is_refused(tmp_path: Path) -> None:
+    """A deduplicated file, and one that OneDrive has elsewhere, are zeros on the volume; what is there is given."""
+    volume = fresh_volume(tmp_path / "cloud.img", 16 << 20)
+    with mounted(volume, write=True) as root:
+        for name, tag, data in (("dedup", 0x80000013, b""), ("away", 0x9000701A, b""), ("here", 0x9000701A, b"mine")):
+            with (root / name).open("wb") as file:
+                file.write(data)
+                file.truncate(200_000 if not data else len(data))
+            set_reparse(root / name, tag, b"noted by the filter")
+    for name in ("dedup", "away"):
+        refused("content-elsewhere", 1, "extract", volume, name, tmp_path / "out")
+    done("extract", volume, "here", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+def test_a_hibernated_system_can_be_looked_at(small_volume: Path, tmp_path: Path) -> None:
+    """With a word that Windows may have had newer data in memory."""
+    with mounted(small_volume, write=True) as root:
+        (root / "hiberfil.sys").write_bytes(b"hibr" + bytes(4092))
+    told = done("extract", small_volume, EXPLORER, tmp_path)
+    assert "hibernated" in told.err
+    assert (tmp_path / "explorer.exe").stat().st_size

@@ -73,7 +73,7 @@ def extract(options: ExtractOptions, emit: Emit, output: Callable[[bytes | memor
     and writing it does.
     """
     with (
-        open_volume(options.target, emit, write=False, windows=False) as opened,
+        open_volume(options.target, emit, write=False, windows=False, inspect=True) as opened,
         backed_stores(opened, options.wim, emit) as stores,
         ExitStack() as stack,
     ):

@@ -77,7 +77,7 @@ def opened_files(options: MountOptions, emit: Emit, tell: Callable[[str], None])
     _binding()
     _check_place(options.folder)
     with (
-        open_volume(options.target, emit, write=False, windows=False) as opened,
+        open_volume(options.target, emit, write=False, windows=False, inspect=True) as opened,
         backed_stores(opened, options.wim, emit) as stores,
     ):
         blocks = Blocks(max(2, processors()))

@@ -28,9 +28,14 @@ __all__ = ["backed_stores"]
 def backed_stores(opened: Opened, wim: Path | None, emit: Emit) -> Iterator[list[Store]]:
     """The WIMs that the volume's pointers are followed into: `wim`, where one was named, and those found.
 
-    Each that was not found is told with the number of pointers that cannot be read without it.
+    Each that was not found is told with the number of pointers that cannot be read without it; so is a volume that
+    Windows left unfinished.
     """
     folders = opened.options.folders
+    if opened.volume.state is not None:
+        emit(Note(id="unfinished", warning=True, text=(
+            f"Windows left {opened.where} hibernated, or did not write its changes to the end: what it had not written "
+            "yet is not to be seen.")))
     if wim is None:
         with stores_behind(opened, None, folders) as stores:
             _tell_missing(opened, stores, emit)
