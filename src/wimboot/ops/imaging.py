@@ -100,14 +100,18 @@ class Image:
 
 
 @contextmanager
-def begin_append(options: CaptureOptions) -> Iterator[Append]:
-    """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all."""
+def begin_append(options: CaptureOptions, *, check_images: bool = True) -> Iterator[Append]:
+    """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all.
+
+    `check_images` reads every image's list of files first, which takes as long as there are images: nothing is built on
+    a WIM that lost one. Raises BlobDamaged.
+    """
     codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
     create = CreateOptions(compression=codec, chunk_size=chunk_size)
     with growing_wim(options.wim, options.target, create) as append:
-        if append.store is not None:
+        if append.store is not None and check_images:
             for number in range(1, len(append.store.images) + 1):
-                append.store.metadata(number)  # raises BlobDamaged: nothing is built on a WIM that lost an image
+                append.store.metadata(number)
         yield append
 
 
@@ -254,12 +258,8 @@ def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) 
 
 
 def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: Sequence[Store]) -> None:
-    missing: dict[bytes, int] = {}
-    for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
-        if plan.included[tree.stream_node(stream)]:
-            sha1 = tree.stream(stream).hash
-            if not append.has(sha1):
-                missing.setdefault(sha1, stream)
+    streams, digests = passes.pointer_digests(tree, plan.included)
+    missing = {digests[20 * at:20 * at + 20]: streams[at] for at in append.lacking(digests)}
     for store in stores:
         here = [sha1 for sha1 in missing if sha1 in store]
         copy_blobs(store, here, append)

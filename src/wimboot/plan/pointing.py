@@ -51,7 +51,7 @@ class PointingPlan:
 
 
 def plan_pointing(
-    tree: Tree, *, included: bytes | bytearray, ruled_by: Sequence[int], places: Places
+    tree: Tree, *, included: bytes | bytearray, ruled_by: array[int], places: Places
 ) -> PointingPlan:
     """Choose the files to point.
 
@@ -62,17 +62,9 @@ def plan_pointing(
         places: for each of these hashes (offset, size in the WIM), None where no pointer can lead to such a blob.
     """
     classes = passes.classify(tree, MAX_POINTER_SIZE)
-    real: Counter[WhyReal] = Counter()
-    chosen = array("I")
-    for node, kind in enumerate(classes):
-        if kind:
-            real[_CLASSES[kind]] += 1
-        elif not included[node]:
-            real[WhyReal.EXCLUDED] += 1
-        elif ruled_by[node] >= 0:
-            real[WhyReal.RULE] += 1
-        else:
-            chosen.append(node)
+    chosen, excluded, ruled = passes.choose(classes, included, ruled_by)
+    counts = {reason: classes.count(kind) for kind, reason in _CLASSES.items()}
+    real = +Counter(counts | {WhyReal.EXCLUDED: excluded, WhyReal.RULE: ruled})
     rows = passes.data_rows(tree, chosen)
     found = places([sha1 for _, sha1, _ in rows])
     if None in found:

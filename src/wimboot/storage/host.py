@@ -79,7 +79,8 @@ class HostFile:
 
     def sync(self) -> None:
         try:
-            os.fsync(self._descriptor)
+            # what is needed to read the bytes again becomes durable; when the file was written need not
+            os.fdatasync(self._descriptor)
         except OSError as error:
             _fail("syncing", self.name, error)
 

@@ -132,6 +132,66 @@ def carry_bits(Tree tree, Tree image, pairs):
     return carried
 
 
+def unmatched_pointers(Tree tree, Tree image, pairs, uint64_t data_source_id):
+    """Hashes of the pointers of that data source whose file is not in `image` with that content, by `pairs` of `diff`."""
+    cdef const int[::1] partner = pairs
+    cdef uint8_t[::1] matched = bytearray(max(tree.node_count, 1))
+    cdef uint32_t node, i
+    cdef int64_t here, there
+    cdef uint64_t source
+    cdef Stream *s
+    if partner.shape[0] != image.node_count:
+        raise ValueError("one partner a node")
+    for node in range(image.node_count):
+        if partner[node] < 0 or <uint32_t> partner[node] >= tree.node_count:
+            continue
+        there, here = _data(image, node), _data(tree, partner[node])
+        if there >= 0 and here >= 0 and memcmp(tree.streams[here].hash, image.streams[there].hash, 20) == 0:
+            matched[partner[node]] = 1
+    out = []
+    for i in range(tree.stream_count):
+        s = &tree.streams[i]
+        if s.flags & POINTER and not matched[s.node] and s.run_count >= 0x38:
+            memcpy(&source, tree.pool + s.first_run + 0x18, 8)
+            if source == data_source_id:
+                out.append(PyBytes_FromStringAndSize(<char *> s.hash, 20))
+    return out
+
+
+def pointer_digests(Tree tree, included):
+    """(streams, their hashes one after the other) of the pointers of included nodes: array('I'), bytes."""
+    cdef const uint8_t[::1] mask = included
+    cdef uint32_t i
+    cdef Stream *s
+    if mask.shape[0] != tree.node_count:
+        raise ValueError("one byte a node")
+    streams, digests = array("I"), bytearray()
+    for i in range(tree.stream_count):
+        s = &tree.streams[i]
+        if s.flags & POINTER and mask[s.node]:
+            streams.append(i)
+            digests += (<char *> s.hash)[:20]
+    return streams, bytes(digests)
+
+
+def choose(const uint8_t[::1] classes, const uint8_t[::1] included, const int[::1] ruled_by):
+    """(CANDIDATE nodes that are included and not ruled, how many others are not included, are ruled)."""
+    cdef Py_ssize_t node, excluded = 0, ruled = 0
+    if classes.shape[0] != included.shape[0] or classes.shape[0] != ruled_by.shape[0]:
+        raise ValueError("one entry a node")
+    chosen = array("I")
+    for node in range(classes.shape[0]):
+        if classes[node]:
+            continue
+        if not included[node]:
+            excluded += 1
+        elif ruled_by[node] >= 0:
+            ruled += 1
+        else:
+            chosen.append(node)
+    return chosen, excluded, ruled
+
+
 def carry_hashes(Tree tree, Tree image, unknown, distrusted):
     """Give streams of `tree` the hashes of their counterparts in `image` where the file's times say that nobody wrote.
 

@@ -176,6 +176,10 @@ class Append:
         """Whether the blob is in the WIM already, or was added."""
         return sha1 in self._blobs
 
+    def lacking(self, digests: bytes) -> list[int]:
+        """Of hashes of 20 bytes, one after the other, the positions of those that are neither here nor were added."""
+        return self._blobs.lacking(digests)
+
     def writer(self, level: int = DEFAULT_LEVEL) -> BlobWriter:
         """What puts blobs into this WIM, compressed at that level of libwim's."""
         self._check_open()
