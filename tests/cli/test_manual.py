@@ -26,15 +26,16 @@ def test_every_verb_tells_its_exit_codes(verb: str) -> None:
 
 
 @pytest.mark.parametrize(("verb", "files"), [
-    ("convert", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WimBootCompress.ini", "WimOverlay.dat"]),
-    ("relocate", ["TARGET.wimboot-log", "WimOverlay.dat"]), ("images", []), ("diff", []),
+    ("convert", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WIM.wimboot-new", "WimBootCompress.ini", "WimOverlay.dat"]),
+    ("relocate", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WimOverlay.dat"]), ("images", ["WIM.wimboot-undo"]),
+    ("prune", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WIM.wimboot-new"]), ("demo", []),
 ])
 def test_files_and_environment_are_those_of_the_verb(verb: str, files: list[str]) -> None:
     """What a verb does not use is not told of."""
     text = done(verb, "--help").out
-    told = re.findall(r"^    ?(\S*(?:wimboot-\w+|\.ini|Overlay\.dat))  ", text, re.MULTILINE)
-    assert [name for name in told if name in (*files, "WimBootCompress.ini")] == files
-    assert ("WIMBOOT_WIMPATH  " in text) == (verb not in ("images", "diff"))
+    told = re.findall(r"^    ?((?:TARGET|WIM)\.\S+|\S+\.ini|\S+\.dat)  ", text, re.MULTILINE)
+    assert told == files
+    assert ("WIMBOOT_WIMPATH  " in text) == (verb not in ("images", "prune", "demo"))
 
 
 @pytest.mark.parametrize(("word", "meant"), [("verfy", "verify"), ("convret", "convert"), ("RESTORE", "restore"),

@@ -15,7 +15,8 @@ __all__ = ["Rows", "epilog", "exit_codes", "similar"]
 Rows = list[tuple[str, str]]
 
 _CHECKS = {"verify": "problems were found; each was named"}
-_CHANGING = frozenset({"dry_run", "yes", "wim_place", "place", "log_folder"})
+_MAKING = frozenset({"compress", "keep_last", "export", "copy"})
+"""Parameters of verbs that make a WIM."""
 _INTERRUPTED = "interrupted: everything is as it was before, or done to its end"
 
 
@@ -47,8 +48,10 @@ def _files(names: set[str]) -> Iterator[tuple[str, str]]:
     if "log_folder" in names:
         yield "TARGET.wimboot-log", "the log of a change, beside an image; a device's in the folder of --log. It is"
         yield "", "there while a run goes on, or was interrupted: the next one finishes or undoes it"
-    if "wim" in names and names & _CHANGING:
-        yield "WIM.wimboot-undo", "beside a WIM that is growing: brings it back after an interruption"
+    if "wim" in names:
+        yield "WIM.wimboot-undo", "beside a WIM that grows: if that is interrupted, the next to open it brings it back"
+    if names & _MAKING:
+        yield "WIM.wimboot-new", "beside a WIM that is being made, until it is whole"
     if "config" in names:
         yield "WimBootCompress.ini", "beside the WIM, in the current folder, or inside the system: what is captured,"
         yield "", "and what stays real"
