@@ -194,6 +194,25 @@ def test_both_partitions_of_a_disk_count(shared: Shared, tmp_path: Path) -> None
         assert judges.every_pointer_leads_home(disk, shared.wim, {}, offset) > 20
 
 
+def test_users_of_a_wim_inside_a_volume_are_found(shared: Shared, tmp_path: Path) -> None:
+    """Beside the disk that holds it; that disk is locked by the run itself, and is no reason to refuse."""
+    data = tmp_path / "data.img"
+    build.make_volume(data, size=16 << 20)
+    with mounted(data, write=True) as root:
+        (root / "store.wim").write_bytes(shared.wim.read_bytes())
+    shared.wim.unlink()
+    drop = ("prune", f"{data}:/store.wim", "--keep-last", 1, "--yes")
+    run = refused("users-not-given", 4, *drop, "--target", shared.x86, watching=(data, shared.x64, shared.x86))
+    assert f"were not given: {shared.x64}\n" in run.err
+    done(*drop, *shared.targets)
+    judges.sound_volume(data)
+    with mounted(data) as root:
+        shared.wim.write_bytes((root / "store.wim").read_bytes())
+    judges.sound_wim(shared.wim)
+    for volume in (shared.x64, shared.x86):
+        assert judges.every_pointer_leads_home(volume, shared.wim, {}) > 20
+
+
 def test_images_in_use_are_held_or_refused(shared: Shared) -> None:
     """A rule keeps what a volume stands on; by name it is refused, where data would go for good, else unless forced."""
     done("restore", shared.x64, "--image", "x64-1")
@@ -243,7 +262,7 @@ def test_volumes_of_another_wim_are_refused(shared: Shared, tmp_path: Path) -> N
             watching=shared.all)
     refused("same-volume", 2, "prune", shared.wim, "--keep-last", 1, *shared.targets, "--target", shared.x64, "--yes",
             watching=shared.all)
-    refused("wim-missing", 4, "prune", tmp_path / "no.wim", "--keep-last", 1, "--yes", watching=shared.all)
+    refused("wim-missing", 2, "prune", tmp_path / "no.wim", "--keep-last", 1, "--yes", watching=shared.all)
 
 
 def test_damage_in_what_stays_is_refused_and_named(shared: Shared) -> None:

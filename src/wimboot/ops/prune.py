@@ -12,7 +12,7 @@ from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.ops.following import Follower, check_followers, renumber, standing_on
 from wimboot.ops.imaging import ReadBackFailed
-from wimboot.ops.inside import wim_folder
+from wimboot.ops.inside import disk_of, wim_folder
 from wimboot.ops.storing import choose_image, commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.ops.users import User, Users, users_of
@@ -165,7 +165,7 @@ class _Ready:
 
 def _look(options: PruneOptions, store: Store, opened: Sequence[Opened], emit: Emit) -> _Ready:
     emit(Phase(name="look"))
-    users = users_of(store.guid, options.wim, options.search).but(opened)
+    users = users_of(store.guid, options.wim, options.search).but(opened, disk_of(options.wim))
     if not users.complete:
         emit(Note(id="many-files", warning=True, text=(
             "There are too many files in the folders that were searched for volumes which use the WIM; the rest was "

@@ -25,6 +25,7 @@ from wimboot.disk import (
     peek,
     read_table,
 )
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, FormatError, Unsupported
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
 from wimboot.ntfs import Volume
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from wimboot.disk import Mount, Target
     from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.disks import OpenDisk
     from wimboot.ops.opening import Opened
 
 __all__ = ["Unread", "User", "Users", "users_of"]
@@ -81,16 +83,18 @@ class Users:
     unread: tuple[Unread, ...] = ()
     complete: bool = True
 
-    def but(self, opened: Sequence[Opened]) -> Users:
-        """Without these volumes, which the caller has open, and may have locked; other volumes of their disks stay."""
+    def but(self, opened: Sequence[Opened], disk: OpenDisk | None = None) -> Users:
+        """Without these volumes, which the caller has open, and may have locked; other volumes of their disks stay.
+
+        So do all of `disk`, which is open because the WIM lies in one of its volumes.
+        """
         here = {origin_of(one.target.path, one.start) for one in opened}
-        disks = {(*origin[:2], 0): one for one in opened if (origin := origin_of(one.target.path, one.start))}
+        targets = [one.target for one in opened] + ([] if disk is None else [disk.target])
+        disks = {origin_of(target.path): target for target in targets}
         search = _Search(guid=self.guid, host=HOST, seen={*here, *(user.origin for user in self.found)})
         for unread in self.unread:
             if unread.origin in disks:
-                target = disks[unread.origin].target
-                for number in (partition.number for partition in target.partitions if partition.ntfs):
-                    _look_into(target, number, search)
+                _look_at_volumes(disks[unread.origin], search)
             elif unread.origin not in here:
                 search.unread.append(unread)
         found = (user for user in self.found if user.origin not in here)
@@ -126,7 +130,9 @@ def users_of(guid: bytes, wim: Path, folders: Sequence[Path] = (), *, host: Host
     search = _Search(guid=guid, host=host)
     for mount in mounts_of_ntfs(host):
         _look_through(mount, search)
-    for path in _files([real_path(wim).parent, *folders], search):
+    inside = parse_inside(real_path(wim))
+    beside = real_path(wim).parent if inside is None else inside.volume.path.parent
+    for path in _files([beside, *folders], search):
         if _is_disk(path):
             _look_at(path, search)
     for path in attached_volumes(host):
@@ -193,20 +199,25 @@ def _look_at(path: Path, search: _Search) -> None:
         with open_target(parse_place(str(path)), write=False, host=search.host) as target:
             if peek(target.folder, target.log_name):
                 raise LogWaits(where=str(path))
-            numbers = [partition.number for partition in target.partitions if partition.ntfs]
-            for number in numbers if target.partitions else [None]:
-                _look_into(target, number, search)
+            search.seen.discard(origin)
+            _look_at_volumes(target, search)
     except (NotNtfs, Unsupported):
         return      # another file system, an encrypted volume, or a form of disk that is not read
     except Error as error:
         search.fail(str(path), error, origin)
 
 
+def _look_at_volumes(target: Target, search: _Search) -> None:
+    numbers = [partition.number for partition in target.partitions if partition.ntfs]
+    for number in numbers if target.partitions else [None]:
+        _look_into(target, number, search)
+
+
 def _look_into(target: Target, number: int | None, search: _Search) -> None:
     place = str(target.path) if number is None else f"{target.path}#{number}"
     start, size = target.slice(number)
     origin = origin_of(target.path, start, search.host)
-    if start and origin in search.seen:
+    if origin in search.seen:
         return
     search.seen.add(origin)
     try:
