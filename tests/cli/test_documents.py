@@ -33,6 +33,7 @@ def _commands(converted: Converted, folder: Path) -> dict[str, tuple[object, ...
         "restore": ("restore", volume, "--wim", wim), "apply": ("apply", wim, "1", fresh, *NO_PLACE),
         "capture dry": ("capture", volume, "--wim", wim, "--dry-run"),
         "convert dry": ("convert", volume, "--wim", wim, *NO_PLACE, "--dry-run"),
+        "rehydrate dry": ("rehydrate", volume, "--wim", wim, "--dry-run"),
         "restore dry": ("restore", volume, "--wim", wim, "--dry-run"),
     }
 

@@ -78,7 +78,7 @@ def test_no_wim_belongs_to_a_rehydrated_volume(converted: Converted) -> None:
         assert not [path.name for path in (root / "System Volume Information").iterdir() if "Overlay" in path.name]
     converted.wim.unlink()
     told = done("info", converted.volume, "--json").json["volume"]
-    assert (told["pointers"], told["sources"]) == (0, [])
+    assert (told["wimboot"], told["pointers"], told["sources"]) == (False, 0, [])
     refused("not-wimboot", 4, "restore", converted.volume)
 
 
@@ -236,7 +236,7 @@ def test_data_is_written_once(converted: Converted, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("wimboot.ops.rehydrate.commit", spy)
     told = done("rehydrate", converted.volume, "--json").json
     straight, logged = seen[0]
-    assert straight > 0.9 * told["bytes_on_volume"] > 3e6
+    assert straight > 0.9 * told["on_volume_bytes"] > 3e6
     assert logged < 0.2 * straight
 
 

@@ -50,7 +50,7 @@ def rehydrate(target: str, log_folder: Path | None, paths: tuple[str, ...], wim:
             {
                 "files": done.files,
                 "bytes": done.size,
-                "bytes_on_volume": done.written,
+                "on_volume_bytes": done.written,
                 "pointers_left": done.left,
                 "sources_unregistered": done.unregistered,
                 "wims": list(done.wims),
