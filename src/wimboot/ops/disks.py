@@ -238,7 +238,7 @@ def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
             return Recovered.NOTHING
     with open_target(place, write=True, log_folder=options.log_folder, opener=options.folders) as target:
         found = recover(target.file, target.folder, target.log_name, where=options.place,
-                        store_is=partial(store_is, folders=options.folders))
+                        store_is=partial(store_is, folders=options.folders, log_folder=options.log_folder))
     if found is Recovered.COMPLETED:
         emit(
             Note(

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from wimboot.storage import Folder
 
 __all__ = [
-    "WimFolder", "disk_of", "free_size", "growing_wim", "wim_exists", "wim_folder", "wim_in_volume", "wims_in_volume",
+    "WimFolder", "disk_of", "free_size", "growing_wim", "read_beside", "wim_exists", "wim_folder", "wim_in_volume",
+    "wims_in_volume",
 ]
 
 
@@ -121,6 +122,20 @@ def free_size(path: Path, folders: Folders = HostFolder) -> int:
     """Bytes by which a WIM at that path can grow. Raises what opening its volume raises."""
     with wim_folder(path, TargetOptions(place="", folders=folders), write=False) as place:
         return place.folder.free_size()
+
+
+def read_beside(wim: Path, name: str, limit: int) -> tuple[bytes, str] | None:
+    """At most `limit` bytes of the file called `name` beside a WIM in a volume whose disk is open, and what to call it.
+
+    None where there is none, and for a WIM that is a file of the host. Raises what reading raises.
+    """
+    inside = parse_inside(real_path(wim))
+    disk = None if inside is None else find_disk(str(inside.volume))
+    if inside is None or disk is None:
+        return None
+    beside = inside.parent.of(name)
+    data = _slot(disk, inside.volume).for_reading().read_path(beside.path, limit)
+    return None if data is None else (data, str(beside))
 
 
 # ---- for those who look for a WIM

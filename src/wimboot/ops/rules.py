@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Damaged, FormatError, HostError
 from wimboot.events import Emit, Note
 from wimboot.formats.ini import MAX_INI_SIZE, CaptureList
+from wimboot.ops.inside import read_beside
 from wimboot.windows.bootfiles import boot_files
 from wimboot.windows.lists import SYSTEM_LIST, Lists, compose
 
@@ -59,6 +60,9 @@ def find_lists(
 def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes | None]) -> tuple[bytes | None, str]:
     if config is not None:
         return _read_host(config), str(config)
+    beside = None if wim is None else read_beside(wim, LIST_NAME, MAX_INI_SIZE + 1)
+    if beside is not None:
+        return _checked(*beside), beside[1]
     places = [Path.cwd()] if wim is None else [wim.absolute().parent, Path.cwd()]
     for folder in places:
         path = folder / LIST_NAME
@@ -74,8 +78,12 @@ def _read_host(path: Path) -> bytes:
             data = file.read(MAX_INI_SIZE + 1)
     except OSError as error:
         raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
+    return _checked(data, str(path))
+
+
+def _checked(data: bytes, where: str) -> bytes:
     if len(data) > MAX_INI_SIZE:
-        raise ListDamaged(where=str(path), problem=f"it has more than {MAX_INI_SIZE:,} bytes")
+        raise ListDamaged(where=where, problem=f"it has more than {MAX_INI_SIZE:,} bytes")
     return data
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 from wimboot.disk import DECIDED, CommitUnfinished, StoreMark, uninterrupted
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, HostError, UsageError
-from wimboot.events import Note
 from wimboot.ops.disks import settle
 from wimboot.ops.inside import disk_of, wim_folder
 from wimboot.ops.options import TargetOptions
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wimboot.disk import Transaction
-    from wimboot.events import Counter, Emit
+    from wimboot.events import Counter
     from wimboot.ops.options import Folders
-    from wimboot.wim import Append
 
 __all__ = [
     "InDoubt", "NoImage", "WimChange", "choose_image", "commit", "commit_all", "opened_store", "store_is",
-    "tell_of_others",
 ]
 
 
@@ -50,12 +47,14 @@ class InDoubt(HostError):
 
 
 @contextmanager
-def opened_store(path: Path, folders: Folders = HostFolder) -> Iterator[Store]:
+def opened_store(path: Path, folders: Folders = HostFolder, log_folder: Path | None = None) -> Iterator[Store]:
     """A WIM, open for reading, after finishing an interrupted append to it.
 
-    One inside a volume stands under the transaction of its disk, so that is finished instead.
+    One inside a volume stands under the transaction of its disk, so that is finished instead; of a device its log lies
+    in `log_folder`.
     """
-    with wim_folder(path, TargetOptions(place="", folders=folders), write=False) as place:
+    options = TargetOptions(place="", folders=folders, log_folder=log_folder)
+    with wim_folder(path, options, write=False) as place:
         if place.slot is None:
             recover(place.folder, place.name, where=str(path))
             with open_store(path, folders) as store:
@@ -76,14 +75,14 @@ def choose_image(store: Store, wanted: str, *, where: str) -> int:
     raise NoImage(where=where, image=wanted, count=len(store.images))
 
 
-def store_is(mark: StoreMark, folders: Folders = HostFolder) -> bool:
+def store_is(mark: StoreMark, folders: Folders = HostFolder, log_folder: Path | None = None) -> bool:
     """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach.
 
     Its name is made durable before that is said: it may only be in the host's cache. Raises HostError where that fails.
     """
     path = Path(mark.place)
     try:
-        with opened_store(path, folders) as store:
+        with opened_store(path, folders, log_folder) as store:
             if store.guid != mark.guid or store.table_hash != mark.table_hash:
                 return False
         real = real_path(path)
@@ -92,21 +91,6 @@ def store_is(mark: StoreMark, folders: Folders = HostFolder) -> bool:
     if parse_inside(real) is None:
         folders(real.parent).sync()
     return True
-
-
-def tell_of_others(append: Append, emit: Emit) -> None:
-    """Say what a WIM's growth does to the volumes that stand on it and did not take part."""
-    if append.store is not None and append.store.images:
-        emit(
-            Note(
-                id="others-behind",
-                warning=True,
-                text=(
-                    f"{append.where} has grown. Pointers of other volumes into it carry the hash of its older table, "
-                    "and Windows may refuse them: run `wimboot relocate VOLUME --wim WIM` for each of these volumes."
-                ),
-            )
-        )
 
 
 class WimChange(Protocol):
@@ -159,13 +143,12 @@ def commit_all(
         mark = StoreMark(guid=change.guid, table_hash=change.table_hash, place=str(real_path(wim)))
     for transaction in others:
         transaction.prepare(mark)
+    if covering is not None:
+        covering.prepare()
     failed: Error | None = None
     with uninterrupted(forget=True):
         if covering is not None:
-            try:
-                covering.commit(counter)
-            except CommitUnfinished as error:   # decided all the same
-                failed = error
+            failed = _commit_first(covering, others, counter)
         elif change is not None:
             _finish(change, others, wim)
         for transaction in others:
@@ -180,6 +163,21 @@ def commit_all(
         if failed is not None:
             raise failed
         DECIDED.set()
+
+
+def _commit_first(
+    covering: Transaction, others: Sequence[Transaction], counter: Counter | None
+) -> CommitUnfinished | None:
+    """Commit the volume that holds the WIM; where that fails undecided the other logs stay for recovery to judge."""
+    try:
+        covering.commit(counter)
+    except CommitUnfinished as error:   # decided all the same
+        return error
+    except BaseException:
+        for transaction in others:
+            transaction.leave()
+        raise
+    return None
 
 
 def _finish(change: WimChange, transactions: Sequence[Transaction], wim: Path) -> None:
