@@ -57,6 +57,17 @@ def test_disks_are_told_apart_by_signature_and_guid(machine: Host) -> None:
         assert not any(disk.partition(style, disk_id, partition_id) for disk in disks.found)
 
 
+def test_a_raid_is_one_disk(machine: Host) -> None:
+    """Its members show the same table, and are not what Windows sees."""
+    for name in ("sda", "sdc"):
+        (machine.sys / "block" / name / "holders" / "md126").mkdir(parents=True)
+    (machine.sys / "block" / "md126").mkdir()
+    (machine.sys / "block" / "md126" / "size").write_text("69632\n")
+    (machine.dev / "sda").rename(machine.dev / "md126")
+    disks = attached_disks(machine)
+    assert [disk.path.name for disk in disks.found] == ["md126", "sdb"]
+
+
 def test_a_partition_is_known_where_it_is_mounted(machine: Host) -> None:
     """By its number, or by its node where a driver in user space mounted it; a part of it as that part."""
     first, second, _ = attached_disks(machine).found

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Disk", "Disks", "attached_disks", "disk_bytes", "disk_in", "mount_points", "path_in_mount"]
 
-_NO_DISKS = re.compile(r"(sr|fd|ram|zram|md|dm-)[0-9].*")
-"""Drives of removable discs (asking them takes seconds), memory, and what stands on disks listed by themselves."""
+_NO_DISKS = re.compile(r"(sr|fd|ram|zram)[0-9].*")
+"""Drives of removable discs (asking them takes seconds), and memory."""
 
 _MOST_DISKS = 256
 _MOST_NAMES = 100_000
@@ -68,7 +68,7 @@ def attached_disks(host: Host = HOST) -> Disks:
     except OSError:
         nodes = []
     for node in nodes[:_MOST_DISKS]:
-        if _NO_DISKS.fullmatch(node.name) or _text(node / "size") in ("", "0"):
+        if _NO_DISKS.fullmatch(node.name) or _text(node / "size") in ("", "0") or _is_part(node):
             continue
         path = host.dev / node.name.replace("!", "/")
         sector = _text(node / "queue" / "logical_block_size")
@@ -99,6 +99,14 @@ def disk_bytes(path: Path) -> Iterator[Device]:
         yield vhd.over(FileDevice(file))
     finally:
         file.close()
+
+
+def _is_part(node: Path) -> bool:
+    """Whether a disk is one of several that a device stands on as a whole: a RAID or a multipath, listed by itself."""
+    try:
+        return any((node / "holders").iterdir())
+    except OSError:
+        return False
 
 
 def disk_in(path: Path, *, sector_size: int | None = None, node: Path | None = None) -> Disk | None:
