@@ -10,7 +10,7 @@ import pytest
 import judges
 from converted import Converted
 from mounting import copy_sparse, mounted
-from running import done, refused, unchanged, wimboot
+from running import done, refused, unchanged
 from volume_edits import rewrite
 from wim_making import wimlib
 from wimboot.events import silent
@@ -19,6 +19,7 @@ from wimboot.ops.sync import sync
 from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import HostFolder
 from wimboot.wim import open_store
+from wimboot.wim.errors import WimMissing
 
 
 def _grow(converted: Converted, name: str) -> None:
@@ -37,11 +38,13 @@ def test_a_spare_is_made_kept_up_and_backs_the_volume(converted: Converted, tmp_
     spares = tmp_path / "spares"
     spares.mkdir()
     copy = spares / converted.wim.name
+    converted.wim.chmod(0o600)
     with unchanged(converted.wim, converted.volume):
         told = done("sync", converted.wim, spares, "--json").json
     first = converted.wim.stat().st_size
     assert (told["was"], told["written_bytes"], told["bytes"], told["copy"]) == ("missing", first, first, str(copy))
     _same(converted.wim, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
     _grow(converted, "second")
     with unchanged(converted.wim, copy):
         assert "append" in done("sync", converted.wim, copy, "--dry-run").out
@@ -76,8 +79,9 @@ def test_after_a_prune_the_copy_is_written_anew_when_told_so(converted: Converte
     done("prune", converted.wim, "--drop", "first", "--target", converted.volume, "--yes")
     run = refused("copy-has-more", 4, "sync", converted.wim, copy, watching=(converted.wim, copy))
     assert "1 (first)" in run.err
+    copy.chmod(0o640)
     told = done("sync", converted.wim, copy, "--force", "--json").json
-    assert (told["was"], told["rewritten"]) == ("apart", True)
+    assert (told["was"], told["rewritten"], copy.stat().st_mode & 0o777) == ("apart", True, 0o640)
     _same(converted.wim, copy)
     assert wimlib("info", converted.wim, "1", "second renamed", "--boot").returncode == 0
     done("sync", converted.wim, copy)
@@ -108,7 +112,7 @@ def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> 
     refused("same-file", 2, "sync", converted.wim, link, watching=both)
     refused("same-file", 2, "sync", converted.wim, converted.wim.parent, watching=both)
     refused("copy-inside-volume", 4, "sync", converted.wim, f"{converted.volume}:/store.wim", watching=both)
-    assert wimboot("sync", tmp_path / "none.wim", tmp_path / "new.wim").code in (1, 4)
+    refused("wim-missing", WimMissing.exit_code, "sync", tmp_path / "none.wim", tmp_path / "new.wim", watching=both)
     assert not (tmp_path / "new.wim").exists()
 
 

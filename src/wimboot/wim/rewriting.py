@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -30,6 +29,7 @@ from wimboot.wim.integrity import make_integrity
 from wimboot.wim.keeping import check_rewritable
 from wimboot.wim.part import Part
 from wimboot.wim.recovery import lock_named, recover, recover_open
+from wimboot.wim.rights import take_after
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
 
@@ -98,7 +98,7 @@ class Rewrite:
             self.folder.remove(temporary)
         self._new = new = self.folder.create(temporary)
         lock_named(self.folder, temporary, new, where=temporary)
-        _take_after(new, self._old)
+        take_after(new, self._old)
         tail = Tail(new, HEADER_SIZE, lambda: None)
         places = self._copy(kept, tail, counter)
         new.pwrite(0, self._finish_file(kept, tail, places))
@@ -242,15 +242,3 @@ class Rewrite:
 
 def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
     return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
-
-
-def _take_after(new: File, old: File) -> None:
-    """Whoever could read and write the old file can do so with the new one, as far as we may say so."""
-    fileno, old_fileno = getattr(new, "fileno", None), getattr(old, "fileno", None)
-    if fileno is None or old_fileno is None:
-        return
-    status = os.fstat(old_fileno())
-    with contextlib.suppress(OSError):
-        os.fchown(fileno(), status.st_uid, status.st_gid)
-    with contextlib.suppress(OSError):
-        os.fchmod(fileno(), status.st_mode & 0o7777)

@@ -26,6 +26,7 @@ from wimboot.storage.durable import temporary_name
 from wimboot.wim.errors import WimTruncated
 from wimboot.wim.part import Part
 from wimboot.wim.recovery import lock_named, put_back, record_name, recover, recover_open, write_record
+from wimboot.wim.rights import take_after
 from wimboot.wim.store import Store
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 
@@ -154,6 +155,7 @@ class Spare:
             self.folder.remove(temporary)
         self._new = self.folder.create(temporary)
         lock_named(self.folder, temporary, self._new, where=temporary)
+        take_after(self._new, self._file or _file(self.source))
         self._start = 0
         self._copy(self._new, counter)
 
