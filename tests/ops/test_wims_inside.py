@@ -414,3 +414,43 @@ def test_an_export_goes_into_such_a_wim(pristine_small: Path, data_volume: Path,
     sound_volume(carved)
     with mounted(carved) as root:
         sound_wim(root / "store.wim")
+
+
+def test_a_wim_on_another_device(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:
+    """Two devices, both logs in the folder that was named; nothing stays there."""
+    system, home, logs = tmp_path / "system.img", tmp_path / "home.img", tmp_path / "logs"
+    copy_sparse(pristine_small, system)
+    copy_sparse(data_volume, home)
+    logs.mkdir()
+    with _attached(system) as target, _attached(home) as store:
+        refused("log-folder", 2, "convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE)
+        done("convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE, "--log", logs)
+        done("verify", target, "--wim", f"{store}:/{WIM}")
+    assert not list(logs.iterdir())
+    for image in (system, home):
+        sound_volume(image)
+
+
+@contextmanager
+def _attached(image: Path) -> Iterator[Path]:
+    made = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
+    try:
+        yield Path(made.stdout.strip())
+    finally:
+        subprocess.run(["losetup", "--detach", made.stdout.strip()], check=True)
+
+
+def test_the_list_beside_the_wim_counts_there_too(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:
+    """A WimBootCompress.ini in the folder of the WIM, inside the volume, decides what is captured."""
+    home = tmp_path / "home.img"
+    copy_sparse(data_volume, home)
+    with mounted(home, write=True) as root:
+        (root / "WIMBOOT").mkdir()
+        (root / "WIMBOOT/WimBootCompress.ini").write_text("[ExclusionList]\n\\Windows\\Fonts\n")
+    done("capture", pristine_small, "--wim", f"{home}:/{WIM}", "--name", "first")
+    with mounted(home) as root:
+        listed = subprocess.run(["wimlib-imagex", "dir", root / WIM, "1"], capture_output=True, check=True).stdout
+    assert b"explorer.exe" in listed
+    assert b"Windows/Fonts" not in listed

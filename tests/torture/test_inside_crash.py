@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,18 @@ from wimboot.ops.recover import recover
 from wimboot.ops.storing import opened_store
 from wimboot.ops.update import update
 from wimboot.storage import Folder, HostFolder
-from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder, StepKind, states
+from wimboot.storage.faults import (
+    CrashState,
+    Fault,
+    Faulty,
+    Image,
+    Kind,
+    MemoryFolder,
+    Model,
+    Recorder,
+    StepKind,
+    states,
+)
 
 SYSTEM, HOME = "system", "home"
 IMAGE = "volume.img"
@@ -257,6 +269,41 @@ def test_every_step_in_every_model(scene: Scene) -> None:
     for model in (Model.TORN, Model.POWER, Model.SECTOR):
         for block_size in (512, 4096):
             assert not _wrong(scene, states(scene.recorder, model, seeds=range(3), block_size=block_size))
+
+
+@pytest.mark.parametrize("name", ["convert-same", "update-other"])
+def test_an_operation_that_fails_leaves_old_or_new(name: str, inside: Callable[[str], Scene], bases: Bases,
+                                                   tmp_path: Path) -> None:
+    """The disk is full, breaks or is interrupted: nothing stays open, and recovery finds both old or both new."""
+    scene, play = inside(name), PLAYS[name]
+    begin = play.start(bases, tmp_path, play.home)
+    for at, kind in zip(range(0, 400, 13), cycle((Kind.IO, Kind.SPACE, Kind.SHORT, Kind.INTERRUPT)), strict=False):
+        inner = {label: MemoryFolder({IMAGE: Image(_bytes(folder.images[IMAGE]))}) for label, folder in begin.items()}
+        faulty = Faulty(Fault(at=at, kind=kind, sticky=bool(at % 2)))
+        with suppress(Error, KeyboardInterrupt):
+            play.run(scene.stage, {label: faulty.folder(folder) for label, folder in inner.items()})
+        if not faulty.fired:
+            break
+        assert disks.find_disk(str(scene.stage.target)) is None
+        _recover(scene, inner, at % 3)
+        fits = [{_names(folder) for folder in inner.values()}]
+        assert fits == [{(IMAGE,)}], f"{name} {at} {kind}"
+        states_now = {label: look_at(folder.images[IMAGE], None) for label, folder in inner.items()}
+        changed = {label: not scene_is(begin[label].images[IMAGE], states_now[label]) for label in inner}
+        assert len(set(changed.values())) == 1, f"{name} {at} {kind}: {changed}"
+
+
+def _names(folder: MemoryFolder) -> tuple[str, ...]:
+    return tuple(sorted(folder.images))
+
+
+def _bytes(image: Image) -> bytes:
+    return image.read(0, image.size)
+
+
+def scene_is(image: Image, whole: Whole) -> bool:
+    """Whether a volume is still what it was."""
+    return look_at(image, None).used == whole.used
 
 
 def test_the_other_volume_commits_first(inside: Callable[[str], Scene]) -> None:
