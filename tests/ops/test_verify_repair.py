@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import build
 from judges import every_pointer_leads_home, read_wim, sound_volume, sound_wim
 from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Pair, problem_of, wimlib
 from running import NO_PLACE, done, unchanged, wimboot
 
-SVI = "System Volume Information"
-DAT, NEW, BACKUP = (f"{SVI}/WimOverlay.{kind}" for kind in ("dat", "new", "backup"))
 PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
 
 
@@ -165,72 +164,6 @@ def test_a_damaged_pointer_is_relinked(pair: Pair) -> None:
     done("verify", pair.volume, "--wim", pair.wim)
 
 
-# -- WimOverlay.dat -----------------------------------------------------------------------------------------------
-
-def test_overlay_files_are_mended_from_each_other(pair: Pair) -> None:
-    """The table from its backup or from .new, the backup from the table; a .new that was left over goes."""
-    with pair.edited() as root:
-        whole = (root / DAT).read_bytes()
-    states: list[dict[str, bytes | None]] = [
-        {DAT: None}, {DAT: b"\0" * 40}, {BACKUP: None}, {BACKUP: b"rubbish"}, {NEW: whole},
-        {DAT: None, BACKUP: None, NEW: whole}, {DAT: b"", BACKUP: whole[:-5], NEW: whole},
-    ]
-    for state in states:
-        with pair.edited() as root:
-            for path, data in state.items():
-                if data is None:
-                    (root / path).unlink()
-                else:
-                    (root / path).write_bytes(data)
-        assert pair.verify("--quick")[0] == 3, state
-        with unchanged(pair.wim):
-            code, document = pair.repair("--quick")
-        assert (code, document["repair"]["overlay"], document["repair"]["relinked"]) == (0, True, 0), state
-        with pair.edited() as root:
-            assert (root / DAT).read_bytes() == (root / BACKUP).read_bytes() == whole
-            assert not (root / NEW).exists()
-    pair.assert_whole()
-
-
-def test_a_missing_overlay_is_built_anew_from_the_pointers(pair: Pair) -> None:
-    """Once the WIM is named and its place known; the ids are those that the pointers have."""
-    with pair.edited() as root:
-        (root / DAT).unlink()
-        (root / BACKUP).unlink()
-    with unchanged(pair.volume, pair.wim):
-        told = wimboot("verify", pair.volume, "--wim", pair.wim, "--repair")
-        assert (told.code, "--wim-place" in told.err) == (4, True)
-        assert wimboot("verify", pair.volume, "--repair").code == 3
-    code, document = pair.repair("--wim-place", PLACE)
-    assert (code, document["repair"]["overlay"]) == (0, True)
-    (source,) = document["sources"]
-    assert (source["id"], source["place"], source["image"]) == (0, PLACE, 1)
-    pair.assert_whole()
-
-
-def test_an_overlay_is_not_built_for_a_wim_that_is_not_theirs(pair: Pair, small_volume: Path, tmp_path: Path) -> None:
-    """It shares much with the right one, but not all; nothing is written."""
-    with pair.edited() as root:
-        (root / DAT).unlink()
-        (root / BACKUP).unlink()
-    other = tmp_path / "away" / "other.wim"
-    _capture_less(small_volume, other)
-    with unchanged(pair.volume, other):
-        code, document = pair.repair("--wim-place", PLACE, wim=other)
-    assert (code, problem_of(document)["id"]) == (3, "overlay-missing")
-
-
-def _capture_less(volume: Path, wim: Path) -> None:
-    from mounting import mounted
-
-    with mounted(volume, write=True) as root:
-        (root / EXPLORER).unlink()
-        (root / "bootmgr").write_bytes(os.urandom(40_000))
-        for path in sorted((root / "Windows").rglob("*.exe"))[:3]:
-            path.write_bytes(os.urandom(70_000))
-    done("capture", volume, "--wim", wim)
-
-
 def test_a_volume_is_relinked_to_a_wim_that_took_the_others_place(pair: Pair) -> None:
     """It was named, and has all the data: its GUID is registered, and every pointer leads into it."""
     with pair.wim.open("r+b") as file:
@@ -369,3 +302,14 @@ def test_a_mended_list_of_files_tells_of_more_that_is_missing(pair: Pair) -> Non
     run = wimboot("verify", "--wim", pair.wim, "--repair", "--spare", pair.spare, "--json")
     assert (run.code, run.json["repair"]["lists"], run.json["repair"]["blobs"]) == (0, 1, 1)
     sound_wim(pair.wim)
+
+
+def test_a_volume_on_a_disk_is_repaired(sample_disk: build.System, tmp_path: Path) -> None:
+    """Named by its partition or found on the disk."""
+    wim = tmp_path / "store.wim"
+    done("convert", sample_disk.path, "--wim", wim, "--wim-place", "later")
+    wimlib("optimize", wim, "--recompress")
+    assert wimboot("verify", f"{sample_disk.path}#1", "--quick").code == 3
+    done("verify", sample_disk.path, "--repair")
+    sound_volume(sample_disk.path, sample_disk.offset)
+    assert every_pointer_leads_home(sample_disk.path, wim, {}, sample_disk.offset) > 100

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from wimboot.events import Note
 from wimboot.ops.contents import Contents
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back_shared, write_image
 from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume, refuse_dirty
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.storing import commit_all, tell_of_others
+from wimboot.ops.storing import commit_all
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
 from wimboot.wim import real_path
@@ -62,7 +63,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         image = write_image(append, snapshot, plan, options, emit, stores)
         read_back_shared(append, snapshot.tree, options, emit)
         commit_all([], append, options.wim)
-        tell_of_others(append, emit)
+        tell_of_others(append, options.wim, emit, [opened])
         _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
 

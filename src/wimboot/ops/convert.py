@@ -13,6 +13,7 @@ from wimboot.ntfs import volume_facts
 from wimboot.ops.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying import carry_out
 from wimboot.ops.driver import check_driver
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import stores_behind
 from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
 from wimboot.ops.inside import free_size
@@ -22,7 +23,7 @@ from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.sparing import EncryptedWouldGo
-from wimboot.ops.storing import commit, tell_of_others
+from wimboot.ops.storing import commit
 from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
@@ -106,7 +107,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()
         commit(opened.writing, append, options.capture.wim)
-        tell_of_others(append, emit)
+        tell_of_others(append, options.capture.wim, emit, [opened])
         _tell_of_older_wims(opened.tree, source, emit)
     return Converted(
         image=image,
@@ -244,7 +245,7 @@ def _rebuild(
     carry_out(opened, view, diff(opened.tree, view.tree), forms, ready.place, emit)
     freed = (volume_facts(opened.device).free_clusters - free_before) * opened.facts.cluster_size
     commit(opened.writing, append, options.capture.wim)
-    tell_of_others(append, emit)
+    tell_of_others(append, options.capture.wim, emit, [opened])
     return Converted(
         image=image,
         files=ready.files,

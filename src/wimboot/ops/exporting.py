@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Note, Phase
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.imaging import ReadBackFailed
 from wimboot.ops.inside import growing_wim
 from wimboot.ops.options import TargetOptions, processors
-from wimboot.ops.storing import commit_all, opened_store, tell_of_others
+from wimboot.ops.storing import commit_all, opened_store
 from wimboot.tree import passes
 from wimboot.wim import CreateOptions, copy_blobs
 
@@ -41,7 +42,7 @@ def export_image(wim: Path, image: int, into: Path, folders: Folders, emit: Emit
         append.seal()
         _read_back(append.pending(), append.new_hashes, into, emit)
         commit_all([], append, into)
-        tell_of_others(append, emit)
+        tell_of_others(append, into, emit)
     emit(Note(id="exported", text=f"Image {image} of {wim} is now image {number} of {into}, and pointers lead there."))
     return number
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
 from wimboot.events import Emit, Note, Phase, silent
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.inside import growing_wim
 from wimboot.ops.mending import plan_mending
 from wimboot.ops.opening import open_volume
@@ -19,7 +20,7 @@ from wimboot.ops.placing import write_sources
 from wimboot.ops.pointing import refresh_pointers
 from wimboot.ops.repairstore import opened_spares, read_back, repair_store
 from wimboot.ops.soundblobs import bring, find_sound
-from wimboot.ops.storing import commit, opened_store, tell_of_others
+from wimboot.ops.storing import commit, opened_store
 from wimboot.ops.verify import verify
 from wimboot.plan.space import check_wim_space
 from wimboot.windows.sources import NEW_PATH, Sources
@@ -189,8 +190,8 @@ def _mend(
         opened.volume.close()
         commit(opened.writing, append if grown else None, opened.target.path if wim is None else wim)
         done.commit(str(opened.target.path if wim is None else wim), emit)
-    if append is not None and grown:
-        tell_of_others(append, emit)
+    if append is not None and grown and wim is not None:
+        tell_of_others(append, wim, emit, [opened])
 
 
 def _bring(

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Damaged, Error
 from wimboot.events import Phase
 from wimboot.ops.athand import AtHand
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.imaging import ReadBackFailed
 from wimboot.ops.inside import free_size, growing_wim, wim_exists
 from wimboot.ops.options import TargetOptions
 from wimboot.ops.searching import search_by_guid
 from wimboot.ops.soundblobs import bring, count_references, find_sound
-from wimboot.ops.storing import commit_all, opened_store, tell_of_others
+from wimboot.ops.storing import commit_all, opened_store
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
 from wimboot.wim import real_path
@@ -106,7 +107,7 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
             pending.metadata(number)    # raises BlobDamaged
         commit_all([], append, wim)
         done.commit(str(wim), emit)
-        tell_of_others(append, emit)
+        tell_of_others(append, wim, emit)
         return True
 
 

@@ -11,6 +11,7 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.carrying import carry_attributes
 from wimboot.ops.contents import Contents
 from wimboot.ops.deploying import changes_between
+from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
 from wimboot.ops.inside import free_size
@@ -20,7 +21,7 @@ from wimboot.ops.placing import volume_sources, write_sources
 from wimboot.ops.pointing import count_behind, point_files, refresh_pointers
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.standing import Standing, carry_known, standing_on
-from wimboot.ops.storing import commit_all, opened_store, tell_of_others
+from wimboot.ops.storing import commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.plan.pointing import PointingPlan, plan_pointing
@@ -87,7 +88,7 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
             looked = _look(options, opened, sources, capturing, stores, emit)
             done = _carry_out(looked, others, append, capturing, stores, emit)
             if done.image is not None:
-                tell_of_others(append, emit)
+                tell_of_others(append, wim, emit, [opened, *others])
             return done
 
 
