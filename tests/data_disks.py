@@ -15,7 +15,7 @@ import build
 from converted import fresh_volume
 from mounting import copy_sparse, mounted
 
-__all__ = ["MIB", "attached_disk", "data_disk", "make_disk"]
+__all__ = ["MIB", "attached_disk", "data_disk", "make_disk", "node_of_partition"]
 
 MIB = 1 << 20
 
@@ -62,17 +62,17 @@ def data_disk(folder: Path, table: str) -> Iterator[Path]:
     """A second disk with an NTFS partition, mounted as a user's would be."""
     disk = make_disk(folder / "data.img", table)
     with attached_disk(disk) as device:
-        partition = _node_of_partition(device.name, folder)
+        partition = node_of_partition(device.name, folder)
         with mounted(partition, write=True) as root:
             yield root
 
 
-def _node_of_partition(name: str, folder: Path) -> Path:
-    """The first partition of a loop device as a node; ours where no udev makes one."""
-    node = Path(f"/dev/{name}p1")
+def node_of_partition(name: str, folder: Path, number: int = 1) -> Path:
+    """A partition of a loop device as a node; ours where no udev makes one."""
+    node = Path(f"/dev/{name}p{number}")
     if node.exists():
         return node
-    known = Path(f"/sys/block/{name}/{name}p1/dev")
+    known = Path(f"/sys/block/{name}/{name}p{number}/dev")
     if not known.exists():
         subprocess.run(["partx", "--add", f"/dev/{name}"], capture_output=True, check=False)
     if not known.exists():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import build
 from converted import Converted
-from data_disks import MIB, attached_disk, data_disk, make_disk
+from data_disks import MIB, attached_disk, data_disk, make_disk, node_of_partition
 from mounting import copy_sparse, mounted
 from overlay_forging import forge_path
 from running import done, refused, unchanged, wimboot
@@ -195,21 +195,37 @@ def test_a_wim_on_the_volume_itself_or_its_disk_is_found(folder: str, alone: Con
     assert found["wim"] == f"{alone.volume}:/{folder}{'/' if folder else ''}my.wim".replace("Stores", "STORES")
 
 
-def test_a_wim_on_another_partition_of_the_disk_is_found(alone: Converted, tmp_path: Path) -> None:
-    """The usual form of a stick: one partition with the system, one with the WIM."""
-    disk = make_disk(alone.volume.parent / "disk.img", "mbr", put_at(alone.wim))
-    size = disk.stat().st_size
-    volume = alone.volume.rename(tmp_path / "moved.img")
-    start = size // MIB * MIB
-    copy_sparse(volume, disk, target_offset=start)
-    subprocess.run(["sfdisk", "-q", "--append", "--no-reread", "--no-tell-kernel", str(disk)],
-                   input=f"start={start // 512}, size={volume.stat().st_size // 512}, type=7\n", text=True, check=True,
-                   capture_output=True)
-    found = source(f"{disk}#2")
-    assert (found["how"], found["wim"]) == ("same-disk", f"{disk}#1:/WIMBOOT/store.wim")
-    done("relocate", f"{disk}#2", "--wim", alone.wim, "--as", MBR)
-    found = source(disk)
+@pytest.fixture
+def stick(alone: Converted, tmp_path: Path) -> Path:
+    """The usual form of a stick: one partition with the WIM, one with the system."""
+    disk = make_disk(tmp_path / "stick.img", "mbr", put_at(alone.wim))
+    start, size = disk.stat().st_size // MIB * MIB, alone.volume.stat().st_size
+    copy_sparse(alone.volume, disk, target_offset=start)
+    subprocess.run(["sfdisk", "-q", "--append", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
+                   input=f"start={start // 512}, size={size // 512}, type=7\n", capture_output=True)
+    return disk
+
+
+def test_a_wim_on_another_partition_of_the_disk_is_found(stick: Path, alone: Converted) -> None:
+    """By its GUID, and by its place once that is registered."""
+    found = source(f"{stick}#2")
+    assert (found["how"], found["wim"]) == ("same-disk", f"{stick}#1:/WIMBOOT/store.wim")
+    done("relocate", f"{stick}#2", "--wim", alone.wim, "--as", MBR)
+    found = source(stick)
     assert (found["how"], found["state"]) == ("same-disk", "in-place")
+
+
+def test_a_partition_that_is_a_device_belongs_to_its_disk(stick: Path, alone: Converted, tmp_path: Path) -> None:
+    """Whatever the volume is called, the partitions beside it are found and read."""
+    with attached_disk(stick) as device:
+        target = node_of_partition(device.name, tmp_path, 2)
+        assert source(target)["how"] == "same-disk"
+        done("relocate", target, "--wim", alone.wim, "--log", tmp_path, "--as", MBR)
+        found = source(target)
+        assert (found["how"], found["state"], found["place"]) == ("same-disk", "in-place", MBR)
+        assert found["wim"] == f"{device}#1:/wimboot/store.wim"
+        done("verify", target)
+        done("restore", f"{device}#2", "--log", tmp_path)
 
 
 # -- several
