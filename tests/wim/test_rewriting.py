@@ -6,9 +6,12 @@ import os
 import random
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import judges
 from wim_making import SAMPLES, add_image, applied, host, verified, wimlib
@@ -18,7 +21,7 @@ from wimboot.formats.wimheader import HeaderFlag
 from wimboot.formats.wimxml import WimXml
 from wimboot.storage import Folder, HostFile, HostFolder
 from wimboot.storage.faults import CrashState, Fault, Faulty, Image, Kind, MemoryFolder, Model, Recorder, states
-from wimboot.wim import Append, CreateOptions, Outcome, Rewrite, keep_images, open_store, recover
+from wimboot.wim import Append, CreateOptions, Outcome, Rewrite, Store, keep_images, open_store, recover
 from wimboot.wim.errors import BlobDamaged, WimBusy, WimMissing, WimReadOnly
 
 CHANCE = random.Random(3)
@@ -208,13 +211,37 @@ def test_damaged_metadata_of_what_stays_is_refused(tmp_path: Path) -> None:
     judges.sound_wim(tmp_path / NAME)
 
 
-# -- interrupted -------------------------------------------------------------------------------------------------
-
-def _made() -> bytes:
+@cache
+def _sample() -> bytes:
     folder = MemoryFolder()
     make(folder, images=("one", "two"))
     return _content(folder)
 
+
+@given(data=st.data())
+def test_damaged_wims_end_in_an_error_or_a_sound_wim(data: st.DataObject) -> None:
+    """Whatever bytes header, tables and lists of files hold: nothing but our errors, and no new WIM that is damaged."""
+    wim = bytearray(_sample())
+    table = int.from_bytes(wim[0x38:0x40], "little")
+    places = st.one_of(st.integers(0, 207), st.integers(table, len(wim) - 1), st.integers(0, len(wim) - 1))
+    for at in data.draw(st.lists(places, min_size=1, max_size=6)):
+        wim[at] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]) | st.integers(0, 255))
+    folder = MemoryFolder({NAME: Image(bytes(wim))})
+    try:
+        with Rewrite(folder, NAME, where=NAME) as change:
+            kept = keep_images(change.store, [data.draw(st.integers(1, 2))])
+            assume(kept.size < 1 << 24)
+            change.write(kept, Counter())
+            if change.check(kept, Counter(), 1):
+                return
+            change.finish()
+    except Error:
+        assert _content(folder) == wim
+        return
+    assert Store.open(folder.open(NAME), where=NAME).check_blobs(None, Counter(), 1) == []
+
+
+# -- interrupted -------------------------------------------------------------------------------------------------
 
 def _content(folder: MemoryFolder) -> bytes:
     return folder.images[NAME].read(0, folder.images[NAME].size)
@@ -230,7 +257,7 @@ def _recorded(start: bytes) -> tuple[Recorder, bytes]:
 
 def test_every_crash_leaves_old_or_new() -> None:
     """Kills, torn and dropped writes at every step: one of the two WIMs, and nothing beside it."""
-    old = _made()
+    old = _sample()
     recorder, new = _recorded(old)
     seen = set()
     for model in Model:
@@ -253,7 +280,7 @@ def _check(state: CrashState, old: bytes, new: bytes) -> bytes:
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.LOST])
 def test_every_failing_operation_leaves_old_or_new(kind: Kind) -> None:
     """The n-th operation fails, or Ctrl-C comes then, for every n."""
-    old = _made()
+    old = _sample()
     new = _recorded(old)[1]
     for at in range(400):
         inner, faulty = MemoryFolder({NAME: Image(old)}), Faulty(Fault(at=at, kind=kind))
