@@ -88,6 +88,7 @@ def test_a_wim_on_a_mounted_disk_is_found_where_it_is_registered(table: str, alo
         (root / "wimboot" / "store.wim").rename(put_at_again)
         moved = source(alone.volume, "--search", root)
         assert (moved["state"], moved["how"], moved["wim"]) == ("moved", "search", str(put_at_again))
+        assert "wimboot relocate" in done("restore", alone.volume, "--search", root, "--dry-run").err
     assert source(alone.volume)["state"] == "missing"
 
 

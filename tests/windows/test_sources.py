@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wimboot.formats.bootdevice import BootDevice, FileDevice, PartitionDevice, PartitionStyle, VhdDevice
+from wimboot.formats.bootdevice import (
+    BootDevice,
+    FileDevice,
+    PartitionDevice,
+    PartitionStyle,
+    VhdDevice,
+    same_location,
+)
 from wimboot.formats.guid import parse_guid
 from wimboot.formats.overlaydat import Overlay
 from wimboot.windows.sources import (
@@ -176,6 +183,31 @@ def test_relocating_changes_the_place_and_nothing_else() -> None:
     assert moved.sources.without(0).overlay == Overlay(next_id=1)
     with pytest.raises(KeyError):
         moved.sources.relocate(5, GPT)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["register", "relocate", "drop"]), st.integers(0, 5), PLACES), max_size=25))
+def test_an_id_means_one_wim_for_ever(steps: list[tuple[str, int, WimPlace]]) -> None:
+    """Through any history: ids are unique, places are those told last, what was given up never comes back."""
+    sources, places, gone = Sources(), dict[int, WimPlace](), set[int]()
+    for step, which, place in steps:
+        if step == "register":
+            done = sources.register(wim_guid=GUID, place=place, wim_index=1)
+            assert done.data_source_id not in gone
+            sources, places[done.data_source_id] = done.sources, place
+        elif places:
+            number = sorted(places)[which % len(places)]
+            if step == "relocate":
+                sources, places[number] = sources.relocate(number, place).sources, place
+            else:
+                sources = sources.without(number)
+                del places[number]
+                gone.add(number)
+        read = Sources(overlay=Overlay.parse(sources.pack()))
+        assert read == sources
+        assert {one.data_source_id for one in read.all} == set(places)
+        assert all(same_location(read.overlay.sources[at].location, places[one.data_source_id].device)
+                   for at, one in enumerate(read.all))
+        assert read.overlay.next_id == len(places) + len(gone)
 
 
 def test_a_volume_without_a_table_has_no_sources() -> None:

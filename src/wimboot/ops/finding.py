@@ -9,7 +9,7 @@ from wimboot.errors import Refused
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.guid import guid_text
 from wimboot.ops.contents import Contents
-from wimboot.ops.locating import locate
+from wimboot.ops.locating import WimState, locate
 from wimboot.ops.searching import host_folders
 from wimboot.ops.storing import opened_store
 from wimboot.ops.wimfiles import WimFile, host_wim, wim_guid
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
-    from wimboot.ops.locating import Located
+    from wimboot.ops.locating import Found, Located
     from wimboot.ops.opening import Opened
     from wimboot.ops.options import Folders
     from wimboot.wim import Store
@@ -156,13 +156,22 @@ def _found(opened: Opened, sources: Sources, emit: Emit) -> tuple[DataSource, Wi
     there = [source for source in sources.all if located[source.data_source_id].found is not None]
     if there:
         source = _latest(opened, there)
-        found = located[source.data_source_id].found
-        if found is not None:
-            for over in found.passed_over:
-                emit(Note(id="passed-over", warning=True, text=(
-                    f"The WIM that is used is {found.path}; {over.path} was passed over: {over.why}.")))
-            return source, WimFile(path=found.path, guid=source.wim_guid, image_count=found.image_count)
+        one = located[source.data_source_id]
+        if one.found is not None:
+            _tell(one, one.found, opened, emit)
+            return source, WimFile(path=one.found.path, guid=source.wim_guid, image_count=one.found.image_count)
     raise not_found(opened, located[sources.all[-1].data_source_id])
+
+
+def _tell(located: Located, found: Found, opened: Opened, emit: Emit) -> None:
+    """Say which copies were passed over, and that Windows will not find the one that was taken."""
+    for over in found.passed_over:
+        emit(Note(id="passed-over", warning=True, text=(
+            f"The WIM that is used is {found.path}; {over.path} was passed over: {over.why}.")))
+    if located.state in (WimState.MOVED, WimState.REPLACED):
+        emit(Note(id="wim-moved", warning=True, text=(
+            f"{found.path} is not where {opened.where} has it registered ({located.place}); Windows will not find "
+            "it: put it there, or tell its place with `wimboot relocate`.")))
 
 
 def not_found(opened: Opened, located: Located) -> WimNotFound | WimReplaced:
