@@ -39,6 +39,7 @@ from wimboot.ops.options import (
     RepairOptions,
     RestoreOptions,
     TargetOptions,
+    UpdateOptions,
     VerifyOptions,
 )
 from wimboot.ops.recover import recover
@@ -46,6 +47,7 @@ from wimboot.ops.rehydrate import rehydrate
 from wimboot.ops.relocate import relocate
 from wimboot.ops.repair import repair
 from wimboot.ops.restore import restore
+from wimboot.ops.update import update
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder
 from wimboot.wim import Append, Store
@@ -137,6 +139,10 @@ def _restore(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False
     return restore(RestoreOptions(target=stage.options(inner), wim=stage.wim, driver="none", rebuild=rebuild), silent)
 
 
+def _update(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    return update(UpdateOptions(target=stage.options(inner), wim=stage.wim, name="the second", threads=2), silent)
+
+
 def _rehydrate(stage: Stage, inner: Mapping[str, Folder]) -> object:
     return rehydrate(RehydrateOptions(target=stage.options(inner), wim=stage.wim), silent)
 
@@ -164,6 +170,7 @@ VERBS = {
     "apply-full": Play(run=partial(_apply, form=Form.FULL), volume="empty", wim=True),
     "apply-format": Play(run=partial(_apply, form=Form.POINTERS, rebuild=True), volume="second", wim=True),
     "restore": Play(run=_restore, volume="edited", wim=True),
+    "update": Play(run=_update, volume="edited", wim=True),
     "rehydrate": Play(run=_rehydrate, volume="edited", wim=True),
     "relocate": Play(run=_relocate, volume="edited", wim=True),
     "restore-format": Play(run=partial(_restore, rebuild=True), volume="edited", wim=True),
