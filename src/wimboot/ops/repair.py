@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import HostError
 from wimboot.events import Emit, Note, Phase, silent
 from wimboot.ops.fallenbehind import tell_of_others
-from wimboot.ops.inside import growing_wim
+from wimboot.ops.inside import growing_wim, wim_exists
 from wimboot.ops.mending import plan_mending
 from wimboot.ops.opening import open_volume
 from wimboot.ops.placing import write_sources
@@ -23,6 +23,8 @@ from wimboot.ops.soundblobs import bring, find_sound
 from wimboot.ops.storing import commit, opened_store
 from wimboot.ops.verify import verify
 from wimboot.plan.space import check_wim_space
+from wimboot.storage import HostFolder
+from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import NEW_PATH, Sources
 
 if TYPE_CHECKING:
@@ -89,10 +91,14 @@ class Repaired:
 def repair(options: RepairOptions, emit: Emit) -> Repaired:
     """Verify, repair what can be, verify again.
 
-    Raises what opening raises, Refused where a WIM may not be written, UnreadablePlace where WimOverlay.dat has to be
-    made and the place of the WIM is not known.
+    Raises what opening raises, WimMissing where a copy that was named is not there, Refused where a WIM may not be
+    written, UnreadablePlace where WimOverlay.dat has to be made and the place of the WIM is not known.
     """
     check = options.check
+    folders = HostFolder if check.target is None else check.target.folders
+    for spare in options.spares:
+        if not wim_exists(spare, folders):
+            raise WimMissing(where=str(spare))
     before = verify(check, emit)
     done = Repaired(before=before, after=before)
     if not before.found:

@@ -12,7 +12,7 @@ from wimboot.events import Phase
 from wimboot.ops.athand import AtHand
 from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.imaging import ReadBackFailed
-from wimboot.ops.inside import free_size, growing_wim, wim_exists
+from wimboot.ops.inside import free_size, growing_wim
 from wimboot.ops.options import TargetOptions
 from wimboot.ops.searching import search_by_guid
 from wimboot.ops.soundblobs import bring, count_references, find_sound
@@ -20,7 +20,6 @@ from wimboot.ops.storing import commit_all, opened_store
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
 from wimboot.wim import real_path
-from wimboot.wim.errors import WimMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +45,6 @@ def opened_spares(options: RepairOptions, own: Store, opened: Opened | None) -> 
         spares = []
         seen = {real_path(Path(own.where))}
         for path in options.spares:
-            if not wim_exists(path, folders):
-                raise WimMissing(where=str(path))
             if real_path(path) not in seen:
                 seen.add(real_path(path))
                 spares.append(stack.enter_context(opened_store(path, folders)))
