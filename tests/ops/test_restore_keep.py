@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converted import Converted
+from converted import OVERLAY_FILES, Converted
 from judges import every_pointer_leads_home, sound_volume
 from mounting import mounted
 from running import NO_PLACE, done, refused, unchanged
@@ -107,6 +107,36 @@ def test_kept_file_stands_where_the_image_has_a_folder(converted: Converted) -> 
         assert (root / "Users/Public/Documents").read_bytes() == b"a file now"
         assert (root / "Windows/explorer.exe/mine.txt").read_bytes() == b"mine"
     sound_volume(converted.volume)
+
+
+def test_folder_with_kept_files_does_not_become_a_junction(converted: Converted) -> None:
+    """What stands in it could not be reached any more."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Features/junctions/to Windows").unlink()
+        (root / "Features/junctions/to Windows").mkdir()
+        (root / "Features/junctions/to Windows/mine.txt").write_bytes(b"mine")
+        (root / "Features/junctions/to Windows/other.txt").write_bytes(b"other")
+    done("restore", converted.volume, "--wim", converted.wim, "--keep", "mine.txt")
+    with mounted(converted.volume) as root:
+        assert [path.name for path in (root / "Features/junctions/to Windows").iterdir()] == ["mine.txt"]
+        assert (root / "Features/junctions/to Windows/mine.txt").read_bytes() == b"mine"
+    done("restore", converted.volume, "--wim", converted.wim)
+    assert not differences(seen_through(converted.after), seen_through(snapshot(converted.volume)),
+                           attribute_mask=0x280, without=(*OVERLAY_FILES, "Windows/Temp", ""))
+    sound_volume(converted.volume)
+
+
+def test_empty_streams_of_pointers_need_no_blob(converted: Converted) -> None:
+    """A file whose data is to be pointed again, and whose named stream without contents is missing."""
+    streams = [path for path, facts in converted.after.items()
+               if pointer(facts) and any(name and not size for name, (size, _) in facts.streams.items())]
+    with mounted(converted.volume, write=True) as root:
+        for path in streams:
+            rewrite(root / path, b"without its streams")
+    assert streams
+    done("restore", converted.volume, "--wim", converted.wim)
+    assert not differences(seen_through(converted.after), seen_through(snapshot(converted.volume)),
+                           attribute_mask=0x280, without=(*OVERLAY_FILES, "Windows/Temp", ""))
 
 
 def test_kept_pointers_lead_home_after_the_wim_has_grown(converted: Converted) -> None:

@@ -99,7 +99,8 @@ def check_new_pointers(
     store, image = view.store, view.tree
     streams = {new for new, _ in changes.data} | {image.data_stream(node) for node in changes.created}
     hashes = {
-        image.stream(stream).hash for stream in streams if stream >= 0 and forms.pointer[image.stream_node(stream)]
+        image.stream(stream).hash for stream in streams
+        if stream >= 0 and not image.stream(stream).name and forms.pointer[image.stream_node(stream)]
     }
     if hashes:
         phase = Phase(name="read-back", total=sum(blob.size for blob in map(store.blob, hashes) if blob), unit="bytes")

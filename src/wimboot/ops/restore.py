@@ -178,7 +178,7 @@ def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, em
                   "restored with their hives: left beside another hive they would damage it.")
         staying = spared.release(tree, stale)
         changes = changes_between(tree, view.tree, spared.ignored, contents, emit)
-    without = leave_out(changes, view.tree, spared.absent, staying)
+    without = leave_out(changes, tree, view.tree, spared.absent, staying)
     left = len(changes.added_links) - len(without.added_links)
     if left:
         _tell(emit, "kept-absent",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
 from wimboot.ops.hivelogs import keep_logs
-from wimboot.tree import ROOT, StreamFlag, Tree, passes
+from wimboot.tree import ROOT, FileAttribute, StreamFlag, Tree, passes
+from wimboot.tree.changes import MetadataBit
 from wimboot.tree.globs import matching, with_all_below, with_all_names
 from wimboot.tree.selection import select
 
@@ -96,9 +97,12 @@ def left_alone(tree: Tree, view: ImageView, keep: Sequence[str]) -> Spared:
     return Spared(ignored=ignored, kept=kept, absent=absent)
 
 
-def leave_out(changes: Changes, image: Tree, absent: set[int], staying: set[int]) -> Changes:
-    """The same, without making `absent` links of the image and without removing `staying` folders of the volume."""
-    if not (absent or staying):
+def leave_out(changes: Changes, tree: Tree, image: Tree, absent: set[int], staying: set[int]) -> Changes:
+    """The same, without making `absent` links of the image and without removing `staying` folders of the volume; and
+    no folder becomes a link to another as long as something stays in it.
+    """
+    turned = _turned_with_contents(changes, tree, image)
+    if not (absent or staying or turned):
         return changes
     added = array("I", (link for link in changes.added_links if link not in absent))
     made = {image.link(link).node for link in added}
@@ -107,7 +111,20 @@ def leave_out(changes: Changes, image: Tree, absent: set[int], staying: set[int]
         added_links=added,
         created=array("I", (node for node in changes.created if node in made)),
         removed_links=array("I", (link for link in changes.removed_links if link not in staying)),
+        metadata=[(new, old, mask & ~MetadataBit.REPARSE if new in turned else mask)
+                  for new, old, mask in changes.metadata],
     )
+
+
+def _turned_with_contents(changes: Changes, tree: Tree, image: Tree) -> set[int]:
+    """Folders that the image has as reparse points, and in which something of the volume is to stay."""
+    turned = [(new, old) for new, old, mask in changes.metadata
+              if mask & MetadataBit.REPARSE and image.attributes(new) & FileAttribute.DIRECTORY
+              and image.node(new).reparse_tag]
+    if not turned:
+        return set()
+    removed = set(changes.removed_links)
+    return {new for new, old in turned if not removed.issuperset(tree.children(old))}
 
 
 def _kept(tree: Tree, image: Tree, keep: Sequence[str]) -> tuple[set[int], set[int]]:
