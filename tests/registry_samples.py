@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["BCD_STORES", "log_pair", "sample", "store"]
+__all__ = ["BCD_STORES", "log_pair", "sample", "store", "windows_vhd"]
 
 _SAMPLES = Path(__file__).parents[1].parent / "shared" / "samples"
 BCD_STORES = ("regipy_BCD", "ntloader_bcdvhd", "ntloader_bcdwim", "ntloader_bcdwin", "nikize_PXEBCD")
@@ -29,6 +29,11 @@ def sample(name: str) -> bytes:
 def store(name: str) -> bytes:
     """A real BCD store."""
     return _existing(_SAMPLES / "bcd" / name)
+
+
+def windows_vhd() -> bytes:
+    """A fixed VHD of 10 MiB that Windows made."""
+    return _existing(_SAMPLES / "vhd" / "windows-fixed.vhd.xz")
 
 
 def log_pair() -> dict[str, bytes]:

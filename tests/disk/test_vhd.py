@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_samples import windows_vhd
 from vhd_judge import JudgedVhd, judge_vhd, libvhdi_reads
 from vhd_making import begin, fixed_vhd, patched_footer, sparse_vhd, writing
 from wimboot.disk import Place, open_target
 from wimboot.disk.vhdcreate import ParentPlace, create_vhd
 from wimboot.errors import HostError
-from wimboot.formats.vhdfooter import DiskType
+from wimboot.formats.vhdfooter import DiskType, Footer, geometry_of
 from wimboot.storage import HostFolder, OutOfSpace
 from wimboot.storage.faults import Fault, Faulty, Kind
 
@@ -241,6 +242,20 @@ def test_disk_that_is_only_read_is_not_written(tmp_path: Path) -> None:
     path, _ = make(tmp_path, DiskType.DYNAMIC)
     with open_target(Place(path), write=False) as target, pytest.raises(HostError):
         target.disk.pwrite(0, b"no")
+
+
+def test_a_vhd_of_windows_is_read(tmp_path: Path) -> None:
+    """Its footer byte for byte, its geometry, its partition table, its volume."""
+    content, path = windows_vhd(), tmp_path / "windows.vhd"
+    path.write_bytes(content)
+    footer = Footer.parse(content[-512:])
+    assert footer.pack() == content[-512:]
+    assert footer.geometry == geometry_of(footer.size)
+    assert judge_vhd(content).disk == content[:-512]
+    with open_target(Place(path), write=False) as target:
+        assert target.disk.size() == 10 << 20
+        assert target.table.signature == 0x21E75F09
+        assert [(one.start, one.ntfs) for one in target.partitions] == [(128 * 512, True)]
 
 
 # -- footers ----------------------------------------------------------------------------------------------------
