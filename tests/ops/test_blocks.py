@@ -45,6 +45,12 @@ def blocks() -> Iterator[Blocks]:
     made.close()
 
 
+@pytest.fixture
+def in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All streams are so long that they are compared while they are read, not before."""
+    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", 0)
+
+
 def _through(reader: BlockReader, size: int) -> bytes:
     out = bytearray()
     while len(out) < size:
@@ -54,14 +60,19 @@ def _through(reader: BlockReader, size: int) -> bytes:
     return bytes(out)
 
 
-def test_read_from_start_to_end_each_block_is_unpacked_once(blocks: Blocks) -> None:
+@pytest.mark.parametrize("checked", [0, 32 * BLOCK])
+def test_read_from_start_to_end_each_block_is_unpacked_once(
+    blocks: Blocks, checked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the whole is right, which is remembered: the next reader of that hash need not compare."""
+    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", checked)
     source = Source(DATA)
     assert _through(BlockReader(source, blocks, "it"), len(DATA)) == DATA
     assert sorted(source.reads) == [(start, min(BLOCK, len(DATA) - start)) for start in range(0, len(DATA), BLOCK)]
     assert blocks.right == {source.sha1}
 
 
+@pytest.mark.usefixtures("in_passing")
 @pytest.mark.parametrize("place", [0, 3 * BLOCK, len(DATA) - 1])
 def test_what_has_another_hash_is_never_read_to_its_end(blocks: Blocks, place: int) -> None:
     """Wherever the wrong byte lies; the last block is not given, and then nothing is."""
@@ -75,6 +86,19 @@ def test_what_has_another_hash_is_never_read_to_its_end(blocks: Blocks, place: i
     assert not blocks.right
 
 
+@pytest.mark.parametrize("place", [0, 3 * BLOCK, len(DATA) - 1])
+def test_nothing_is_given_of_a_stream_that_has_another_hash(blocks: Blocks, place: int) -> None:
+    """Where it is not so long that this would take time: wherever the wrong byte lies, whatever part is asked for."""
+    wrong = bytearray(DATA)
+    wrong[place] ^= 1
+    for offset in (0, 2 * BLOCK + 9, len(DATA) - 1):
+        reader = BlockReader(Source(bytes(wrong), DATA), blocks, "it")
+        for _ in range(2):
+            with pytest.raises(ContentDiffers):
+                reader.read(offset, 1)
+
+
+@pytest.mark.usefixtures("in_passing")
 def test_a_stream_of_one_block_is_compared_before_any_byte_is_given(blocks: Blocks) -> None:
     """Even where only a few are asked for."""
     with pytest.raises(ContentDiffers):
@@ -82,6 +106,7 @@ def test_a_stream_of_one_block_is_compared_before_any_byte_is_given(blocks: Bloc
     assert BlockReader(Source(b"right"), blocks, "it").read(3, 1) == b"h"
 
 
+@pytest.mark.usefixtures("in_passing")
 def test_parts_far_from_each_other_unpack_no_more_than_they_need(blocks: Blocks) -> None:
     """Reading here and there is not slowed down by blocks."""
     source = Source(DATA)
@@ -92,19 +117,24 @@ def test_parts_far_from_each_other_unpack_no_more_than_they_need(blocks: Blocks)
 
 
 @settings(max_examples=30)
-@given(reads=st.lists(st.tuples(st.integers(0, len(DATA) + 9), st.integers(0, 3 * BLOCK)), max_size=12))
-def test_any_order_gives_the_same_bytes(reads: list[tuple[int, int]]) -> None:
+@given(checked=st.sampled_from([0, 32 * BLOCK]),
+       reads=st.lists(st.tuples(st.integers(0, len(DATA) + 9), st.integers(0, 3 * BLOCK)), max_size=12))
+def test_any_order_gives_the_same_bytes(checked: int, reads: list[tuple[int, int]]) -> None:
     """With little room to keep blocks, too."""
     shared = Blocks(2, kept=2 * BLOCK)
-    reader = BlockReader(Source(DATA), shared, "it")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wimboot.ops.blocks.CHECKED", checked)
+        reader = BlockReader(Source(DATA), shared, "it")
     for offset, size in reads:
         assert reader.read(offset, size) == DATA[offset:offset + size]
     reader.close()
     shared.close()
 
 
-def test_threads_read_the_same_stream(blocks: Blocks) -> None:
+@pytest.mark.parametrize("checked", [0, 32 * BLOCK])
+def test_threads_read_the_same_stream(blocks: Blocks, checked: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, from start to end: each gets all of it."""
+    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", checked)
     reader = BlockReader(Source(DATA), blocks, "it")
     with ThreadPoolExecutor(8) as threads:
         assert all(out == DATA for out in threads.map(lambda _: _through(reader, len(DATA)), range(8)))

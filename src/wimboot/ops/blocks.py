@@ -1,9 +1,9 @@
 """Streams read in blocks: what was unpacked is kept for a while, what comes next is unpacked ahead, by threads.
 
-**What is checked.** A stream with a known SHA-1 that is read from its start to its end, each block once at least, is
-compared with it before its last block is given; a stream of one block is therefore always compared, before any of it is
-given. What is read here and there in a longer one has passed the decompressor only. A stream found to be wrong gives
-nothing more.
+**What is checked.** A stream with a known SHA-1 of at most CHECKED bytes is read and compared with it before any of it
+is given. A longer one is compared while it is read from its start to its end, before its last block is given; what is
+read of it here and there has passed the decompressor only. A stream found to be wrong gives nothing more. What was
+found right is not compared again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ __all__ = ["BLOCK", "BlockReader", "Blocks", "ContentDiffers"]
 BLOCK = 1 << 20
 AHEAD = 2
 """Blocks that are begun behind the one that is being read."""
-KEPT = 64 << 20
+CHECKED = 32 << 20
+KEPT = 96 << 20
 """Bytes of blocks that all readers keep together."""
 _NEAR = BLOCK // 2
 _EAGER = BLOCK // 4
@@ -126,6 +127,7 @@ class BlockReader:
         self._hashing = threading.Lock()
         self._hashed = 0
         self._waiting: dict[int, bytes | memoryview] = {}
+        self._at_once = source.size <= CHECKED
         known = source.sha1 is not None and source.sha1 not in blocks.right
         self._digest = hashlib.sha1(usedforsecurity=False) if known else None
 
@@ -139,10 +141,12 @@ class BlockReader:
         if size <= 0:
             return b""
         first, last = offset // BLOCK, (offset + size - 1) // BLOCK
-        in_order = first == 0 or abs(offset - self._end) <= _NEAR or self._blocks.has((self._serial, first))
-        self._end = offset + size
         if self._failed is not None:
             raise self._failed
+        if self._at_once and self._digest is not None:
+            self._check_all()
+        in_order = first == 0 or abs(offset - self._end) <= _NEAR or self._blocks.has((self._serial, first))
+        self._end = offset + size
         if not in_order:
             return bytes(self._source.read(offset, size))
         if self._end - first * BLOCK > _EAGER:
@@ -152,8 +156,8 @@ class BlockReader:
         whole = b"".join(self.load(index) for index in range(first, last + 1))
         return whole[offset - first * BLOCK:offset - first * BLOCK + size]
 
-    def _begin(self, first: int) -> None:
-        for index in range(first, min(first + AHEAD, self._count)):
+    def _begin(self, first: int, count: int = AHEAD) -> None:
+        for index in range(first, min(first + count, self._count)):
             if not self._blocks.has((self._serial, index)):
                 self._blocks.block((self._serial, index), self._size(index))
                 self._blocks.ahead(self, index)
@@ -182,10 +186,22 @@ class BlockReader:
                 raise block.error
         return block.data
 
-    # ---- the hash of the whole, as far as blocks come in order
+    # ---- the hash of the whole: at once, or as far as blocks come in order
+
+    def _check_all(self) -> None:
+        with self._hashing:
+            if self._failed is not None:
+                raise self._failed
+            if self._digest is None:
+                return
+            self._begin(1, self._count)
+            digest = self._digest.copy()
+            for index in range(self._count):
+                digest.update(self.load(index))
+            self._conclude(digest.digest())
 
     def _compare(self, index: int, data: bytes | memoryview) -> None:
-        if self._digest is None:
+        if self._digest is None or self._at_once:
             return
         if index == self._count - 1 and index - self._hashed <= AHEAD + 1:
             for before in range(self._hashed, index):
@@ -202,9 +218,9 @@ class BlockReader:
                 self._conclude(self._digest.digest())
 
     def _conclude(self, found: bytes) -> None:
-        self._digest = None
         sha1 = self._source.sha1 or b""
         if found != sha1:
             self._failed = ContentDiffers(where=self.where, sha1=sha1.hex())
             raise self._failed
         self._blocks.right.add(sha1)
+        self._digest = None
