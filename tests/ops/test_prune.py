@@ -6,7 +6,6 @@ import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import pytest
 
 import build
 import judges
-from converted import SMALL
 from mounting import copy_sparse, mounted
-from running import NO_PLACE, done, refused, unchanged, wimboot
+from running import done, refused, unchanged, wimboot
+from shared_wim import Shared, make_shared
 from volume_edits import rewrite
 from wim_making import wimlib
 from wimboot.disk import Host
@@ -29,51 +28,16 @@ from wimboot.storage import HostFolder
 from wimboot.wim import open_store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """An x64 and an x86 system that stand on images 4 and 5 of one WIM.
-
-    Images 1 x64-1, 2 x86-1, 3 x64-2, 4 x64-3, 5 x86-2.
-    """
-
-    wim: Path
-    x64: Path
-    x86: Path
-
-    @property
-    def all(self) -> tuple[Path, Path, Path]:
-        return self.wim, self.x64, self.x86
-
-    @property
-    def targets(self) -> tuple[object, ...]:
-        return "--target", self.x64, "--target", self.x86
-
-
 @pytest.fixture(scope="module")
 def shared_once(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """Converted and updated once; for copying only."""
-    folder = tmp_path_factory.mktemp("shared")
-    shared = Shared(wim=folder / "store.wim", x64=folder / "x64.img", x86=folder / "x86.img")
-    build.build_system(shared.x64, size=24 << 20, files=12, features=SMALL)
-    build.build_system(shared.x86, size=24 << 20, files=12, features=SMALL, architecture="x86", seed=2)
-    done("convert", shared.x64, "--wim", shared.wim, "--name", "x64-1", *NO_PLACE)
-    done("convert", shared.x86, "--wim", shared.wim, "--name", "x86-1", *NO_PLACE)
-    for name, volume, other in (("x64-2", shared.x64, shared.x86), ("x64-3", shared.x64, shared.x86),
-                                ("x86-2", shared.x86, shared.x64)):
-        with mounted(volume, write=True) as root:
-            rewrite(root / "Windows/System32/kernel32.dll", name.encode() * 20_000)
-            (root / f"Windows/{name}.txt").write_bytes(os.urandom(30_000))
-        done("update", volume, "--name", name, "--target", other)
-    return shared
+    return make_shared(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
 def shared(shared_once: Shared, tmp_path: Path) -> Shared:
     """The test's own copies."""
-    own = Shared(wim=tmp_path / "store.wim", x64=tmp_path / "x64.img", x86=tmp_path / "x86.img")
-    for old, new in zip(shared_once.all, own.all, strict=True):
-        copy_sparse(old, new)
-    return own
+    return shared_once.copied(tmp_path)
 
 
 def _names(wim: Path) -> list[str]:
