@@ -74,14 +74,14 @@ def disk_of_kind(kind: str, folder: Path, built_system: Callable[..., build.Syst
     return as_kind(kind, system.path, folder / name, system.offset)
 
 
-def empty_disk(kind: str, folder: Path, *, name: str = "empty") -> KindOfDisk:
+def empty_disk(kind: str, folder: Path, *, name: str = "empty", size: int = VOLUME_SIZE) -> KindOfDisk:
     """A disk with an empty, formatted volume."""
     volume, disk = folder / f"{name}-volume", folder / f"{name}-disk"
     if kind == "raw":
-        build.make_volume(disk, size=VOLUME_SIZE)
+        build.make_volume(disk, size=size)
     else:
-        build.make_volume(volume, size=VOLUME_SIZE, start_sector=build.PARTITION_OFFSET // 512)
-        build._partition(disk, VOLUME_SIZE, "gpt" if kind == "gpt" else "mbr")
+        build.make_volume(volume, size=size, start_sector=build.PARTITION_OFFSET // 512)
+        build._partition(disk, size, "gpt" if kind == "gpt" else "mbr")
         copy_sparse(volume, disk, target_offset=build.PARTITION_OFFSET)
         volume.unlink()
     made = as_kind(kind, disk, folder / name, 0 if kind == "raw" else build.PARTITION_OFFSET)

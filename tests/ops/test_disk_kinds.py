@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,27 @@ def test_unusable_vhds_are_refused(built_system: Callable[..., build.System], tm
     disk.base.write_bytes(content)
     told = refused("vhd-parent-changed", 4, "convert", disk.path, "--wim", wim, *LATER, watching=(disk.path, wim))
     assert str(disk.base) in told.err
+
+
+def test_a_vhd_that_has_no_room_to_grow_is_refused_at_once(tmp_path: Path,
+                                                           built_system: Callable[..., build.System]) -> None:
+    """Its volume may be free as far as it goes: what counts is the disk that the file lies on."""
+    source = built_system(size=96 << 20, files=300)
+    done("capture", source.path, "--wim", tmp_path / "store.wim")
+    small = tmp_path / "small"
+    small.mkdir()
+    target = empty_disk("dynamic", tmp_path, size=64 << 20)
+    size = target.path.stat().st_size + (1 << 20)
+    run = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], check=False,
+                         capture_output=True)
+    if run.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        path = small / "disk.vhd"
+        path.write_bytes(target.path.read_bytes())
+        refused("not-enough-space", 4, "apply", tmp_path / "store.wim", "1", f"{path}#1", "--full", watching=(path,))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_dry_run_leaves_a_vhd_alone(built_system: Callable[..., build.System], tmp_path: Path) -> None:

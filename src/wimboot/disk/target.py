@@ -26,6 +26,7 @@ from wimboot.disk.vhdlayout import is_vhd
 from wimboot.disk.waiting import LOG_SUFFIX
 from wimboot.disk.writers import other_writer
 from wimboot.errors import HostError, Refused, UsageError
+from wimboot.formats.vhdfooter import DiskType
 from wimboot.storage import FileDevice, HostFolder
 from wimboot.storage.memory import MemoryFolder
 
@@ -163,6 +164,15 @@ class Target:
     def over(self, base: Device) -> Device:
         """The disk, `base` being the file as somebody else sees it. Raises as `vhd`."""
         return base if self.vhd is None else self.vhd.over(base)
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that the disk can hold at most, where that depends on the room for the file: it is a VHD that grows.
+        Raises as `vhd`, HostError.
+        """
+        if self.vhd is None or self.vhd.kind is DiskType.FIXED:
+            return None
+        return self.vhd.allocated_size + self.folder.free_size()
 
     @property
     def is_device(self) -> bool:

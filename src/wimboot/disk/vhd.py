@@ -16,7 +16,7 @@ from wimboot.disk.vhdchain import (
 )
 from wimboot.disk.vhdlayout import Layout, read_layout
 from wimboot.formats.vhdfooter import DiskType
-from wimboot.formats.vhdsparse import bitmap_size
+from wimboot.formats.vhdsparse import UNUSED, bitmap_size
 from wimboot.storage import HostFolder, SliceDevice
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ class Vhd:
     def damage(self) -> str:
         """What is wrong with one of the two footers, of which the other one is sound; mended when it is written."""
         return self.layout.head_problem or self.layout.tail_problem
+
+    @property
+    def allocated_size(self) -> int:
+        """Bytes of the disk for which there is room in the file already."""
+        if self.layout.header is None or self.layout.table is None:
+            return self.size
+        return self.layout.header.block_size * sum(entry != UNUSED for entry in self.layout.table)
 
     def over(self, base: Device) -> Device:
         """The disk inside, `base` being the file's bytes: its own, or as a transaction sees them."""

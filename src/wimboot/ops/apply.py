@@ -112,7 +112,7 @@ def _ground(opened: Opened, *, format_it: bool) -> tuple[Tree, int]:
         if opened.transaction is None:
             return preview(opened)
         rebuild(opened)
-    return opened.tree, opened.volume.free_clusters * opened.facts.cluster_size
+    return opened.tree, opened.free_size
 
 
 def _exported(options: ApplyOptions, into: Path, emit: Emit) -> ApplyOptions:

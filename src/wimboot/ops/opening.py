@@ -108,6 +108,13 @@ class Opened:
         return self._facts
 
     @property
+    def free_size(self) -> int:
+        """Bytes free on the volume, fewer where the VHD around it has no room to grow so far."""
+        free = self.volume.free_clusters * self.facts.cluster_size
+        room = self.target.room
+        return free if room is None else min(free, room)
+
+    @property
     def tree(self) -> Tree:
         """The scan of the volume as it was when first asked for."""
         if self._tree is None:

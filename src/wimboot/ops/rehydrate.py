@@ -207,7 +207,7 @@ class _Ready:
         opened, files = self._opened, [file for group in self._groups.values() for file in group]
         cluster_size = opened.facts.cluster_size
         needed = clusters_for(files, self._size_in_wim, cluster_size) * cluster_size
-        check_room(needed, opened.volume.free_clusters * cluster_size, where=opened.where)
+        check_room(needed, opened.free_size, where=opened.where)
         check_log_space(len(files), opened.target.folder.free_size(), where=str(opened.target.path.parent))
         return needed
 

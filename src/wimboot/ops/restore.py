@@ -154,7 +154,7 @@ class _Ground:
 def _ground(options: RestoreOptions, opened: Opened, image: Tree) -> _Ground:
     """Format where that was asked for; a dry run formats a file of its own to see what there would be."""
     if not options.rebuild:
-        return _Ground(tree=opened.tree, free=opened.volume.free_clusters * opened.facts.cluster_size)
+        return _Ground(tree=opened.tree, free=opened.free_size)
     refuse_encrypted(opened)
     refuse_deduplicated(opened)
     check_rebuildable(opened)
@@ -164,7 +164,7 @@ def _ground(options: RestoreOptions, opened: Opened, image: Tree) -> _Ground:
         tree, free = preview(opened)
         return _Ground(tree=tree, free=free, lost=lost)
     rebuild(opened)
-    return _Ground(tree=opened.tree, free=opened.volume.free_clusters * opened.facts.cluster_size, lost=lost)
+    return _Ground(tree=opened.tree, free=opened.free_size, lost=lost)
 
 
 def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, emit: Emit) -> Changes:
