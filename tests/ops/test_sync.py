@@ -116,6 +116,18 @@ def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> 
     assert not (tmp_path / "new.wim").exists()
 
 
+def test_a_copy_that_was_cut_short_is_written_anew_when_told_so(converted: Converted, tmp_path: Path) -> None:
+    """An interrupted `cp` leaves such a one; another WIM that is damaged is left alone."""
+    copy, other = tmp_path / "spare.wim", tmp_path / "other.wim"
+    copy.write_bytes(converted.wim.read_bytes()[:-5000])
+    refused("copy-damaged", 1, "sync", converted.wim, copy, watching=(converted.wim, copy))
+    assert done("sync", converted.wim, copy, "--force", "--json").json["was"] == "damaged"
+    _same(converted.wim, copy)
+    data = converted.wim.read_bytes()
+    other.write_bytes(data[:0x18] + bytes(16) + data[0x28:-5000])
+    refused("wim-truncated", 1, "sync", converted.wim, other, "--force", watching=(converted.wim, other))
+
+
 def test_rot_in_the_copy_is_mended_by_a_full_comparison(converted: Converted, tmp_path: Path) -> None:
     """What the tables do not show, --full does."""
     copy = tmp_path / "spare.wim"

@@ -75,6 +75,7 @@ STATES: dict[Relation, tuple[bytes, bytes | None]] = {
     Relation.LATER: (wim(*SHORT), wim(*LONG)),
     Relation.APART: (wim(*LONG, keep=(2, 3)), wim(*LONG)),
     Relation.OTHER: (wim(*LONG), wim(*SHORT, guid=bytes(range(16)))),
+    Relation.DAMAGED: (wim(*LONG), wim(*LONG)[:-2000]),
 }
 """How a copy stands to its WIM: (WIM, copy)."""
 
@@ -99,10 +100,11 @@ def test_copies_that_grew_each_by_itself_are_apart() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"", b"garbage" * 3000])
-@pytest.mark.parametrize("relation", [Relation.MISSING, Relation.EARLIER, Relation.APART])
+@pytest.mark.parametrize("relation", [Relation.MISSING, Relation.EARLIER, Relation.APART, Relation.DAMAGED])
 def test_the_copy_becomes_the_wim(relation: Relation, tail: bytes) -> None:
     """Byte for byte, whatever lay behind the end of either."""
     source, copy = STATES[relation]
+    tail = b"" if relation is Relation.DAMAGED else tail
     folder = MemoryFolder({} if copy is None else {NAME: Image(copy + tail)})
     assert sync(source + tail, folder) is relation
     assert content(folder) == source

@@ -21,7 +21,7 @@ __all__ = ["sync"]
 @click.argument("copy", type=click.Path(path_type=Path), metavar="COPY")
 @click.option("--full", is_flag=True, help="Compare the whole copy with the WIM, not only what is written now; "
               "write it anew where it differs.")
-@click.option("--force", is_flag=True, help="Give up images that only the copy holds.")
+@click.option("--force", is_flag=True, help="Give up images that only the copy holds; write a damaged copy anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Hashing threads (default: cores).")
 @options.reporting

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from wimboot.ops.options import SyncOptions
     from wimboot.wim import Store
 
-__all__ = ["CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "SourceDamaged", "Synced", "sync"]
+__all__ = [
+    "CopyDamaged", "CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "SourceDamaged", "Synced",
+    "sync",
+]
+
+
+_WHOLE = (Relation.MISSING, Relation.APART, Relation.DAMAGED)
+"""What is written whole."""
 
 
 class CopyIsWim(UsageError):
@@ -64,6 +71,14 @@ class CopyHasMore(Refused):
     advice = "Where they are not needed any more (they were pruned from {wim}), say --force; else keep {copy}."
 
 
+class CopyDamaged(Damaged):
+    """A copy that was cut short, as a rule."""
+
+    id = "copy-damaged"
+    sentence = "{copy} cannot be read: {why}"
+    advice = "With --force it is written anew."
+
+
 class SourceDamaged(Damaged):
     """A damaged WIM must not take the place of a copy that may be sound."""
 
@@ -99,7 +114,8 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
 
     An interruption leaves the old copy or the new one. The WIM is only read.
 
-    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, SourceDamaged, ReadBackFailed, and what opening raises.
+    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, CopyDamaged, SourceDamaged, ReadBackFailed, and what
+    opening raises.
     """
     DECIDED.clear()
     wim, copy = options.wim, _file_meant(options)
@@ -109,7 +125,7 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
             before = spare.relation
             _refuse(options, store, spare, before, copy)
             compared = _compare(spare, emit) if options.full and before in (Relation.SAME, Relation.EARLIER) else 0
-            rewrite = before in (Relation.MISSING, Relation.APART) or compared < 0
+            rewrite = before in _WHOLE or compared < 0
             if rewrite or before is Relation.EARLIER:
                 _write(options, spare, copy, emit, rewrite=rewrite)
             start = spare.store.size if spare.store is not None and not rewrite else 0
@@ -129,6 +145,8 @@ def _file_meant(options: SyncOptions) -> Path:
 
 def _refuse(options: SyncOptions, store: Store, spare: Spare, before: Relation, copy: Path) -> None:
     old = spare.store
+    if before is Relation.DAMAGED and not options.force:
+        raise CopyDamaged(copy=copy, why=spare.damage)
     if old is None:
         return
     if before is Relation.OTHER:

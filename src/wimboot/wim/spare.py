@@ -19,8 +19,8 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
-from wimboot.errors import HostError
-from wimboot.formats.wimheader import HEADER_SIZE, NO_RESOURCE
+from wimboot.errors import Damaged, FormatError, HostError
+from wimboot.formats.wimheader import HEADER_SIZE, NO_RESOURCE, WimHeader
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim.errors import WimTruncated
@@ -50,6 +50,7 @@ class Relation(Enum):
     LATER = "later"         # the copy has grown since
     APART = "apart"         # one of the two was rewritten, or both have grown
     OTHER = "other"         # a WIM of another GUID
+    DAMAGED = "damaged"     # cut short, or not sound in its structures; its header is one of this WIM
 
 
 def relation(source: Store, copy: Store) -> Relation:
@@ -95,18 +96,20 @@ class Spare:
     A context manager: left without `finish` it aborts. One thread owns it.
 
     Attributes:
-        store: the copy as it is; None where there is none.
+        store: the copy as it is; None where there is none, or none that can be read.
+        damage: why it cannot be read.
     """
 
     def __init__(self, source: Store, folder: Folder, name: str, *, where: str) -> None:
         """Open and lock the copy, if there is one, finishing or undoing what was interrupted on it.
 
-        Raises WimBusy and what Store.open raises.
+        Raises WimBusy and what Store.open raises, but for damage in a copy whose header is sound.
         """
         self.source = source
         self.folder = folder
         self.where = where
         self.store: Store | None = None
+        self.damage: Damaged | None = None
         self._name = name
         self._file: File | None = None
         self._new: File | None = None
@@ -122,14 +125,28 @@ class Spare:
             try:
                 lock_named(folder, name, self._file, where=where)
                 recover_open(folder, name, self._file, where=where)
-                self.store = Store.open(self._file, where=where)
+                self._look_at(self._file)
             except BaseException:
                 self._file.close()
                 raise
 
+    def _look_at(self, file: File) -> None:
+        try:
+            self.store = Store.open(file, where=self.where)
+        except Damaged as error:
+            try:
+                header = WimHeader.parse(file.pread(0, HEADER_SIZE))
+            except FormatError:
+                raise error from None
+            if header.guid != self.source.guid:
+                raise
+            self.damage = error
+
     @property
     def relation(self) -> Relation:
         """How the copy stands to the WIM."""
+        if self.damage is not None:
+            return Relation.DAMAGED
         return Relation.MISSING if self.store is None else relation(self.source, self.store)
 
     # ---- writing
