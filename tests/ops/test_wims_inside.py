@@ -97,6 +97,13 @@ def data_volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=[
+    "same", "other", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("same-on-a-disk", "sibling"))])
+def two_places(request: pytest.FixtureRequest, tmp_path: Path, pristine_small: Path, data_volume: Path) -> Place:
+    """The places that differ most, for what takes long; the others where there is time."""
+    return MAKINGS[request.param](tmp_path, pristine_small, data_volume)
+
+
 @pytest.fixture(params=MAKINGS)
 def place(request: pytest.FixtureRequest, tmp_path: Path, pristine_small: Path, data_volume: Path) -> Place:
     """Each of the places in turn, with a system that is not converted yet."""
@@ -148,8 +155,9 @@ def test_a_volume_without_a_disk_has_no_place(pristine_small: Path, tmp_path: Pa
             watching=tuple(place.files))
 
 
-def test_all_that_follows_a_conversion(place: Place) -> None:
+def test_all_that_follows_a_conversion(two_places: Place) -> None:
     """Capture, relocate, update, restore, prune work on such a WIM, and each leaves everything sound."""
+    place = two_places
     before = _system(place)
     _convert(place)
     done("capture", place.target, "--wim", place.wim, "--name", "second")
@@ -239,6 +247,43 @@ def test_an_image_is_deployed_from_a_wim_on_the_same_disk(
     assert not said
 
 
+@pytest.mark.heavy
+def test_two_systems_share_the_wim_in_one_of_them(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """Each is updated beside the other, images are dropped, lost data comes back: both are sound after each step."""
+    first, second, copy = tmp_path / "first.img", tmp_path / "second.img", tmp_path / "copy.wim"
+    copy_sparse(built_system(size=24 << 20, files=12, features=(), seed=3).path, first)
+    copy_sparse(built_system(size=24 << 20, files=12, features=(), seed=4).path, second)
+    wim = f"{first}:/{WIM}"
+
+    def sound() -> None:
+        for volume in (first, second):
+            done("verify", volume, "--wim", wim)
+            sound_volume(volume)
+        with mounted(first) as root:
+            sound_wim(root / WIM)
+            assert [path.name for path in (root / WIM).parent.iterdir()] == ["store.wim"]
+
+    done("convert", first, "--wim", wim, "--name", "first", *NO_PLACE)
+    done("convert", second, "--wim", wim, "--name", "second", *NO_PLACE)
+    done("relocate", first, "--wim", wim)
+    sound()
+    for volume, other, name in ((second, first, "third"), (first, second, "fourth")):
+        with mounted(volume, write=True) as root:
+            (root / "Windows/added.txt").write_bytes(name.encode() * 3000)
+        done("update", volume, "--wim", wim, "--target", other, "--name", name)
+        sound()
+    done("prune", wim, "--drop", "first", "--drop", "second", "--target", first, "--target", second, "--yes")
+    sound()
+    done("sync", wim, copy)
+    with mounted(first, write=True) as root, (root / WIM).open("r+b") as file:
+        file.seek(300_000)
+        file.write(b"\xff" * 2000)
+    done("verify", first, "--wim", wim, "--repair", "--spare", copy)
+    done("verify", second, "--wim", wim, "--repair")
+    sound()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.wim", "first.img", "second.img"]
+
+
 def test_formatting_over_the_wim_is_refused(pristine_small: Path, tmp_path: Path) -> None:
     """A rebuild would destroy the WIM before it could be read."""
     place = _same(tmp_path, pristine_small, pristine_small)
@@ -263,8 +308,9 @@ def test_an_image_that_would_replace_the_wim_is_refused(pristine_small: Path, tm
             "first", *NO_PLACE, watching=tuple(place.files))
 
 
-def test_dry_runs_leave_every_disk_alone(place: Place) -> None:
+def test_dry_runs_leave_every_disk_alone(two_places: Place) -> None:
     """A preview opens such a WIM only to read it."""
+    place = two_places
     with unchanged(*place.files):
         done("convert", place.target, "--wim", place.wim, *place.place, "--dry-run")
     _convert(place)
@@ -296,8 +342,7 @@ def test_places_that_hold_no_wim_are_refused(
 def test_a_wim_that_is_missing_is_told(pristine_small: Path, data_volume: Path) -> None:
     """Reading makes no file and no folder."""
     for missing in (f"{data_volume}:/WIMBOOT/no.wim", f"{data_volume}:/no.wim"):
-        run = refused("host", 1, "images", missing, watching=(data_volume,))
-        assert "No such file" in run.err
+        refused("wim-missing", 2, "images", missing, watching=(data_volume,))
         refused("wim-missing", 2, "verify", pristine_small, "--wim", missing, watching=(data_volume,))
     refused("no-target", 2, "images", f"{data_volume.parent}/none.img#1:/a.wim")
     refused("no-partition", 4, "images", f"{data_volume}#3:/a.wim")

@@ -18,7 +18,7 @@ from torture_judge import Whole, is_dirty, look_at
 from torture_scenes import Bases, Pair
 from wimboot.disk import Transaction
 from wimboot.disk.log import PAGE
-from wimboot.errors import Error, HostError
+from wimboot.errors import Error
 from wimboot.events import silent
 from wimboot.ops import disks
 from wimboot.ops.capture import capture
@@ -190,7 +190,7 @@ def _recover(scene: Scene, inner: Mapping[str, Folder], way: int) -> None:
         if HOME in inner:
             disks.finish_interrupted(stage.options(inner, HOME), silent)
     else:
-        with suppress(HostError), opened_store(stage.wim, stage.options(inner).folders):  # or there is none
+        with suppress(Error), opened_store(stage.wim, stage.options(inner).folders):  # or there is none
             pass
         recover(stage.options(inner), None, silent)
 
