@@ -63,6 +63,16 @@ def test_folders_that_are_named_are_looked_into(converted: Converted, nothing_at
     assert _places(users_of(_guid(converted), wim, [folder, folder], host=nothing_attached)) == [str(converted.volume)]
 
 
+def test_images_beside_a_link_to_the_wim_are_found(converted: Converted, nothing_attached: Host,
+                                                   tmp_path: Path) -> None:
+    """Whoever keeps the WIM elsewhere and a link beside the disks names the link."""
+    away = tmp_path / "away"
+    away.mkdir()
+    converted.wim.rename(away / "store.wim")
+    converted.wim.symlink_to(away / "store.wim")
+    assert _places(users_of(_guid(converted), converted.wim, host=nothing_attached)) == [str(converted.volume)]
+
+
 def test_ntfs_that_cannot_be_looked_at_is_told(converted: Converted, nothing_attached: Host) -> None:
     """An image that a virtual machine uses, one whose interrupted run waits, one that is damaged: each by its name."""
     home = converted.wim.parent

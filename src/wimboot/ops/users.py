@@ -1,7 +1,8 @@
 """Who uses a WIM: found by looking, for nothing is kept about it anywhere.
 
-Looked at are disk images beside the WIM and in folders below (and in those named), the volumes of attached disks, and
-NTFS volumes that the host has mounted, through their mounts. A volume uses the WIM where its WimOverlay.dat names it.
+Looked at are disk images beside the WIM, or a link to it, and in folders below (and in those named), the volumes of
+attached disks, and NTFS volumes that the host has mounted, through their mounts. A volume uses the WIM where its
+WimOverlay.dat names it.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def users_of(guid: bytes, wim: Path, folders: Sequence[Path] = (), *, host: Host
         _look_through(mount, search)
     inside = parse_inside(real_path(wim))
     beside = real_path(wim).parent if inside is None else inside.volume.path.parent
-    for path in _files([beside, *folders], search):
+    linked = [wim.absolute().parent] if inside is None else []
+    for path in _files(list(dict.fromkeys([beside, *linked, *folders])), search):
         if _is_disk(path):
             _look_at(path, search)
     for path in attached_volumes(host):
