@@ -45,6 +45,7 @@ def test_a_wim_in_its_own_volume_is_repaired_there(spoil: str, pristine_small: P
     assert every_pointer_leads_home(volume, tmp_path / "now.wim", {}) > 20
 
 
+@pytest.mark.heavy
 def test_a_wim_inside_a_volume_is_repaired_by_itself(pristine_small: Path, tmp_path: Path) -> None:
     """As one on the host is; then its volume is behind."""
     volume, spare = tmp_path / "own.img", tmp_path / "spare.wim"
@@ -61,6 +62,7 @@ def test_a_wim_inside_a_volume_is_repaired_by_itself(pristine_small: Path, tmp_p
     assert pair.repair()[0] == 0
 
 
+@pytest.mark.heavy
 def test_pointers_are_relinked_into_a_wim_inside_a_volume(pristine_small: Path, tmp_path: Path) -> None:
     """It was rewritten there by another program."""
     volume = tmp_path / "own.img"
@@ -75,6 +77,31 @@ def test_pointers_are_relinked_into_a_wim_inside_a_volume(pristine_small: Path, 
     done("verify", volume, "--wim", wim, "--repair")
     sound_volume(volume)
     assert every_pointer_leads_home(volume, tmp_path / "now.wim", {}) > 20
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_further_volumes_are_brought_up_in_the_same_step(alone: bool, pair: Pair, tmp_path: Path) -> None:
+    """Two systems share the WIM; the repair makes it grow, and both stay whole. One that is not named is told of."""
+    second = tmp_path / "second.img"
+    copy_sparse(pair.volume, second)
+    for target in ((), ("--target", second)):
+        pair.damage(EXPLORER)
+        what = () if alone else (pair.volume,)
+        more = ("--target", pair.volume) if alone else ()
+        run = done("verify", *what, "--wim", pair.wim, "--repair", "--spare", pair.spare, *more, *target)
+        sound_volume(second)
+        assert every_pointer_leads_home(pair.volume, pair.wim, {}) > 20
+        assert (f"{second} stands on" in run.err) == (not target)
+        assert ("of further volumes brought up" in run.out) == (alone or bool(target))
+    assert every_pointer_leads_home(second, pair.wim, {}) > 20
+    pair.damage(EXPLORER)
+    other = tmp_path / "other.img"
+    copy_sparse(pair.volume, other)
+    with mounted(other, write=True) as root:
+        shutil.rmtree(root / "System Volume Information")
+    with unchanged(pair.volume, pair.wim, other, times=False):
+        run = wimboot("verify", pair.volume, "--wim", pair.wim, "--repair", "--spare", pair.spare, "--target", other)
+    assert run.code == 4, run.err
 
 
 def test_another_wim_at_the_registered_place_is_a_problem(pair: Pair, small_volume: Path, tmp_path: Path) -> None:

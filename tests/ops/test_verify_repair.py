@@ -304,6 +304,7 @@ def test_a_mended_list_of_files_tells_of_more_that_is_missing(pair: Pair) -> Non
     sound_wim(pair.wim)
 
 
+@pytest.mark.heavy
 def test_a_volume_on_a_disk_is_repaired(sample_disk: build.System, tmp_path: Path) -> None:
     """Named by its partition or found on the disk."""
     wim = tmp_path / "store.wim"

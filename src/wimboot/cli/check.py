@@ -32,6 +32,8 @@ __all__ = ["recover", "verify"]
 @click.option("--spare", "spares", type=options.WIM, multiple=True, metavar="COPY",
               help="With --repair: a WIM that may have data which is lost or damaged (may be repeated). Copies of the "
               "WIM beside it are found.")
+@click.option("--target", "others", multiple=True, metavar="TARGET", help="With --repair: a further volume that stands "
+              "on the WIM; where that has to grow, its pointers are brought up in the same step (may be repeated).")
 @click.option("--wim-place", metavar="PLACE", help="With --repair: where the WIM will lie when Windows runs, for a "
               "WimOverlay.dat that has to be made anew.")
 @click.option("--dry-run", is_flag=True, help="With --repair: say what would be put right, and change nothing.")
@@ -61,15 +63,15 @@ def verify(target: str | None, log_folder: Path | None, wim: Path | None, **chos
     where = None if target is None else options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     check = VerifyOptions(target=where, wim=wim, quick=chosen["quick"], **threads)
     if chosen["repair"]:
-        _repair(RepairOptions(check=check, spares=chosen["spares"], wim_place=chosen["wim_place"],
-                              dry_run=chosen["dry_run"]), target or str(wim), chosen)
+        _repair(RepairOptions(check=check, spares=chosen["spares"], others=chosen["others"], log_folder=log_folder,
+                              wim_place=chosen["wim_place"], dry_run=chosen["dry_run"]), target or str(wim), chosen)
     else:
         _check(check, target, wim, chosen)
 
 
 def _refuse_alone(chosen: dict[str, Any]) -> None:
-    for option, given in (("--spare", chosen["spares"]), ("--wim-place", chosen["wim_place"]),
-                          ("--dry-run", chosen["dry_run"])):
+    for option, given in (("--spare", chosen["spares"]), ("--target", chosen["others"]),
+                          ("--wim-place", chosen["wim_place"]), ("--dry-run", chosen["dry_run"])):
         if given:
             raise click.UsageError(f"{option} says how to repair; add --repair.")
 
@@ -135,6 +137,8 @@ def _told(done: Repaired, *, dry_run: bool) -> str:
         parts.append("WimOverlay.dat and its backup written")
     if done.relinked:
         parts.append(f"{counted(done.relinked, 'pointer')} relinked")
+    if done.others:
+        parts.append(f"{counted(done.others, 'pointer')} of further volumes brought up")
     if done.brought:
         places = ", ".join(f"{count:,} from {place}" for place, count in done.come_from.items())
         parts.append(f"{counted(done.brought, 'blob')} ({show.size(done.brought_size)}) stored anew, {places}")
@@ -148,6 +152,7 @@ def _repaired(done: Repaired, *, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run, "changed": done.changed, "relinked": done.relinked, "blobs": done.brought,
         "bytes": done.brought_size, "from": done.come_from, "lists": done.lists, "overlay": done.overlay,
+        "relinked_in_others": done.others,
         "lacking": sorted(sha1.hex() for sha1 in done.lacking), "found": [_problem(one) for one in done.before.found],
     }
 

@@ -196,12 +196,15 @@ class VerifyOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairOptions:
-    """Repairing what a check finds. `spares` are WIMs that may have data which is lost; `wim_place` is where the WIM
-    lies when Windows runs, for a WimOverlay.dat that has to be made anew.
+    """Repairing what a check finds. `spares` are WIMs that may have data which is lost; `others` are further volumes on
+    a WIM that grows by it, `log_folder` is for them where the check has no target; `wim_place` is where the WIM lies
+    when Windows runs, for a WimOverlay.dat that has to be made anew.
     """
 
     check: VerifyOptions
     spares: tuple[Path, ...] = ()
+    others: tuple[str, ...] = ()
+    log_folder: Path | None = None
     wim_place: str | None = None
     dry_run: bool = False
 

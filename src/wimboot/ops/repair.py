@@ -20,7 +20,8 @@ from wimboot.ops.placing import write_sources
 from wimboot.ops.pointing import refresh_pointers
 from wimboot.ops.repairstore import opened_spares, read_back, repair_store
 from wimboot.ops.soundblobs import bring, find_sound
-from wimboot.ops.storing import commit, opened_store
+from wimboot.ops.storing import commit, commit_all, opened_store
+from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.ops.verify import verify
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
@@ -54,8 +55,8 @@ class Repaired:
     nothing was done).
 
     `relinked` pointers; `brought` blobs of `brought_size` bytes, by where they came `come_from`; `lists` of files of
-    images; `overlay` whether WimOverlay.dat and its backup were written. `lacking` are blobs that nobody had;
-    `committed` tells that something is for good.
+    images; `others` pointers of further volumes; `overlay` whether WimOverlay.dat and its backup were written.
+    `lacking` are blobs that nobody had; `committed` tells that something is for good.
     """
 
     before: Verified
@@ -65,6 +66,7 @@ class Repaired:
     brought_size: int = 0
     come_from: dict[str, int] = field(default_factory=dict)
     lists: int = 0
+    others: int = 0
     overlay: bool = False
     lacking: set[bytes] = field(default_factory=set)
     committed: bool = False
@@ -180,7 +182,10 @@ def _mend(
     """Carry one plan out, and commit it."""
     with ExitStack() as stack:
         pending: Store | None = None
-        if append is not None and append.store is not None:
+        others: list[Opened] = []
+        if append is not None and append.store is not None and wim is not None:
+            others = stack.enter_context(
+                open_others(options.others, opened.options, append.guid, wim, emit, besides=opened))
             pending = _bring(options, opened, append, append.store, mending, done, emit, stack)
         elif wim is not None:
             pending = stack.enter_context(opened_store(wim, opened.options.folders))
@@ -194,10 +199,14 @@ def _mend(
             emit(Phase(name="relink", total=mending.pointers))
             done.relinked += refresh_pointers(opened.volume, opened.tree, pending)
         opened.volume.close()
-        commit(opened.writing, append if grown else None, opened.target.path if wim is None else wim)
-        done.commit(str(opened.target.path if wim is None else wim), emit)
-    if append is not None and grown and wim is not None:
-        tell_of_others(append, wim, emit, [opened])
+        if append is None or pending is None or wim is None or not grown:
+            commit(opened.writing, None, opened.target.path if wim is None else wim)
+            done.commit(str(opened.target.path if wim is None else wim), emit)
+            return
+        done.others += refresh_others(others, pending)
+        commit_all(transactions_of([opened, *others]), append, wim)
+        done.commit(str(wim), emit)
+        tell_of_others(append, wim, emit, [opened, *others])
 
 
 def _bring(

@@ -17,6 +17,7 @@ from wimboot.ops.options import TargetOptions
 from wimboot.ops.searching import search_by_guid
 from wimboot.ops.soundblobs import bring, count_references, find_sound
 from wimboot.ops.storing import commit_all, opened_store
+from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
 from wimboot.wim import real_path
@@ -89,6 +90,8 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         done.lists += len(lists)
         if append is None or not (offers.hashes or lists):
             return False
+        like = TargetOptions(place="", log_folder=options.log_folder)
+        others = stack.enter_context(open_others(options.others, like, append.guid, wim, emit))
         check_wim_space(offers.size, free_size(wim), where=str(wim))
         phase = Phase(name="repair", total=offers.size, unit="bytes")
         emit(phase)
@@ -102,9 +105,10 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         read_back(pending, append.new_hashes, options, emit)
         for number in lists:
             pending.metadata(number)    # raises BlobDamaged
-        commit_all([], append, wim)
+        done.others += refresh_others(others, pending)
+        commit_all(transactions_of(others), append, wim)
         done.commit(str(wim), emit)
-        tell_of_others(append, wim, emit)
+        tell_of_others(append, wim, emit, others)
         return True
 
 
