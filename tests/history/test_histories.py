@@ -121,7 +121,7 @@ class History:
             set_attributes(at, self.chance.choice([0x20, 0x21, 0x22, 0x26]))
         elif kind == "link":
             os.link(at, self.chance.choice(folders) / f"{name}.lnk", follow_symlinks=False)
-        elif kind == "stream":
+        elif kind == "stream" and not at.is_symlink():     # the driver shows a pointer as a dangling link
             write_stream(at, f"s{self.chance.randrange(3)}", self.data()[:4000])
 
     def data(self) -> bytes:

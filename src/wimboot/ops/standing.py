@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, Self
 
+from wimboot.disk.inside import parse_inside
+from wimboot.errors import Internal
 from wimboot.ops.finding import WimOlder
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.windows.mapped import written_through_memory
@@ -12,23 +15,65 @@ from wimboot.windows.mapped import written_through_memory
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from types import TracebackType
 
     from wimboot.formats.overlaydat import DataSource
     from wimboot.tree.changes import Changes
     from wimboot.wim import Store
 
-__all__ = ["Carried", "Standing", "carry_known", "hash_candidates", "standing_on"]
+__all__ = ["Carried", "Standing", "carry_known", "hash_candidates"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Image `number` of the store, which the volume's data source names."""
+    """Image `number` of the store, which the volume's data source names; its tree is loaded while other work goes on.
 
-    source: DataSource
-    wim: Path
-    number: int
-    name: str
-    image: Tree
+    A context manager; leaving it waits for the loading.
+    """
+
+    def __init__(self, source: DataSource, wim: Path, store: Store, *, where: str) -> None:
+        """Raises WimOlder where the WIM does not have the image."""
+        number = source.wim_index
+        if not 1 <= number <= len(store.images):
+            raise WimOlder(where=where, wim=wim, image=number, count=len(store.images))
+        self.source = source
+        self.number = number
+        self.name = store.images[number - 1].name
+        self._store = store.apart()
+        self._tree: Tree | None = None
+        self._error: BaseException | None = None
+        self._thread: Thread | None = None
+        if parse_inside(wim) is None:   # the bytes of a WIM inside a volume come from a library for one thread
+            self._thread = Thread(target=self._load, daemon=True)
+            self._thread.start()
+
+    @property
+    def image(self) -> Tree:
+        """Its files. Raises what loading raised: BlobDamaged, WimDamaged."""
+        self._wait()
+        if self._tree is None and self._error is None:
+            self._load()
+        if self._error is not None:
+            raise self._error
+        if self._tree is None:
+            raise Internal(what="an image was neither loaded nor refused")
+        return self._tree
+
+    def _load(self) -> None:
+        try:
+            self._tree = self._store.load_tree(self.number, allow_missing=True)
+        except BaseException as error:  # noqa: BLE001 - for whoever asks
+            self._error = error
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +87,6 @@ class Carried:
 
     changes: Changes
     strays: int
-
-
-def standing_on(source: DataSource, wim: Path, store: Store, *, where: str) -> Standing:
-    """Raises WimOlder where the WIM does not have the image."""
-    number = source.wim_index
-    if not 1 <= number <= len(store.images):
-        raise WimOlder(where=where, wim=wim, image=number, count=len(store.images))
-    image = store.load_tree(number, allow_missing=True)
-    return Standing(source=source, wim=wim, number=number, name=store.images[number - 1].name, image=image)
 
 
 def carry_known(tree: Tree, standing: Standing, ignored: bytes | bytearray, *, rehash: bool) -> Carried:

@@ -6,25 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.contents import Contents
 from wimboot.ops.deploying import changes_between, hash_streams
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.placing import volume_sources
 from wimboot.ops.pointing import count_behind
 from wimboot.ops.snapshot import take_snapshot
-from wimboot.ops.standing import carry_known, hash_candidates, standing_on
+from wimboot.ops.standing import Standing, carry_known, hash_candidates
 from wimboot.ops.storing import choose_image, opened_store
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.report import Change, changes_since
 from wimboot.tree import diff
-from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.ops.options import StatusOptions
     from wimboot.wim import Store
-    from wimboot.windows.sources import Sources
 
 __all__ = ["Difference", "Status", "difference", "status"]
 
@@ -57,22 +55,21 @@ def status(options: StatusOptions, emit: Emit) -> Status:
     with `rehash` all that is real is read. Raises NotWimBoot, WimNotFound, OtherWim, WimOlder.
     """
     with open_volume(options.target, emit, write=False, windows=False) as opened:
-        sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-        _, wim = require_wim(opened, sources, options.wim, emit=emit)
+        sources = volume_sources(opened.volume)
+        source, wim = require_wim(opened, sources, options.wim, emit=emit)
         with (
             opened_store(wim, options.target.folders) as store,
+            Standing(source, wim, store, where=opened.where) as standing,
             stores_behind(opened, store, options.target.folders) as stores,
         ):
-            return _status(options, opened, sources, wim, stores, emit)
+            return _status(options, opened, standing, wim, stores, emit)
 
 
-def _status(options: StatusOptions, opened: Opened, sources: Sources, wim: Path, stores: list[Store],
+def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Path, stores: list[Store],
             emit: Emit) -> Status:
-    source, _ = require_wim(opened, sources, wim)
     tree = opened.tree
     emit(Phase(name="scan"))
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
-    standing = standing_on(source, wim, stores[0], where=opened.where)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
     carried = carry_known(tree, standing, excluded, rehash=options.rehash)
     undo = changes_between(tree, standing.image, excluded, snapshot.contents, emit)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.carrying import carry_attributes
-from wimboot.ops.contents import Contents
 from wimboot.ops.deploying import changes_between
 from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import require_wim, stores_behind
@@ -20,7 +19,7 @@ from wimboot.ops.options import CaptureOptions, UpdateOptions
 from wimboot.ops.placing import volume_sources, write_sources
 from wimboot.ops.pointing import count_behind, point_files, refresh_pointers
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.standing import Standing, carry_known, standing_on
+from wimboot.ops.standing import Standing, carry_known
 from wimboot.ops.storing import commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.plan.capture import CapturePlan, plan_capture
@@ -29,11 +28,12 @@ from wimboot.plan.report import changes_since, totals
 from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import diff, passes
 from wimboot.wim import real_path
-from wimboot.windows.sources import read_sources
+from wimboot.wim.errors import WimMissing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.formats.overlaydat import DataSource
     from wimboot.plan.report import ChangeKind
     from wimboot.wim import Append, Store
     from wimboot.windows.sources import Sources
@@ -74,18 +74,21 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
     Raises NotWimBoot, WimNotFound, OtherWim, WimOlder, and what capturing raises.
     """
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
-        sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+        sources = volume_sources(opened.volume)
         source, wim = require_wim(opened, sources, options.wim, emit=emit)
         capturing = CaptureOptions(target=options.target, wim=wim, config=options.config, fast=options.fast,
                                    threads=options.threads, name=options.name)
         if opened.transaction is None:
-            return _preview(options, opened, sources, capturing, emit)
+            return _preview(options, opened, sources, source, capturing, emit)
         with ExitStack() as stack:
             append = stack.enter_context(begin_append(capturing, check_images=False))
+            if append.store is None:
+                raise WimMissing(where=str(wim))
+            standing = stack.enter_context(Standing(source, wim, append.store, where=opened.where))
             stores = stack.enter_context(stores_behind(opened, append.store, options.target.folders))
             others = stack.enter_context(open_others(options.others, options.target, source.wim_guid, wim, emit,
                                                      besides=opened))
-            looked = _look(options, opened, sources, capturing, stores, emit)
+            looked = _look(options, opened, sources, standing, capturing, stores, emit)
             done = _carry_out(looked, others, append, capturing, stores, emit)
             if done.image is not None:
                 tell_of_others(append, wim, emit, [opened, *others])
@@ -102,12 +105,10 @@ class _Looked:
     plan: CapturePlan
 
 
-def _look(options: UpdateOptions, opened: Opened, sources: Sources, capturing: CaptureOptions, stores: list[Store],
-          emit: Emit) -> _Looked:
+def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: Standing, capturing: CaptureOptions,
+          stores: list[Store], emit: Emit) -> _Looked:
     """All that is refused is refused here; `stores` begin with the WIM that grows."""
-    source, _ = require_wim(opened, sources, capturing.wim)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
-    standing = standing_on(source, capturing.wim, stores[0], where=opened.where)
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))
     carry_attributes(opened.tree, sources, stores[1:])
@@ -171,16 +172,17 @@ def _behind(volumes: list[Opened], store: Store) -> int:
     return sum(count_behind(one.volume, one.tree, store) for one in volumes)
 
 
-def _preview(options: UpdateOptions, opened: Opened, sources: Sources, capturing: CaptureOptions,
-             emit: Emit) -> Updated:
+def _preview(options: UpdateOptions, opened: Opened, sources: Sources, source: DataSource,
+             capturing: CaptureOptions, emit: Emit) -> Updated:
     """What would be done; nothing is written, and files that must be read to know whether they changed are read."""
     with (
         opened_store(capturing.wim, options.target.folders) as store,
+        Standing(source, capturing.wim, store, where=opened.where) as standing,
         stores_behind(opened, store, options.target.folders) as stores,
         open_others(options.others, options.target, store.guid, capturing.wim, emit, besides=opened) as others,
     ):
-        looked = _look(options, opened, sources, capturing, stores, emit)
-        tree, standing, plan = opened.tree, looked.standing, looked.plan
+        looked = _look(options, opened, sources, standing, capturing, stores, emit)
+        tree, plan = opened.tree, looked.plan
         undo = changes_between(tree, standing.image, plan.excluded, looked.snapshot.contents, emit)
         classes, ruled_by = passes.classify(tree, MAX_POINTER_SIZE), looked.snapshot.selection.real_by
         candidates = (node for node, kind in enumerate(classes) if kind == passes.CANDIDATE and plan.included[node])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
@@ -22,6 +23,7 @@ from wimboot.wim.errors import (
 )
 from wimboot.wim.part import Blob, Part
 from wimboot.wim.ranged import RangedBlob, WholeBlob
+from wimboot.wim.resource import ResourceReader
 from wimboot.wim.small import SMALL, read_small
 
 if TYPE_CHECKING:
@@ -224,6 +226,11 @@ class Store:
             raise TooLarge(what=f"the list of files of image {image}", where=self.where, size=size,
                            limit=MAX_METADATA_SIZE)
         return b"".join(self._parts(self.parts[0], rows[image - 1]))
+
+    def apart(self) -> Store:
+        """The same WIM for another thread, whose decompressor is its own; over the same files."""
+        return Store(tuple(replace(part, resources=ResourceReader(part.file.pread, part.header, part.where))
+                           for part in self.parts), where=self.where)
 
     def load_tree(self, image: int, *, allow_missing: bool = False) -> Tree:
         """The files of an image (from 1), with their sizes; with `allow_missing`, 0 where the blob is not here.
