@@ -191,8 +191,15 @@ def test_the_new_state_is_sound(scene: Scene, tmp_path: Path) -> None:
         assert judges.every_pointer_leads_home(tmp_path / name, tmp_path / WIM, {}) > 5
 
 
+def test_kill_leaves_all_old_or_all_new(scene: Scene) -> None:
+    """Around every sync, renaming and removal, between the WIM's replacement and the second volume's commit, too."""
+    points = some_points(scene.recorder, 120, 1)
+    assert _judged(scene, states(scene.recorder, Model.KILL, points=points)) == {"old", "new"}
+
+
+@pytest.mark.heavy
 def test_kill_at_every_step_leaves_all_old_or_all_new(scene: Scene) -> None:
-    """Between the WIM's replacement and the second volume's commit, too."""
+    """At any one step of the run."""
     assert _judged(scene, states(scene.recorder, Model.KILL)) == {"old", "new"}
 
 
