@@ -128,6 +128,14 @@ def test_nothing_is_written_where_nothing_gets_better(spoil: str, pair: Pair) ->
     assert "Nothing can be repaired with what is at hand; nothing was written." in run.out
 
 
+def test_pointers_are_not_led_into_a_wim_that_windows_does_not_read(pair: Pair) -> None:
+    """It was made solid, and has all the data; the pointers wait for one that Windows reads."""
+    wimlib("optimize", pair.wim, "--solid")
+    with unchanged(pair.volume, pair.wim):
+        code, document = pair.repair("--quick", "--spare", pair.spare)
+    assert (code, problem_of(document)["id"], document["repair"]["changed"]) == (3, "wim-not-backable", False)
+
+
 def test_a_dry_run_says_what_would_be_repaired(pair: Pair) -> None:
     """And writes nothing; the problems are there still, so the exit code is that of a check."""
     pair.damage(EXPLORER, USER32)

@@ -73,7 +73,7 @@ def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, befor
         mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
         mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None)
         damaged = {sha1 for one in before.sources if one.wim == wim for sha1 in one.damaged}
-        for number in sorted(mine & uses.keys()):
+        for number in sorted(mine & uses.keys()) if store.not_backable is None else ():
             _add(mending, uses[number], store, damaged)
         if table is not None and mending.relinkable:
             _renumber(mending, table, mine, uses, store)
