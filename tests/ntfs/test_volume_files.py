@@ -20,6 +20,7 @@ from wimboot.ntfs import Volume
 from wimboot.ntfs._filedata import FileData
 from wimboot.ntfs.folder import VolumeFile, VolumeFolder
 from wimboot.ntfs.refusals import LinkOnTheWay, NotAFile, NotAFolder, NotPlain, VolumeFull
+from wimboot.ntfs.volume import ROOT
 from wimboot.storage import FileDevice, HostFile
 from wimboot.windows.security import ADMINISTRATORS_ONLY
 
@@ -131,8 +132,8 @@ def test_any_history_reads_as_the_model(cluster: int, operations: list[tuple[str
     mount.close()
 
 
-def test_a_file_in_many_pieces(volume_path: Path) -> None:
-    """On a volume whose free clusters lie scattered the run list is long, and reads still find every byte."""
+def _scatter(volume_path: Path) -> None:
+    """Fill the volume with small files and remove every second."""
     with mounted(volume_path, write=True) as root:
         names: list[Path] = []
         with contextlib.suppress(OSError):
@@ -141,6 +142,25 @@ def test_a_file_in_many_pieces(volume_path: Path) -> None:
                 names[-1].write_bytes(b"x" * 12_000)
         for name in names[::2]:
             name.unlink()
+
+
+def test_any_write_finds_scattered_room(volume_path: Path) -> None:
+    """A stream of known size is written whole, though the library finds no room for all of it at once."""
+    _scatter(volume_path)
+    mount = Mounted(volume_path)
+    data = Random(3).randbytes(4 * MIB)
+    file = mount.volume.create_file(ROOT, "x.bin".encode("utf-16-le"), b"", 0x20, (0, 0, 0),
+                                    mount.volume.security_id(ADMINISTRATORS_ONLY))
+    mount.volume.write_data(file, b"", iter((data[:MIB], data[MIB:])), len(data))
+    mount.close()
+    with mounted(volume_path) as root:
+        assert (root / "x.bin").read_bytes() == data
+    sound_volume(volume_path)
+
+
+def test_a_file_in_many_pieces(volume_path: Path) -> None:
+    """On a volume whose free clusters lie scattered the run list is long, and reads still find every byte."""
+    _scatter(volume_path)
     mount = Mounted(volume_path)
     data = Random(2).randbytes(5 * MIB)
     file = mount.folder().create("x.wim")
@@ -190,10 +210,10 @@ def test_what_is_no_plain_file_is_refused(volume_path: Path) -> None:
         (root / "file").write_bytes(b"a file")
     mount = Mounted(volume_path)
     volume = mount.volume
-    link = volume.create_folder(5 | 5 << 48, "link".encode("utf-16-le"), b"", 0x10, (0, 0, 0),
+    link = volume.create_folder(ROOT, "link".encode("utf-16-le"), b"", 0x10, (0, 0, 0),
                                 volume.security_id(ADMINISTRATORS_ONLY))
     volume.set_reparse(link, bytes.fromhex("030000a00c000000") + bytes(12))
-    packed = volume.create_file(5 | 5 << 48, "packed".encode("utf-16-le"), b"", 0x20, (0, 0, 0),
+    packed = volume.create_file(ROOT, "packed".encode("utf-16-le"), b"", 0x20, (0, 0, 0),
                                 volume.security_id(ADMINISTRATORS_ONLY))
     volume.write_data(packed, b"", iter((bytes(100_000),)), 100_000, compressed=True)
     for error, parts, name in ((NotAFile, (), "folder"), (NotAFolder, ("file",), "x"), (LinkOnTheWay, ("link",), "x"),

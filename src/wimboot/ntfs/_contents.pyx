@@ -9,6 +9,7 @@ from libc.string cimport memcmp
 from wimboot.ntfs._changes cimport Changes
 from wimboot.ntfs._library cimport stream_name
 from wimboot.ntfs._ntfs3g cimport *
+from wimboot.ntfs._room cimport make_room
 from wimboot.ntfs._sparse cimport mark_sparse
 
 from wimboot.errors import Internal
@@ -114,8 +115,12 @@ cdef class Contents(Changes):
             with nogil:
                 result = 0
                 if not compressed and size:
-                    if (ntfs_attr_truncate(data, size) if sparse else ntfs_attr_truncate_solid(data, size)):
-                        result = self.fail(b"ntfs_attr_truncate", errno)
+                    if sparse:
+                        result = self.fail(b"ntfs_attr_truncate", errno) if ntfs_attr_truncate(data, size) else 0
+                    else:
+                        result = make_room(data, size, size, self.volume.cluster_size)
+                        if result:
+                            result = self.fail(b"ntfs_attr_truncate", result)
             self.settle(result, inode.mft_no)
             for part in parts:
                 view = part

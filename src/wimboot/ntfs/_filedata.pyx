@@ -8,7 +8,7 @@ the run list and the initialized size; room is taken in steps ahead of them, so 
 The holder says in the end how long the file is (`cut`).
 """
 
-from libc.errno cimport EIO, ENOSPC, errno
+from libc.errno cimport EIO, errno
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -18,6 +18,7 @@ from wimboot.ntfs._changes cimport Changes
 from wimboot.ntfs._names cimport Times
 from wimboot.ntfs._ntfs3g cimport *
 from wimboot.ntfs._pages cimport PAGE, SLOTS, Pages
+from wimboot.ntfs._room cimport make_room
 
 from wimboot.ntfs import refusals
 
@@ -39,7 +40,6 @@ cdef enum:
     STEP = 64 << 20         # bytes of room taken ahead
     MOST_PIECES = 1 << 24
     RESIDENT = 4096         # no MFT record is larger
-    SCATTERED = 16          # clusters at once where they lie scattered
 
 
 cdef struct Piece:
@@ -256,23 +256,11 @@ cdef class FileData:
         return result
 
     cdef int extend(self, ntfs_attr *data, int64_t size, int64_t wanted) noexcept nogil:
-        """Make the file `wanted` bytes long, at least `size`.
-
-        Where free clusters lie scattered the library finds no room for many at once, and leaves everything as it was.
-        """
-        cdef int64_t step = SCATTERED * <int64_t> self.volume.volume.cluster_size
-        while wanted > size:
-            errno_set(0)
-            if not ntfs_attr_truncate_solid(data, wanted):
-                return 0
-            if errno != ENOSPC:
-                return self.volume.tear(b"ntfs_attr_truncate")
-            wanted = max(size, data.data_size + (wanted - data.data_size) // 8)
-        while data.data_size < size:
-            wanted = min(size, (data.data_size // step + 1) * step)
-            errno_set(0)
-            if ntfs_attr_truncate_solid(data, wanted):
-                return self.volume.tear(b"ntfs_attr_truncate")
+        """Make the file `wanted` bytes long, at least `size`."""
+        cdef int code = make_room(data, size, wanted, self.volume.volume.cluster_size)
+        if code:
+            errno_set(code)
+            return self.volume.tear(b"ntfs_attr_truncate")
         return 0
 
     def cut(self, int64_t size):

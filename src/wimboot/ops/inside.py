@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from wimboot.ntfs.folder import VolumeFolder
 from wimboot.ops.disks import OpenDisk, Slot, find_disk, open_disk
 from wimboot.ops.options import TargetOptions
 from wimboot.storage import HostFolder
-from wimboot.wim import Append, CreateOptions, Store, open_store, real_path
+from wimboot.wim import Append, CreateOptions, real_path
 from wimboot.windows.security import ADMINISTRATORS_ONLY
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from wimboot.storage import Folder
 
 __all__ = [
-    "WimFolder", "disk_of", "free_size", "growing_wim", "read_beside", "wim_exists", "wim_folder", "wim_in_volume",
-    "wims_in_volume",
+    "WimFolder", "disk_of", "free_size", "growing_wim", "read_beside", "wim_exists", "wim_folder",
 ]
 
 
@@ -136,36 +135,3 @@ def read_beside(wim: Path, name: str, limit: int) -> tuple[bytes, str] | None:
     beside = inside.parent.of(name)
     data = _slot(disk, inside.volume).for_reading().read_path(beside.path, limit)
     return None if data is None else (data, str(beside))
-
-
-# ---- for those who look for a WIM
-
-
-@contextmanager
-def wim_in_volume(target: Path, partition: int | None, inside: str, folders: Folders = HostFolder) -> Iterator[Store]:
-    r"""The WIM at a path (`\dir\x.wim`) of an unmounted volume, open for reading.
-
-    `partition` None: `target` is a bare volume. Raises what opening a target, a volume, and a WIM raise.
-    """
-    with ExitStack() as stack:
-        path = _named(target, partition, inside)
-        place = stack.enter_context(wim_folder(path, TargetOptions(place="", folders=folders), write=False))
-        yield stack.enter_context(open_store(path, lambda _: place.folder))
-
-
-def wims_in_volume(target: Path, partition: int | None, folder: str, folders: Folders = HostFolder) -> list[Path]:
-    r"""The files called *.wim in a folder (`\dir`, `\`) of an unmounted volume, each as `wim_folder` takes it.
-
-    Empty where there is no such folder. Raises what opening a target and a volume raise.
-    """
-    path = _named(target, partition, folder.rstrip("\\/") + "\\any.wim")
-    with wim_folder(path, TargetOptions(place="", folders=folders), write=False) as place:
-        if not isinstance(place.folder, VolumeFolder):
-            raise BadInside(where=str(path), why="it is a path of this machine")
-        names = place.folder.names()
-    return sorted(path.with_name(name) for name in names if name.casefold().endswith(".wim"))
-
-
-def _named(target: Path, partition: int | None, inside: str) -> Path:
-    number = "" if partition is None else f"#{partition}"
-    return type(target)(f"{target}{number}:/{inside.replace(chr(92), '/').strip('/')}")
