@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import build
 from converted import OVERLAY_FILES, Converted, fresh_volume, unpacked
 from judges import every_pointer_leads_home, read_wim, sound_volume
 from mounting import copy_sparse, mounted
@@ -157,6 +158,22 @@ def test_a_wim_inside_the_volume_that_it_backs_will_do(small_volume: Path) -> No
     assert not differences(before, snapshot(small_volume), attribute_mask=BOTH_WAYS, without=own)
     with mounted(small_volume) as root:
         read_wim(root / "WIMBOOT/s.wim")
+
+
+def test_a_partition_of_a_disk_is_rehydrated(sample_disk: build.System, tmp_path: Path) -> None:
+    """Found by itself or by its number; nothing outside the partition changes."""
+    wim = tmp_path / "s.wim"
+    before = snapshot(sample_disk.path, sample_disk.offset)
+    done("convert", sample_disk.path, "--wim", wim, "--wim-place", "later")
+    head = sample_disk.path.read_bytes()[:sample_disk.offset]
+    told = done("rehydrate", f"{sample_disk.path}#1", "\\Windows", "--json").json
+    assert told["files"]
+    told = done("rehydrate", sample_disk.path, "--json").json
+    assert (told["pointers_left"], told["sources_unregistered"]) == (0, 1)
+    assert sample_disk.path.read_bytes()[:sample_disk.offset] == head
+    sound_volume(sample_disk.path, sample_disk.offset)
+    now = snapshot(sample_disk.path, sample_disk.offset)
+    assert not differences(before, now, attribute_mask=BOTH_WAYS, without=("Features/compact",))
 
 
 def test_an_older_copy_of_the_wim_will_do(converted: Converted, tmp_path: Path) -> None:

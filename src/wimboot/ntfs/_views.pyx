@@ -71,4 +71,6 @@ cdef class Views(Names):
                 self.torn = True
                 return -1
             state = removal(view.index)
+        if not state:       # the library does not, where an entry of the root is replaced by one of its size
+            ntfs_inode_mark_dirty(view.index.actx.ntfs_ino)
         return self.tear(b"ntfs_index_rm") if state else 0
