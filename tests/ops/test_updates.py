@@ -236,3 +236,19 @@ def test_a_volume_without_pointers_is_refused(verb: str, pristine_small: Path, t
     copy_sparse(pristine_small, volume)
     told = refused("not-wimboot", 4, verb, volume, watching=(volume,))
     assert "convert" in told.err
+
+
+@pytest.mark.parametrize("verb", ["convert", "capture"])
+def test_a_second_system_in_the_wim_does_not_leave_the_first_behind(
+    verb: str, converted: Converted, pristine_small: Path, tmp_path: Path
+) -> None:
+    """With --target the volumes that stand on the WIM learn its new table when another system is added."""
+    second = tmp_path / "second.img"
+    copy_sparse(pristine_small, second)
+    place = NO_PLACE if verb == "convert" else ()
+    done(verb, second, "--wim", converted.wim, "--target", converted.volume, *place)
+    every_pointer_leads_home(converted.volume, converted.wim, {})
+    assert done("status", converted.volume, "--json").json["behind"] == 0
+    sound_volume(converted.volume)
+    refused("wim-missing", 2, verb, second, "--wim", tmp_path / "new.wim", "--target", converted.volume, *place,
+            watching=(second, converted.volume, tmp_path / "new.wim"))

@@ -27,9 +27,7 @@ _SHOWN = 200
 @click.command(short_help="Append an image of what changed since, and point it.")
 @options.targeting
 @options.wim_option(required=False)
-@click.option("--target", "others", multiple=True, metavar="TARGET",
-              help="A further volume that stands on the same WIM: it is brought up to the WIM's new table in the same "
-              "run. May be given several times.")
+@options.others_option
 @options.config_option
 @click.option("--fast", is_flag=True, help="Compress about 15 % faster, into about 1 % more.")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores).")

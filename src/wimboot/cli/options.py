@@ -17,6 +17,7 @@ __all__ = [
     "capture_options",
     "capturing",
     "config_option",
+    "others_option",
     "placing",
     "reporting",
     "searching",
@@ -127,6 +128,18 @@ def config_option(function: F) -> F:
     )(function)
 
 
+def others_option(function: F) -> F:
+    """--target TARGET, of verbs that let a WIM grow."""
+    return click.option(
+        "--target",
+        "others",
+        multiple=True,
+        metavar="TARGET",
+        help="A further volume that stands on the same WIM: it is brought up to the WIM's new table in the same run. "
+        "May be given several times.",
+    )(function)
+
+
 def capturing(function: F) -> F:
     """How to capture."""
     return _all(
@@ -140,6 +153,7 @@ def capturing(function: F) -> F:
         click.option(
             "--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores)."
         ),
+        others_option,
         click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200)."),
     )(function)
 
@@ -179,6 +193,7 @@ def capture_options(target: TargetOptions, wim: Path, options: dict[str, Any]) -
     return CaptureOptions(
         target=target,
         wim=wim,
+        others=options["others"],
         config=options["config"],
         fast=options["fast"],
         name=options["name"],

@@ -14,6 +14,7 @@ from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume, refuse_dirty
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.storing import commit_all
+from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
 from wimboot.wim import real_path
@@ -58,12 +59,14 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         begin_append(options) as append,
         open_volume(options.target, emit, write=False) as opened,
         stores_behind(opened, append.store, options.target.folders) as stores,
+        open_others(options.others, options.target, append.store, options.wim, emit) as others,
     ):
         snapshot, plan = _look(options, opened, stores, emit)
         image = write_image(append, snapshot, plan, options, emit, stores)
         read_back_shared(append, snapshot.tree, options, emit)
-        commit_all([], append, options.wim)
-        tell_of_others(append, options.wim, emit, [opened])
+        refresh_others(others, append.pending())
+        commit_all(transactions_of(others), append, options.wim)
+        tell_of_others(append, options.wim, emit, [opened, *others])
         _tell_if_behind(opened, image.guid, emit)
         return _told(plan, image)
 

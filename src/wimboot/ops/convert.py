@@ -23,7 +23,8 @@ from wimboot.ops.pointing import point_files, refresh_pointers
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.sparing import EncryptedWouldGo
-from wimboot.ops.storing import commit
+from wimboot.ops.storing import commit_all
+from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.ops.viewing import ImageView
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
@@ -71,7 +72,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
     1. Everything the WIM lacks is captured behind its end, and the new image; synced, not yet visible.
     2. Every blob that a pointer will need is read back from the disk and its SHA-1 compared.
     3. Files become pointers inside the volume's transaction.
-    4. WIM and volume commit together (`storing.commit`).
+    4. WIM and volumes commit together (`storing.commit_all`).
 
     An interruption anywhere before the commit leaves both as they were.
 
@@ -85,12 +86,14 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         begin_append(options.capture) as append,
         open_volume(options.capture.target, emit, write=True) as opened,
         stores_behind(opened, append.store, options.capture.target.folders) as stores,
+        open_others(options.capture.others, options.capture.target, append.store, options.capture.wim, emit,
+                    besides=opened) as others,
     ):
         ready = _look(options, opened, append.store, stores, emit)
         image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
         if options.rebuild:
-            return _rebuild(options, opened, ready, append, image, emit)
+            return _rebuild(options, opened, others, ready, append, image, emit)
         pointing = plan_pointing(
             opened.tree,
             included=ready.plan.included,
@@ -106,8 +109,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         point_files(opened.volume, opened.tree, pointing, pending, source, phase.counter)
         freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
         opened.volume.close()
-        commit(opened.writing, append, options.capture.wim)
-        tell_of_others(append, options.capture.wim, emit, [opened])
+        _commit([opened, *others], append, pending, options, emit)
         _tell_of_older_wims(opened.tree, source, emit)
     return Converted(
         image=image,
@@ -118,6 +120,13 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         read_size=ready.plan.read_size,
         data_source_id=source,
     )
+
+
+def _commit(volumes: list[Opened], append: Append, pending: Store, options: ConvertOptions, emit: Emit) -> None:
+    """The first volume is written; the others are brought up to the WIM. Then all become durable together."""
+    refresh_others(volumes[1:], pending)
+    commit_all(transactions_of(volumes), append, options.capture.wim)
+    tell_of_others(append, options.capture.wim, emit, volumes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +234,8 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
 
 
 def _rebuild(
-    options: ConvertOptions, opened: Opened, ready: _Ready, append: Append, image: Image, emit: Emit
+    options: ConvertOptions, opened: Opened, others: list[Opened], ready: _Ready, append: Append, image: Image,
+    emit: Emit,
 ) -> Converted:
     """Format the volume and deploy the image that was just captured from it."""
     pending = append.pending()
@@ -244,8 +254,7 @@ def _rebuild(
     rebuild(opened)
     carry_out(opened, view, diff(opened.tree, view.tree), forms, ready.place, emit)
     freed = (volume_facts(opened.device).free_clusters - free_before) * opened.facts.cluster_size
-    commit(opened.writing, append, options.capture.wim)
-    tell_of_others(append, options.capture.wim, emit, [opened])
+    _commit([opened, *others], append, pending, options, emit)
     return Converted(
         image=image,
         files=ready.files,

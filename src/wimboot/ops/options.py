@@ -80,10 +80,13 @@ class TargetOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureOptions:
-    """Capturing a volume into `wim`; None leaves the choice to what is found."""
+    """Capturing a volume into `wim`; None leaves the choice to what is found. `others` are further volumes on that WIM,
+    to be brought up to it in the same run.
+    """
 
     target: TargetOptions
     wim: Path
+    others: tuple[str, ...] = ()
     config: Path | None = None
     compression: Compression | None = None
     fast: bool = False

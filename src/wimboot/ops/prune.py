@@ -113,7 +113,7 @@ def prune(options: PruneOptions, emit: Emit) -> Pruned:
     if options.target.dry_run:
         with opened_store(options.wim, options.target.folders) as store:
             check_rewritable(store)
-            with open_others(options.targets, options.target, store.guid, options.wim, emit) as opened:
+            with open_others(options.targets, options.target, store, options.wim, emit) as opened:
                 ready = _look(options, store, opened, emit)
                 return ready.told(None if ready.kept is None else ready.kept.file_size)
     with (
@@ -122,7 +122,7 @@ def prune(options: PruneOptions, emit: Emit) -> Pruned:
     ):
         place.belongs()
         store = change.store
-        with open_others(options.targets, options.target, store.guid, options.wim, emit) as opened:
+        with open_others(options.targets, options.target, store, options.wim, emit) as opened:
             ready = _look(options, store, opened, emit)
             if ready.kept is None:
                 return ready.told()

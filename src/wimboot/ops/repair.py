@@ -185,7 +185,7 @@ def _mend(
         others: list[Opened] = []
         if append is not None and append.store is not None and wim is not None:
             others = stack.enter_context(
-                open_others(options.others, opened.options, append.guid, wim, emit, besides=opened))
+                open_others(options.others, opened.options, append.store, wim, emit, besides=opened))
             pending = _bring(options, opened, append, append.store, mending, done, emit, stack)
         elif wim is not None:
             pending = stack.enter_context(opened_store(wim, opened.options.folders))

@@ -91,7 +91,7 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         if append is None or not (offers.hashes or lists):
             return False
         like = TargetOptions(place="", log_folder=options.log_folder)
-        others = stack.enter_context(open_others(options.others, like, append.guid, wim, emit))
+        others = stack.enter_context(open_others(options.others, like, append.store, wim, emit))
         check_wim_space(offers.size, free_size(wim), where=str(wim))
         phase = Phase(name="repair", total=offers.size, unit="bytes")
         emit(phase)

@@ -13,6 +13,7 @@ from wimboot.ops.contents import Contents
 from wimboot.ops.finding import NotWimBoot, OtherWim
 from wimboot.ops.opening import Opened, open_sibling, open_volume
 from wimboot.ops.pointing import refresh_pointers
+from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
@@ -37,20 +38,23 @@ class SameVolume(UsageError):
 
 @contextmanager
 def open_others(
-    places: Sequence[str], like: TargetOptions, guid: bytes, wim: Path, emit: Emit, *, besides: Opened | None = None
+    places: Sequence[str], like: TargetOptions, store: Store | None, wim: Path, emit: Emit, *,
+    besides: Opened | None = None,
 ) -> Iterator[list[Opened]]:
-    """Open the volumes at `places`, all of which have to stand on the WIM with that GUID.
+    """Open the volumes at `places`, all of which have to stand on that WIM (None: it is still to be made).
 
     `like` gives what is not in a place: where logs lie, whether this is a dry run. `besides` is open already. Leaving
-    without a commit changes none of them. Raises SameVolume, NotWimBoot, OtherWim, and what opening raises.
+    without a commit changes none of them. Raises SameVolume, WimMissing, NotWimBoot, OtherWim, and what opening raises.
     """
     opened = [] if besides is None else [besides]
     with ExitStack() as stack:
         for place in places:
+            if store is None:
+                raise WimMissing(where=str(wim))
             other = _open(place, like, opened, stack, emit)
             if any(_identity(other) == _identity(one) for one in opened):
                 raise SameVolume(where=place)
-            _check_stands_on(other, guid, wim)
+            _check_stands_on(other, store.guid, wim)
             opened.append(other)
         yield opened[besides is not None:]
 

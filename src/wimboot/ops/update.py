@@ -86,7 +86,7 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
                 raise WimMissing(where=str(wim))
             standing = stack.enter_context(Standing(source, wim, append.store, where=opened.where))
             stores = stack.enter_context(stores_behind(opened, append.store, options.target.folders))
-            others = stack.enter_context(open_others(options.others, options.target, source.wim_guid, wim, emit,
+            others = stack.enter_context(open_others(options.others, options.target, append.store, wim, emit,
                                                      besides=opened))
             looked = _look(options, opened, sources, standing, capturing, stores, emit)
             done = _carry_out(looked, others, append, capturing, stores, emit)
@@ -179,7 +179,7 @@ def _preview(options: UpdateOptions, opened: Opened, sources: Sources, source: D
         opened_store(capturing.wim, options.target.folders) as store,
         Standing(source, capturing.wim, store, where=opened.where) as standing,
         stores_behind(opened, store, options.target.folders) as stores,
-        open_others(options.others, options.target, store.guid, capturing.wim, emit, besides=opened) as others,
+        open_others(options.others, options.target, store, capturing.wim, emit, besides=opened) as others,
     ):
         looked = _look(options, opened, sources, standing, capturing, stores, emit)
         tree, plan = opened.tree, looked.plan
