@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_PAGES", "StoreMark", "Transaction"]
 
-BATCH_PAGES = 512
-"""At most 2 MiB between two syncs: of a batch in flight recovery cannot tell a torn page from a foreign one."""
+BATCH_PAGES = 2048
+"""At most 8 MiB between two syncs: of a batch in flight recovery cannot tell a torn page from a foreign one."""
 _LEAST_BATCH = 16
 _NO_VHD = b"unready\0"
 _BATCHES = 16
