@@ -140,9 +140,9 @@ def test_crash_anywhere_with_two_guards_leaves_old_or_new() -> None:
                 assert recovered(second.folder("here"))[1] == now, (first.key, second.key)
 
 
-@pytest.mark.parametrize(("pages", "batch"), [(3, 16), (600, 37), (9000, 512)])
+@pytest.mark.parametrize(("pages", "batch"), [(3, 16), (600, 37), (9000, 562), (40_000, 2048)])
 def test_batch_is_small_against_its_log(pages: int, batch: int) -> None:
-    """What recovery cannot judge is a sixteenth of a small log, and never more than 2 MiB."""
+    """What recovery cannot judge is a sixteenth of a small log, and never more than 8 MiB."""
     folder = MemoryFolder({"disk.img": Image(bytes((pages + 9) * PAGE))})
     with Transaction(folder.open("disk.img", write=True), folder, "log", where="x") as transaction:
         transaction.device.pwrite(0, b"x" * pages * PAGE)

@@ -11,6 +11,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,9 +85,14 @@ class History:
         """The volume as Windows shows it."""
         return seen_through(snapshot(self.volume))
 
+    def sources(self) -> list[dict[str, Any]]:
+        """The volume's data sources."""
+        sources: list[dict[str, Any]] = done("info", self.volume, "--json").json["volume"]["sources"]
+        return sources
+
     def stands_on(self) -> int:
         """The image that the volume is registered with, 0 where it is not in WIMBoot form."""
-        sources = done("info", self.volume, "--json").json["volume"]["sources"]
+        sources = self.sources()
         return int(sources[-1]["image"]) if sources else 0
 
     # ---- steps
@@ -174,9 +180,11 @@ class History:
 
     def relocate(self) -> None:
         """Another place, the same pointers."""
-        if self.stands_on():
+        sources = self.sources()
+        if sources:
             before = self.now()
-            done("relocate", self.volume, "--wim", self.wim, "--as", self.chance.choice(PLACES))
+            one = ("--id", str(self.chance.choice(sources)["id"])) if len(sources) > 1 else ()
+            done("relocate", self.volume, "--wim", self.wim, "--as", self.chance.choice(PLACES), *one)
             self.compare(before, self.now(), "the volume")
 
     def rehydrate_some(self) -> None:
