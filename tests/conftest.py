@@ -12,8 +12,9 @@ import build
 from converted import SMALL, converted, converted_once, pristine_small
 from mounting import copy_sparse, need_mounts
 from repair_rig import pair, pair_once
+from wim_places import data_volume, place, two_places
 
-__all__ = ["converted", "converted_once", "pair", "pair_once", "pristine_small"]
+__all__ = ["converted", "converted_once", "data_volume", "pair", "pair_once", "place", "pristine_small", "two_places"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,101 +14,12 @@ import build
 from converted import LOST_BITS, OVERLAY_FILES
 from judges import every_pointer_leads_home, sound_volume, sound_wim
 from mounting import carve, copy_sparse, mounted
-from running import NO_PLACE, done, refused, unchanged, wimboot
+from running import NO_PLACE, done, refused, unchanged
 from snapshots import Snapshot, differences, seen_through, snapshot
-from two_partitions import FIRST_START, SECOND_GUID, two_partitions
+from two_partitions import FIRST_START, two_partitions
+from wim_places import WIM, Place, convert_into, place_in_the_same
 from wimboot.disk import Transaction
 from wimboot.events import Counter
-from wimboot.ntfs import Volume, volume_facts
-from wimboot.ntfs.volume import ROOT
-from wimboot.storage import FileDevice, HostFile
-from wimboot.windows.security import SYSTEM_ONLY
-
-WIM = "WIMBOOT/store.wim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A target and a WIM in a volume. `system` and `home` are files and bytes at which the two volumes begin."""
-
-    target: str
-    wim: str
-    system: tuple[Path, int]
-    home: tuple[Path, int]
-    place: tuple[str, ...]
-    registered: str
-
-    @property
-    def files(self) -> list[Path]:
-        """The disk images."""
-        return sorted({self.system[0], self.home[0]})
-
-    @contextmanager
-    def wim_file(self) -> Iterator[Path]:
-        """The WIM as the ntfs-3g driver shows it."""
-        with mounted(self.home[0], offset=self.home[1]) as root:
-            yield root / WIM
-
-
-Making = Callable[[Path, Path, Path], Place]
-
-
-def _same(folder: Path, volume: Path, _: Path) -> Place:
-    disk = folder / "own.img"
-    copy_sparse(volume, disk)
-    return Place(target=str(disk), wim=f"{disk}:/{WIM}", system=(disk, 0), home=(disk, 0), place=NO_PLACE,
-                 registered="later")
-
-
-def _same_on_a_disk(folder: Path, volume: Path, data: Path) -> Place:
-    disk = folder / "disk.img"
-    second = two_partitions(disk, data, volume, "gpt")
-    return Place(target=f"{disk}#2", wim=f"{disk}#2:/{WIM}", system=(disk, second), home=(disk, second),
-                 place=("--driver", "none"), registered=f"gpt:{build.DISK_GUID}:{SECOND_GUID}:\\WIMBOOT\\store.wim")
-
-
-def _sibling(folder: Path, volume: Path, data: Path) -> Place:
-    disk = folder / "disk.img"
-    second = two_partitions(disk, data, volume)
-    return Place(target=f"{disk}#2", wim=f"{disk}#1:/{WIM}", system=(disk, second), home=(disk, FIRST_START),
-                 place=("--driver", "none"),
-                 registered=f"mbr:{build.DISK_SIGNATURE:08x}:{FIRST_START}:\\WIMBOOT\\store.wim")
-
-
-def _other(folder: Path, volume: Path, data: Path) -> Place:
-    disk, store = folder / "system.img", folder / "data.img"
-    copy_sparse(volume, disk)
-    copy_sparse(data, store)
-    return Place(target=str(disk), wim=f"{store}:/{WIM}", system=(disk, 0), home=(store, 0), place=NO_PLACE,
-                 registered="later")
-
-
-MAKINGS = {"same": _same, "same-on-a-disk": _same_on_a_disk, "sibling": _sibling, "other": _other}
-
-
-@pytest.fixture(scope="session")
-def data_volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty volume; for reading only."""
-    path = tmp_path_factory.mktemp("data") / "data.img"
-    build.make_volume(path, size=24 << 20, label="Data")
-    return path
-
-
-@pytest.fixture(params=[
-    "same", "other", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("same-on-a-disk", "sibling"))])
-def two_places(request: pytest.FixtureRequest, tmp_path: Path, pristine_small: Path, data_volume: Path) -> Place:
-    """The places that differ most, for what takes long; the others where there is time."""
-    return MAKINGS[request.param](tmp_path, pristine_small, data_volume)
-
-
-@pytest.fixture(params=MAKINGS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, pristine_small: Path, data_volume: Path) -> Place:
-    """Each of the places in turn, with a system that is not converted yet."""
-    return MAKINGS[request.param](tmp_path, pristine_small, data_volume)
-
-
-def _convert(place: Place) -> None:
-    done("convert", place.target, "--wim", place.wim, "--name", "first", *place.place)
 
 
 def _system(place: Place) -> Snapshot:
@@ -127,7 +35,7 @@ def _looks_like(before: Snapshot, place: Place) -> None:
 def test_conversion_and_its_checks(place: Place, tmp_path: Path) -> None:
     """A system is converted into such a WIM: others find volumes and WIM sound, and every pointer leads home."""
     before = _system(place)
-    _convert(place)
+    convert_into(place)
     assert sorted(path for path in tmp_path.iterdir() if path.is_file()) == place.files
     for image, offset in {place.system, place.home}:
         sound_volume(image, offset)
@@ -143,23 +51,16 @@ def test_conversion_and_its_checks(place: Place, tmp_path: Path) -> None:
 
 def test_place_follows_from_the_disks_table(place: Place) -> None:
     """What is registered for Windows is the partition that the WIM lies in."""
-    _convert(place)
+    convert_into(place)
     (source,) = done("info", place.target, "--json").json["volume"]["sources"]
     assert str(source["place"]).casefold() == place.registered.casefold()
-
-
-def test_a_volume_without_a_disk_has_no_place(pristine_small: Path, tmp_path: Path) -> None:
-    """Where no partition table tells it, the user has to say where Windows will find the WIM."""
-    place = _same(tmp_path, pristine_small, pristine_small)
-    refused("place-unknown", 4, "convert", place.target, "--wim", place.wim, "--driver", "none",
-            watching=tuple(place.files))
 
 
 def test_all_that_follows_a_conversion(two_places: Place) -> None:
     """Capture, relocate, update, restore, prune work on such a WIM, and each leaves everything sound."""
     place = two_places
     before = _system(place)
-    _convert(place)
+    convert_into(place)
     done("capture", place.target, "--wim", place.wim, "--name", "second")
     done("relocate", place.target, "--wim", place.wim)
     done("verify", place.target, "--wim", place.wim)
@@ -284,135 +185,16 @@ def test_two_systems_share_the_wim_in_one_of_them(built_system: Callable[..., bu
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.wim", "first.img", "second.img"]
 
 
-def test_formatting_over_the_wim_is_refused(pristine_small: Path, tmp_path: Path) -> None:
-    """A rebuild would destroy the WIM before it could be read."""
-    place = _same(tmp_path, pristine_small, pristine_small)
-    _convert(place)
-    for verb in (("convert", place.target, "--wim", place.wim, "--name", "x", *NO_PLACE),
-                 ("restore", place.target, "--wim", place.wim, "--driver", "none"),
-                 ("apply", place.wim, "first", place.target, *NO_PLACE)):
-        refused("wim-on-volume", 4, *verb, "--format", "--yes", watching=tuple(place.files))
-
-
-def test_an_image_that_would_replace_the_wim_is_refused(pristine_small: Path, tmp_path: Path) -> None:
-    """Where the image has a file at the path of the WIM in use, nothing is changed."""
-    place = _same(tmp_path, pristine_small, pristine_small)
-    with mounted(place.system[0], write=True) as root:
-        (root / "data").mkdir()
-        (root / "data/store.wim").write_bytes(b"another file of that name " * 200)
-    store = tmp_path / "outside.wim"
-    done("capture", place.target, "--wim", store, "--name", "first")
-    with mounted(place.system[0], write=True) as root:
-        (root / "data/store.wim").write_bytes(store.read_bytes())
-    refused("wim-in-the-way", 4, "restore", place.target, "--wim", f"{place.target}:/data/store.wim", "--image",
-            "first", *NO_PLACE, watching=tuple(place.files))
-
-
 def test_dry_runs_leave_every_disk_alone(two_places: Place) -> None:
     """A preview opens such a WIM only to read it."""
     place = two_places
     with unchanged(*place.files):
         done("convert", place.target, "--wim", place.wim, *place.place, "--dry-run")
-    _convert(place)
+    convert_into(place)
     with unchanged(*place.files):
         done("restore", place.target, "--wim", place.wim, "--dry-run", "--driver", "none")
         done("verify", place.target, "--wim", place.wim)
         done("images", place.wim)
-
-
-@pytest.mark.parametrize(("inside", "error", "code"), [
-    ("../store.wim", "bad-inside-path", 2),
-    ("a/../../store.wim", "bad-inside-path", 2),
-    ("what?.wim", "bad-inside-path", 2),
-    ("", "bad-inside-path", 2),
-    ("Windows", "not-a-file", 4),
-    ("Windows/explorer.exe/store.wim", "not-a-folder", 4),
-    ("Features/junctions/to Windows/store.wim", "link-on-the-way", 4),
-    ("Windows/explorer.exe", "not-a-wim", 1),
-])
-def test_places_that_hold_no_wim_are_refused(
-    inside: str, error: str, code: int, pristine_small: Path, tmp_path: Path
-) -> None:
-    """Paths that leave the volume, folders, links, other files: each refused by name, nothing changed."""
-    disk = tmp_path / "own.img"
-    copy_sparse(pristine_small, disk)
-    refused(error, code, "capture", disk, "--wim", f"{disk}:/{inside}", watching=(disk,))
-
-
-def test_a_wim_that_is_missing_is_told(pristine_small: Path, data_volume: Path) -> None:
-    """Reading makes no file and no folder."""
-    for missing in (f"{data_volume}:/WIMBOOT/no.wim", f"{data_volume}:/no.wim"):
-        refused("wim-missing", 2, "images", missing, watching=(data_volume,))
-        refused("wim-missing", 2, "verify", pristine_small, "--wim", missing, watching=(data_volume,))
-    refused("no-target", 2, "images", f"{data_volume.parent}/none.img#1:/a.wim")
-    refused("no-partition", 4, "images", f"{data_volume}#3:/a.wim")
-
-
-@pytest.mark.parametrize("kind", ["compressed", "sparse", "encrypted", "pointer"])
-def test_a_wim_that_does_not_lie_plainly_is_refused(kind: str, data_volume: Path, pristine_small: Path,
-                                                    tmp_path: Path) -> None:
-    """NTFS-compressed, sparse, encrypted, or a pointer itself: never read or written as what it is not."""
-    home, store = tmp_path / "home.img", tmp_path / "store.wim"
-    done("capture", pristine_small, "--wim", store, "--name", "first")
-    copy_sparse(data_volume, home)
-    _put_unplain(home, store.read_bytes(), kind)
-    for verb in (("images", f"{home}:/store.wim"), ("capture", pristine_small, "--wim", f"{home}:/store.wim")):
-        refused("not-plain", 1, *verb, watching=(home, store))
-
-
-def _put_unplain(home: Path, data: bytes, kind: str) -> None:
-    file = HostFile.open(home, write=True)
-    with Volume(FileDevice(file), write=True, where="home") as volume:
-        made = volume.create_file(ROOT, "store.wim".encode("utf-16-le"), b"", 0x20, (0, 0, 0),
-                                  volume.security_id(SYSTEM_ONLY))
-        padded = data + bytes(1 << 20)
-        volume.write_data(made, b"", iter((padded,)), len(padded), sparse=kind == "sparse",
-                          compressed=kind == "compressed")
-        if kind == "pointer":
-            volume.set_reparse(made, struct.pack("<IHH", 0x80000017, 88, 0) + bytes(88))
-    file.close()
-    if kind == "encrypted":
-        _encrypt(home)
-
-
-def _encrypt(home: Path) -> None:
-    with mounted(home, write=True) as root:
-        path = root / "store.wim"
-        path.write_bytes(bytes(4096) + b"\0\0")     # the raw form ends with the count of padding bytes
-        os.setxattr(path, "system.ntfs_efsinfo", struct.pack("<I", 400) + bytes(396))
-
-
-def test_a_volume_that_may_not_be_changed_is_refused(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:
-    """What holds for a target holds for the volume of its WIM: mounted, dirty."""
-    home = tmp_path / "home.img"
-    copy_sparse(data_volume, home)
-    command = ("capture", pristine_small, "--wim", f"{home}:/store.wim", "--name", "first")
-    with mounted(home, write=True):
-        refused("mounted", 4, *command)
-    subprocess.run(["ntfsfix", "-n", str(home)], check=False, capture_output=True)
-    _mark_dirty(home)
-    refused("volume-dirty", 4, *command, watching=(home,))
-
-
-def _mark_dirty(volume: Path) -> None:
-    file = HostFile.open(volume, write=True)
-    for offset in volume_facts(FileDevice(file)).flags_offsets:
-        file.pwrite(offset, b"\x01\x00")
-    file.close()
-
-
-def test_a_full_volume_is_told_beforehand_or_left_as_it_was(pristine_small: Path, tmp_path: Path) -> None:
-    """A WIM for which the volume has no room fails, and volume and target are as they were."""
-    home = tmp_path / "tiny.img"
-    build.make_volume(home, size=5 << 20)
-    with mounted(home, write=True) as root:
-        (root / "filling.bin").write_bytes(b"x" * (1800 << 10))
-    target = tmp_path / "system.img"
-    copy_sparse(pristine_small, target)
-    with unchanged(home, target, times=False):
-        run = wimboot("convert", target, "--wim", f"{home}:/store.wim", *NO_PLACE, "--json")
-    assert run.code in (1, 4)
-    assert run.json["error"]["id"] in {"volume-full", "not-enough-space"}
 
 
 def test_new_data_does_not_go_through_the_log(pristine_small: Path, tmp_path: Path,
@@ -426,8 +208,8 @@ def test_new_data_does_not_go_through_the_log(pristine_small: Path, tmp_path: Pa
         commit(self, counter)
 
     monkeypatch.setattr(Transaction, "commit", spy)
-    place = _same(tmp_path, pristine_small, pristine_small)
-    _convert(place)
+    place = place_in_the_same(tmp_path, pristine_small)
+    convert_into(place)
     with place.wim_file() as wim:
         size = wim.stat().st_size
     ((logged, straight),) = seen
@@ -437,7 +219,7 @@ def test_new_data_does_not_go_through_the_log(pristine_small: Path, tmp_path: Pa
 
 def test_a_new_wim_can_be_read_by_windows_itself(place: Place) -> None:
     """Administrators and the system may read and write what was made, and its size and folders are as they should."""
-    _convert(place)
+    convert_into(place)
     with place.wim_file() as wim:
         assert sorted(path.name for path in wim.parent.iterdir()) == ["store.wim"]
         assert wim.read_bytes()[:5] == b"MSWIM"
