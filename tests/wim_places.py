@@ -76,7 +76,9 @@ def _other(folder: Path, volume: Path, data: Path) -> Place:
                  registered="later")
 
 
-MAKINGS: dict[str, Making] = {"same": place_in_the_same, "same-on-a-disk": _same_on_a_disk, "sibling": _sibling, "other": _other}
+MAKINGS: dict[str, Making] = {
+    "same": place_in_the_same, "same-on-a-disk": _same_on_a_disk, "sibling": _sibling, "other": _other,
+}
 
 
 @pytest.fixture(scope="session")
