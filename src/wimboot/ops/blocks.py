@@ -11,26 +11,28 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
 
     from wimboot.ops.ranged import Ranged
 
-__all__ = ["BLOCK", "BlockReader", "Blocks", "ContentDiffers"]
+__all__ = ["BLOCK", "KEPT", "BlockReader", "Blocks", "ContentDiffers"]
 
-BLOCK = 1 << 20
-AHEAD = 2
+BLOCK = 1 << 19
+AHEAD = 4
 """Blocks that are begun behind the one that is being read."""
 CHECKED = 32 << 20
 KEPT = 96 << 20
 """Bytes of blocks that all readers keep together."""
-_NEAR = BLOCK // 2
-_EAGER = BLOCK // 4
+_NEAR = 512 << 10
+_EAGER = 256 << 10
 
 
 class ContentDiffers(Damaged):
@@ -58,7 +60,7 @@ class Blocks:
     """What the readers of a volume share: the blocks kept, the threads, the hashes found right. Close it at the end."""
 
     def __init__(self, threads: int, kept: int = KEPT) -> None:
-        self._threads = threads
+        self.threads = threads
         self._limit = kept
         self._lock = threading.Lock()
         self._held: OrderedDict[tuple[int, int], _Block] = OrderedDict()
@@ -104,13 +106,13 @@ class Blocks:
                 gone = self._held.pop(one, None)
                 self._bytes -= 0 if gone is None else gone.size
 
-    def ahead(self, reader: BlockReader, index: int) -> None:
-        """Have a thread load a block."""
+    def ahead(self, load: Callable[[], object]) -> None:
+        """Have a thread load something."""
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ahead")
-        self._pool.submit(reader.load, index)
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="ahead")
+        self._pool.submit(load)
 
 
 class BlockReader:
@@ -156,11 +158,17 @@ class BlockReader:
         whole = b"".join(self.load(index) for index in range(first, last + 1))
         return whole[offset - first * BLOCK:offset - first * BLOCK + size]
 
-    def _begin(self, first: int, count: int = AHEAD) -> None:
-        for index in range(first, min(first + count, self._count)):
+    def _begin(self, first: int) -> None:
+        for index in range(first, min(first + AHEAD, self._count)):
             if not self._blocks.has((self._serial, index)):
                 self._blocks.block((self._serial, index), self._size(index))
-                self._blocks.ahead(self, index)
+                self._blocks.ahead(partial(self.load, index))
+
+    def _load_backwards(self) -> None:
+        """Load from the end what nobody has begun."""
+        for index in range(self._count - 1, 0, -1):
+            if not self._blocks.block((self._serial, index), self._size(index)).claimed:
+                self.load(index)
 
     def _size(self, index: int) -> int:
         return min(BLOCK, self._source.size - index * BLOCK)
@@ -194,7 +202,8 @@ class BlockReader:
                 raise self._failed
             if self._digest is None:
                 return
-            self._begin(1, self._count)
+            for _ in range(min(self._blocks.threads, self._count) - 1):     # they and this one meet, and seldom wait
+                self._blocks.ahead(self._load_backwards)
             digest = self._digest.copy()
             for index in range(self._count):
                 digest.update(self.load(index))
