@@ -24,6 +24,7 @@ from wimboot.errors import Error, FormatError
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.storage import Device, FileDevice, Folder
 from wimboot.storage.faults import (
+    CHANGES,
     SYNCS,
     CrashState,
     Fault,
@@ -294,6 +295,36 @@ def test_file_without_the_guarded_bytes_is_no_vhd_meanwhile() -> None:
             assert b"conectix" not in (now[:8], now[-512:-504]) or now[:8] != now[-512:-504], state.key
             between += 1
     assert between > 3
+
+
+@pytest.mark.parametrize("how", [Kind.IO, Kind.SPACE, Kind.SHORT])
+@pytest.mark.parametrize("sticky", [False, True])
+def test_failing_operation_leaves_old_or_new(how: Kind, sticky: bool) -> None:
+    """The n-th operation fails, for every n until the run succeeds: one error, and after recovery a whole state."""
+    kind, at, outcomes = DiskType.DIFFERENCING, 0, set()
+    scene = scene_of(kind)
+    while True:
+        folder = MemoryFolder({NAME: Image(start(kind))})
+        faulty = Faulty(Fault(at=at, kind=how, sticky=sticky, operations=CHANGES))
+        failed = False
+        try:
+            run(kind, faulty.folder(folder))
+        except Error:
+            failed = True
+        recover_in(folder)
+        image = folder.images[NAME]
+        now = image.read(0, image.size)
+        assert sorted(folder.images) == [NAME], at
+        if now != scene.new:
+            assert failed, at
+            assert len(now) == len(scene.old), at
+            assert _used(judge_vhd(now, parent_of(kind)).disk) == _used(scene.old_disk), at
+        outcomes.add(now == scene.new)
+        if not failed:
+            break
+        at += 1
+    assert at > 20
+    assert outcomes == {True, False}
 
 
 # -- whoever else changed the file ---------------------------------------------------------------------------------

@@ -185,6 +185,9 @@ def check_places(table: array[int], block_size: int, others: Iterable[tuple[int,
     the structures at `others` (offset and size). Raises FormatError.
     """
     sectors = (bitmap_size(block_size) + block_size) // SECTOR
+    count = len(table) - table.count(UNUSED)
+    if count * sectors * SECTOR > end:      # before a list of them is made
+        raise FormatError("VHD table", 0, f"{count} blocks are more than the file has room for")
     used = sorted(entry for entry in table if entry != UNUSED)
     for one, two in pairwise(used):
         if two - one < sectors:
