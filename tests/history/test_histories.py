@@ -166,8 +166,8 @@ class History:
 
     def prune(self) -> None:
         """Some images go; the one that the volume stands on stays."""
-        standing = self.stands_on()
-        others = [number for number in range(1, len(self.recorded) + 1) if number != standing]
+        standing = {int(one["image"]) for one in self.sources()}
+        others = [number for number in range(1, len(self.recorded) + 1) if number not in standing]
         if len(self.recorded) < 3 or not others:
             return
         gone = set(self.chance.sample(others, self.chance.randint(1, min(2, len(others)))))
