@@ -68,6 +68,7 @@ def judge_vhd(data: bytes, parent: JudgedVhd | None = None, *, aligned: bool = T
         place = entry * SECTOR
         taken.append((place, bitmap_size + block_size))
         ends.append(place + bitmap_size + block_size)
+        assert place + bitmap_size + block_size <= len(data) - SECTOR, f"block {number} is not in the file"
         assert not aligned or (place + bitmap_size) % 4096 == 0
         _lay(disk, data, number, place, bitmap_size, block_size, kind)
     taken.sort()
