@@ -34,6 +34,7 @@ def _commands(converted: Converted, folder: Path) -> dict[str, tuple[object, ...
         "capture dry": ("capture", volume, "--wim", wim, "--dry-run"),
         "convert dry": ("convert", volume, "--wim", wim, *NO_PLACE, "--dry-run"),
         "rehydrate dry": ("rehydrate", volume, "--wim", wim, "--dry-run"),
+        "extract": ("extract", volume, "\\Windows\\INF", folder / "out"),
         "restore dry": ("restore", volume, "--wim", wim, "--dry-run"),
     }
 
