@@ -98,14 +98,14 @@ class StaleLogs:
     def _was_hive(self, node: int) -> bool:
         stream = self._tree.data_stream(node)
         try:
-            return stream >= 0 and is_regf(self._contents.ranged(stream).read(0, 4))
+            return stream >= 0 and is_regf(bytes(self._contents.ranged(stream).read(0, 4)))
         except Error:   # of what goes, nothing need be readable: a pointer into a WIM that is not at hand, say
             return False
 
     def _becomes_hive(self, node: int) -> bool:
         stream = self._image.data_stream(node)
         row = self._image.stream(stream) if stream >= 0 else None
-        return row is not None and row.size > 0 and is_regf(self._store.ranged(row.hash).read(0, 4))
+        return row is not None and row.size > 0 and is_regf(bytes(self._store.ranged(row.hash).read(0, 4)))
 
     def _loads_as_another(self, hive: str) -> bool:
         """Whether logs change the hive that stays when it is loaded. The image, which lacks them, loads otherwise."""
@@ -115,7 +115,7 @@ class StaleLogs:
         if new < 0 or stream < 0 or self._changes.pairs[new] != node:
             return False
         try:
-            if not BaseBlock.parse(self._contents.ranged(stream).read(0, HEADER_SIZE)).dirty:
+            if not BaseBlock.parse(bytes(self._contents.ranged(stream).read(0, HEADER_SIZE))).dirty:
                 return False
             loaded = load(self._contents.read_path, hive)
         except LogsUnusable:
