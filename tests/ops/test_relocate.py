@@ -15,6 +15,7 @@ from data_disks import MIB, attached_disk, data_disk, make_disk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from overlay_forging import FOLDER, read_overlay, write_overlay
+from repair_rig import KERNEL32, Pair, wimlib
 from running import done, refused, unchanged, wimboot
 from wimboot.formats.overlaydat import MAX_SOURCES, Overlay
 from wimboot.windows.wimplace import WimPlace
@@ -255,6 +256,16 @@ def test_an_older_copy_is_registered_with_a_warning(converted: Converted, tmp_pa
     assert "older" in run.err
     done("relocate", converted.volume, "--wim", converted.wim, "--as", FIRST)
     done("verify", converted.volume, "--wim", converted.wim)
+
+
+def test_a_wim_that_lacks_data_or_cannot_be_read_is_not_registered_in_silence(pair: Pair) -> None:
+    """Lost data is warned of; a form that Windows' driver does not read is refused, with another way."""
+    pair.lose(KERNEL32)
+    assert "does not have the data of 1 pointers" in done("relocate", pair.volume, "--wim", pair.wim, "--as", FIRST).err
+    wimlib("optimize", pair.spare, "--solid")
+    told = refused("relocate-not-backable", 4, "relocate", pair.volume, "--wim", pair.spare, "--as", FIRST,
+                   watching=(pair.volume, pair.spare))
+    assert "rehydrate" in told.err
 
 
 def test_the_help_tells_every_form_of_a_place() -> None:

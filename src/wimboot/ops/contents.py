@@ -39,7 +39,10 @@ class PointerUnbacked(Damaged):
 
     id = "blob-missing"
     sentence = "{where} is a pointer to the blob {sha1}, which is in none of the WIMs at hand"
-    advice = "Name the WIM that it uses with --wim; `wimboot info TARGET` shows which one that is."
+    advice = (
+        "Name the WIM that it uses with --wim; `wimboot info TARGET` shows which one that is. If that WIM has lost the "
+        "data, `wimboot verify TARGET --repair --spare COPY` brings it from a copy."
+    )
 
 
 class TooLargeWhole(Unsupported):

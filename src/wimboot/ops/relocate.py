@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import PlaceUnknown
-from wimboot.errors import UsageError
+from wimboot.errors import Refused, UsageError
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.ops.contents import Contents
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wimboot.windows.sources import Sources
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["NoDataSource", "Relocated", "SeveralSources", "relocate"]
+__all__ = ["NoDataSource", "Relocated", "SeveralSources", "UnreadableWim", "relocate"]
 
 
 class SeveralSources(UsageError):
@@ -46,6 +46,14 @@ class NoDataSource(UsageError):
     id = "no-data-source"
     sentence = "{where} has no data source {number}; it has {numbers}"
     advice = "`wimboot info {where}` lists them."
+
+
+class UnreadableWim(Refused):
+    """A WIM of the right GUID in a form that the overlay driver does not read."""
+
+    id = "relocate-not-backable"
+    sentence = "Windows cannot read pointers into {wim}: {why}"
+    advice = "Put a copy back as it was; or let `wimboot rehydrate {where} --wim {wim}` make ordinary files of them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +76,7 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
     """Register the place of a WIM, and let the pointers into it know its table.
 
     Without `place` it is where the WIM lies now; where Windows could read no WIM, the place registered stays.
-    Raises NotWimBoot, OtherWim, SeveralSources, NoDataSource, BadPlace, UnreadablePlace, PlaceUnknown.
+    Raises NotWimBoot, OtherWim, SeveralSources, NoDataSource, UnreadableWim, BadPlace, UnreadablePlace, PlaceUnknown.
     """
     target, wim = options.target, options.wim
     with open_volume(target, emit, write=not target.dry_run, windows=False) as opened:
@@ -80,7 +88,9 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
         after = _place(options, before, opened, emit)
         refresh = count_behind if opened.transaction is None else refresh_pointers
         with opened_store(wim, target.folders) as store:
-            _warn_of_older(source, store, wim, opened, emit)
+            if store.not_backable is not None:
+                raise UnreadableWim(wim=wim, why=store.not_backable, where=opened.where)
+            _warn_of_lacking(source, store, wim, opened, emit)
             refreshed = refresh(opened.volume, opened.tree, store)
         moved = sources.relocate(number, after).sources
         dropped = _unused(moved, opened, besides=number) if options.drop_unused else ()
@@ -133,11 +143,18 @@ def _place(options: RelocateOptions, before: WimPlace | None, opened: Opened, em
         return before
 
 
-def _warn_of_older(source: DataSource, store: Store, wim: Path, opened: Opened, emit: Emit) -> None:
+def _warn_of_lacking(source: DataSource, store: Store, wim: Path, opened: Opened, emit: Emit) -> None:
+    """Say where pointers will stay that this WIM does not have the data of."""
     if source.wim_index > len(store.images):
         emit(Note(id="wim-older", warning=True, text=(
             f"{wim} has {len(store.images)} images, and {opened.where} stands on image {source.wim_index}: it is "
             "an older copy, or one whose images were deleted. Pointers to what it lacks stay (`wimboot verify`).")))
+        return
+    lacking = sum(sha1 not in store for sha1, _ in passes.pointer_rows(opened.tree, source.data_source_id))
+    if lacking:
+        emit(Note(id="blob-missing", warning=True, text=(
+            f"{wim} does not have the data of {lacking:,} pointers of {opened.where}, which stay as they are: "
+            "`wimboot verify --repair --spare COPY` brings it from a copy that has.")))
 
 
 def _unused(sources: Sources, opened: Opened, *, besides: int) -> tuple[int, ...]:
