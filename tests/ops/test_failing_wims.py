@@ -114,8 +114,8 @@ def test_an_older_copy_is_built_upon_by_no_verb(failing: Pair) -> None:
     for verb in ("status", "update", "restore"):
         for command in ((verb, failing.volume), (verb, failing.volume, "--wim", failing.wim)):
             assert "image 2" in refused("wim-older", 4, *command, watching=watching).err
-    for command in (("capture", failing.volume), ("convert", failing.volume, *NO_PLACE)):
-        told = refused("blob-missing", 1, *command, "--wim", failing.wim, watching=watching)
+    for verb, options in (("capture", ()), ("convert", NO_PLACE)):
+        told = refused("blob-missing", 1, verb, failing.volume, "--wim", failing.wim, *options, watching=watching)
         assert "--spare" in told.err
     assert "new library.dll" in refused("pointers-unbacked", 1, "rehydrate", failing.volume, watching=watching).err
     out = failing.wim.with_name("out")
