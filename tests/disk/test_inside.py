@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wimboot.disk.inside import BadInside, parse_inside
@@ -57,6 +57,7 @@ def test_names_that_windows_cannot_hold_are_refused(path: str, disk: Path) -> No
         parse_inside(Path(f"{disk}#1:\\{path}"))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40).filter(lambda text: "\0" not in text))
 def test_any_text_is_a_place_or_an_error(tail: str) -> None:
     """Whatever stands behind a file: a place whose names are sane, none, or one of our errors."""
