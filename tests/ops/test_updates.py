@@ -123,6 +123,23 @@ def test_unchanged_real_files_are_not_read(converted: Converted) -> None:
     assert done("update", converted.volume, "--rehash", "--json").json["changes"]["modified"] == 1
 
 
+def test_no_file_is_given_up_for_a_pointer_unread(converted: Converted) -> None:
+    """A program may write to a file and put its times back, as keepers of encrypted containers do: it is read before
+    it becomes a pointer, and the new content is what the pointer leads to."""
+    path = "Windows/System32/kernel32.dll"
+    was = converted.after[path]
+    data = os.urandom(was.streams[""][0])
+    with mounted(converted.volume, write=True) as root:
+        rewrite(root / path, data)
+        set_times(root / path, was.creation, was.last_write, was.last_access)
+    seen = done("status", converted.volume, "--json").json["changes"]
+    assert ("modified", "\\Windows\\System32\\kernel32.dll") in [(one["change"], one["path"]) for one in seen]
+    told = done("update", converted.volume, "--json").json
+    assert (told["pointed"], told["changes"]["modified"]) == (1, 1)
+    sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    every_pointer_leads_home(converted.volume, converted.wim, {path: sha1})
+
+
 def test_hives_are_always_read(converted: Converted) -> None:
     """Windows writes them through memory: their times need not tell that they changed."""
     path = "Windows/System32/config/SOFTWARE"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Self
 
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Internal
+from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.finding import WimOlder
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.windows.mapped import written_through_memory
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
@@ -89,16 +91,34 @@ class Carried:
     strays: int
 
 
-def carry_known(tree: Tree, standing: Standing, ignored: bytes | bytearray, *, rehash: bool) -> Carried:
-    """Hash, unread, files of equal size and times, whose hashes the image has; nothing with `rehash`."""
+def carry_known(
+    tree: Tree, standing: Standing, ignored: bytes | bytearray, ruled_by: array[int], *, rehash: bool
+) -> Carried:
+    """Hash, unread, files of equal size and times, whose hashes the image has; nothing with `rehash`.
+
+    `ruled_by` has for each node the rule that keeps it real, -1 for none: those without would become pointers.
+    """
     image = standing.image
     changes = diff(tree, image, ignored)
     passes.carry_bits(tree, image, changes.pairs)
     loose = passes.unmatched_pointers(tree, image, changes.pairs, standing.source.data_source_id)
     strays = len(set(loose) - passes.hashes(image)) if loose else 0
     if not rehash and not strays:
-        passes.carry_hashes(tree, image, changes.unknown, written_through_memory(tree))
+        passes.carry_hashes(tree, image, changes.unknown, _distrusted(tree, ruled_by))
     return Carried(changes=changes, strays=strays)
+
+
+def _distrusted(tree: Tree, ruled_by: array[int]) -> bytearray:
+    """One byte a node: 1 for what Windows writes through memory, and for what would be given up for a pointer.
+
+    A file that was a pointer and is real was written to, whatever its times say: some programs put them back. What
+    stays real costs the image no more than an update; what becomes a pointer could never be read again.
+    """
+    marks = written_through_memory(tree)
+    anywhere = b"\1" * tree.node_count
+    for node in passes.choose(passes.classify(tree, MAX_POINTER_SIZE), anywhere, ruled_by)[0]:
+        marks[node] = 1
+    return marks
 
 
 def hash_candidates(tree: Tree, image: Tree, changes: Changes) -> list[int]:

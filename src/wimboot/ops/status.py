@@ -51,8 +51,10 @@ class Difference:
 def status(options: StatusOptions, emit: Emit) -> Status:
     """Compare a volume with the image that it stands on. What the lists exclude is left out, as `update` would.
 
-    Files of unchanged times and size count as unchanged, but for hives and others that Windows writes through memory;
-    with `rehash` all that is real is read. Raises NotWimBoot, WimNotFound, OtherWim, WimOlder.
+    Files of unchanged times and size count as unchanged, but for hives and others that Windows writes through memory,
+    and those that `update` would make pointers; with `rehash` all that is real is read.
+
+    Raises NotWimBoot, WimNotFound, OtherWim, WimOlder.
     """
     with open_volume(options.target, emit, write=False, windows=False) as opened:
         sources = volume_sources(opened.volume)
@@ -71,7 +73,7 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
     emit(Phase(name="scan"))
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
-    carried = carry_known(tree, standing, excluded, rehash=options.rehash)
+    carried = carry_known(tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
     undo = changes_between(tree, standing.image, excluded, snapshot.contents, emit)
     candidates = hash_candidates(tree, standing.image, undo)
     if candidates:

@@ -65,7 +65,8 @@ class Updated:
 def update(options: UpdateOptions, emit: Emit) -> Updated:
     """Append an image of what changed since the one that the volume stands on, and point it.
 
-    1. Pointers carry their hashes; real files with the times and size that the image has are taken over unread.
+    1. Pointers carry their hashes; files with the times and size that the image has, and that stay real, are taken
+       over unread.
     2. What is left is read, and what the WIM lacks captured behind its end, then the new image.
     3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared.
     4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
@@ -112,7 +113,7 @@ def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: St
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))
     carry_attributes(opened.tree, sources, stores[1:])
-    carry_known(opened.tree, standing, excluded, rehash=options.rehash)
+    carry_known(opened.tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
     plan = plan_capture(opened.tree, excluded)
     free = free_size(capturing.wim, options.target.folders)
     check_wim_space(plan.read_size, free, where=str(real_path(capturing.wim).parent))
