@@ -40,7 +40,8 @@ BYTE = st.integers(0, 255)
 GEOMETRIES = st.builds(Geometry, cylinders=st.integers(0, 65535), heads=BYTE, sectors=BYTE)
 FOOTERS = st.builds(
     Footer, type=WORD, geometry=GEOMETRIES, unique_id=ID,
-    size=st.integers(1, 2**62 // 512 - 1).map(lambda count: count * 512), data_offset=LONG, original_size=LONG, time=WORD, saved=st.integers(0, 255), features=WORD,
+    size=st.integers(1, 2**62 // 512 - 1).map(lambda count: count * 512), data_offset=LONG, original_size=LONG,
+    time=WORD, saved=st.integers(0, 255), features=WORD,
     version=st.integers(0, 0xFFFF).map(lambda minor: 0x10000 + minor), creator=FOUR, creator_version=WORD,
     creator_system=FOUR, reserved=st.binary(min_size=427, max_size=427))
 LOCATORS = st.builds(Locator, kind=FOUR, space=WORD, length=WORD, reserved=FOUR, offset=LONG)

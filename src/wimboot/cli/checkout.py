@@ -107,8 +107,8 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     """Bring TARGET back to an image: what was deleted, changed or added since is undone.
 
     What the list excludes from images (page file, caches, System Volume Information) and encrypted files are left
-    alone, and so is what --keep names: '\\Users\\*' or '/Users' from the root, '*.docx' at the end of a path, with all in
-    such a folder; what it names and the volume does not have is not made. A registry hive that is replaced takes its
+    alone, and so is what --keep names: '\\Users\\*' or '/Users' from the root, '*.docx' at the end of a path, with all
+    in such a folder; what it names and the volume does not have is not made. A registry hive that is replaced takes its
     logs with it, whatever lists and --keep say of them; one that is kept keeps them.
 
     See what would happen first with --dry-run: it refuses what the run would refuse, but does not read back the data

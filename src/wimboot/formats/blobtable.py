@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from array import array
     from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "HashIndex", "SolidRun", "add_references", "pack_row"]
+__all__ = [
+    "MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "HashIndex", "SolidRun", "add_references", "pack_row",
+]
 
 ROW_SIZE = 50
 _ROW = struct.Struct("<QQQHI20s")
