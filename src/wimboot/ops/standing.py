@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 
@@ -80,8 +80,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """What is known without reading: `diff(tree, image)` from before hashes were carried, and how many pointers lead to
-    none of the image's blobs.
+    """What is known without reading: `diff(tree, image)`, whose `unknown` is what has to be read, and how many pointers
+    lead to none of the image's blobs.
 
     Strays are there when images were deleted from the WIM by another tool, which moves the numbers, or when the volume
     was mixed from several images: then nothing is concluded from equal times.
@@ -104,7 +104,8 @@ def carry_known(
     loose = passes.unmatched_pointers(tree, image, changes.pairs, standing.source.data_source_id)
     strays = len(set(loose) - passes.hashes(image)) if loose else 0
     if not rehash and not strays:
-        passes.carry_hashes(tree, image, changes.unknown, _distrusted(tree, ruled_by))
+        left = passes.carry_hashes(tree, image, changes.unknown, _distrusted(tree, ruled_by))
+        changes = replace(changes, unknown=left)
     return Carried(changes=changes, strays=strays)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.deploying import changes_between, hash_streams
+from wimboot.ops.deploying import hash_streams
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import volume_sources
@@ -17,6 +17,7 @@ from wimboot.ops.storing import choose_image, opened_store
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.report import Change, changes_since
 from wimboot.tree import diff
+from wimboot.tree.changes import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,8 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
     carried = carry_known(tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
-    undo = changes_between(tree, standing.image, excluded, snapshot.contents, emit)
+    hash_streams(tree, [stream for _, stream in carried.changes.unknown], snapshot.contents, emit)
+    undo = settled(tree, standing.image, carried.changes, excluded)
     candidates = hash_candidates(tree, standing.image, undo)
     if candidates:
         hash_streams(tree, candidates, snapshot.contents, emit)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.carrying import carry_attributes
-from wimboot.ops.deploying import changes_between
+from wimboot.ops.deploying import hash_streams
 from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
@@ -24,9 +24,10 @@ from wimboot.ops.storing import commit_all, opened_store
 from wimboot.ops.together import open_others, refresh_others, transactions_of
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.plan.pointing import PointingPlan, plan_pointing
-from wimboot.plan.report import changes_since, totals
+from wimboot.plan.report import count_changes
 from wimboot.plan.space import check_log_space, check_wim_space
-from wimboot.tree import diff, passes
+from wimboot.tree import passes
+from wimboot.tree.changes import settled
 from wimboot.wim import real_path
 from wimboot.wim.errors import WimMissing
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from wimboot.formats.overlaydat import DataSource
     from wimboot.plan.report import ChangeKind
+    from wimboot.tree.changes import Changes
     from wimboot.wim import Append, Store
     from wimboot.windows.sources import Sources
 
@@ -104,6 +106,7 @@ class _Looked:
     snapshot: Snapshot
     standing: Standing
     plan: CapturePlan
+    changes: Changes
 
 
 def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: Standing, capturing: CaptureOptions,
@@ -113,12 +116,12 @@ def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: St
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))
     carry_attributes(opened.tree, sources, stores[1:])
-    carry_known(opened.tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
+    carried = carry_known(opened.tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
     plan = plan_capture(opened.tree, excluded)
     free = free_size(capturing.wim, options.target.folders)
     check_wim_space(plan.read_size, free, where=str(real_path(capturing.wim).parent))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
-    return _Looked(opened=opened, snapshot=snapshot, standing=standing, plan=plan)
+    return _Looked(opened=opened, snapshot=snapshot, standing=standing, plan=plan, changes=carried.changes)
 
 
 def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing: CaptureOptions, stores: list[Store],
@@ -126,7 +129,7 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
     plan, standing, tree = looked.plan, looked.standing, looked.opened.tree
     name = image_name_for(append, looked.snapshot, capturing)
     add_contents(append, looked.snapshot, plan, capturing, emit, stores[1:])
-    undo = diff(tree, standing.image, plan.excluded)
+    undo = settled(tree, standing.image, looked.changes, plan.excluded)
     changed = bool(undo) or bool(undo.skipped)
     image = add_image(append, looked.snapshot, plan, name, emit) if changed else None
     store = append.pending() if image is not None else stores[0]
@@ -137,7 +140,7 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
     number = standing.number if image is None else image.number
     done = Updated(
         wim=capturing.wim, image=image, number=number, name=standing.name if image is None else image.name,
-        counts=totals(changes_since(standing.image, tree, undo)), read_size=plan.read_size, pointed=len(pointing.rows),
+        counts=count_changes(standing.image, tree, undo), read_size=plan.read_size, pointed=len(pointing.rows),
     )
     return _point(looked, others, append if image is not None else None, store, pointing, done, emit)
 
@@ -184,12 +187,13 @@ def _preview(options: UpdateOptions, opened: Opened, sources: Sources, source: D
     ):
         looked = _look(options, opened, sources, standing, capturing, stores, emit)
         tree, plan = opened.tree, looked.plan
-        undo = changes_between(tree, standing.image, plan.excluded, looked.snapshot.contents, emit)
+        hash_streams(tree, [stream for _, stream in looked.changes.unknown], looked.snapshot.contents, emit)
+        undo = settled(tree, standing.image, looked.changes, plan.excluded)
         classes, ruled_by = passes.classify(tree, MAX_POINTER_SIZE), looked.snapshot.selection.real_by
         candidates = (node for node, kind in enumerate(classes) if kind == passes.CANDIDATE and plan.included[node])
         return Updated(
             wim=capturing.wim, image=None, number=standing.number, name=standing.name,
-            counts=totals(changes_since(standing.image, tree, undo)), read_size=plan.read_size,
+            counts=count_changes(standing.image, tree, undo), read_size=plan.read_size,
             pointed=sum(1 for node in candidates if ruled_by[node] < 0),
             refreshed=_behind([opened], store), others=_behind(others, store),
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.tree import FileAttribute, StreamKind, Tree
 from wimboot.tree.changes import MetadataBit, moved
@@ -38,8 +37,7 @@ class ChangeKind(Enum):
     METADATA = "metadata"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """One name. Sizes are bytes of all data of the file, None where it is not there, or is a folder.
 
     `path` is the newer one; `was` the older path of what was moved; `properties` what of a kept file was changed
@@ -62,6 +60,11 @@ def changes_since(base: Tree, now: Tree, undo: Changes) -> list[Change]:
     return sorted(listing.all(), key=lambda change: (change.path.casefold(), change.kind.value))
 
 
+def count_changes(base: Tree, now: Tree, undo: Changes) -> dict[ChangeKind, int]:
+    """How many of each kind `changes_since` would list."""
+    return _Listing(base, now, undo).counts()
+
+
 class _Listing:
     def __init__(self, base: Tree, now: Tree, undo: Changes) -> None:
         self._base = base
@@ -78,7 +81,7 @@ class _Listing:
     def all(self) -> list[Change]:
         """Every change, in no order."""
         data = self._data()
-        metadata = {node: 0 for node in self._renamed_short} | {now: mask for _, now, mask in self._undo.metadata}
+        metadata = dict.fromkeys(self._renamed_short, 0) | {now: mask for _, now, mask in self._undo.metadata}
         out = [*self._names(data, metadata), *self._respelled(metadata)]
         told = {self._now.link(link).node for link in self._moved}
         for node, old_node in data.items():
@@ -87,6 +90,23 @@ class _Listing:
         out += [self._changed(ChangeKind.METADATA, node, self._kept[node], mask)
                 for node, mask in metadata.items() if node not in told]
         return out
+
+    def counts(self) -> dict[ChangeKind, int]:
+        """How many there are of each kind, no path built."""
+        undo, now = self._undo, self._now
+        moved = {now.link(link).node for link in self._moved}
+        spelled = {now.link(after).node for after, before in undo.respelled
+                   if now.link(after).name != self._base.link(before).name}
+        data = self._data().keys() - moved
+        metadata = {node for _, node, _ in undo.metadata} | self._renamed_short
+        return {
+            ChangeKind.ADDED: len(undo.removed_links) - len(self._moved),
+            ChangeKind.MODIFIED: len(data),
+            ChangeKind.REMOVED: len(undo.added_links) - len(self._moved),
+            ChangeKind.MOVED: len(self._moved) + sum(1 for after, before in undo.respelled
+                                                     if now.link(after).name != self._base.link(before).name),
+            ChangeKind.METADATA: len(metadata - moved - spelled - data),
+        }
 
     def _data(self) -> dict[int, int]:
         """node of now -> node of base, of files that are kept and whose data differs."""

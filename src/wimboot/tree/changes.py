@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
-from wimboot.tree.constants import FileAttribute, StreamFlag
+from wimboot.tree.constants import FileAttribute, StreamFlag, StreamKind
 
 if TYPE_CHECKING:
     from array import array
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wimboot.tree._tree import Tree
 
-__all__ = ["Changes", "MetadataBit", "diff", "moved"]
+__all__ = ["Changes", "MetadataBit", "diff", "moved", "settled"]
 
 
 class MetadataBit(IntFlag):
@@ -75,6 +75,17 @@ def diff(old: Tree, new: Tree, ignored: bytes | bytearray | None = None, *, last
     from wimboot.tree import _diff
 
     return _diff.diff(old, new, ignored, last_access=last_access)
+
+
+def settled(old: Tree, new: Tree, changes: Changes, ignored: bytes | bytearray | None = None) -> Changes:
+    """`diff(old, new, ignored)` anew, now that the hashes of what was unknown in `changes` are known.
+
+    Where that is data, nothing else is compared again.
+    """
+    if any(old.stream(stream).kind != StreamKind.DATA for _, stream in changes.unknown):
+        return diff(old, new, ignored)
+    differs = [pair for pair in changes.unknown if new.stream(pair[0]).hash != old.stream(pair[1]).hash]
+    return replace(changes, unknown=[], data=[*changes.data, *differs])
 
 
 def moved(old: Tree, new: Tree, changes: Changes) -> list[tuple[int, int]]:
