@@ -1,4 +1,4 @@
-# make demo     sets everything up and takes a sample system through convert, verify and restore
+# make demo     sets everything up and takes a sample system through convert, update, restore and verify
 # make test     sets everything up and runs the tests
 # `make help` has the rest. Set-up happens once: Debian packages, a virtual environment in .venv, the compiled modules.
 
@@ -42,7 +42,7 @@ $(VENV)/.built: $(VENV)/.installed setup.py $(SOURCES)
 	@$(BIN)/python setup.py -q build_ext --inplace >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
-demo: setup  ## build a sample system and take it through convert, verify, restore
+demo: setup  ## build a sample system and take it through convert, update, restore, verify
 	@rm -f build/demo/disk.img build/demo/store.wim
 	@$(BIN)/wimboot demo $(ARGS) build/demo
 

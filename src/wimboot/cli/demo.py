@@ -13,12 +13,12 @@ from wimboot.cli.progress import listener
 __all__ = ["demo"]
 
 
-@click.command(short_help="Build a sample system and take it through convert, verify, restore.")
+@click.command(short_help="Build a sample system and take it through convert, update, restore, verify.")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
 @options.reporting
 def demo(folder: Path | None, **chosen: Any) -> None:
     """Build a disk image with a Windows-like system of real program files and every NTFS feature in DIR (default:
-    ./wimboot-demo), convert it, verify it, damage it, restore it, verify it again. Needs no Windows and no root.
+    ./wimboot-demo), convert it, verify it, update it, damage it, restore it. Needs no Windows and no root.
 
     \b
     Example:

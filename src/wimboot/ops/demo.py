@@ -1,33 +1,48 @@
-"""Build a sample system of real files and take it through the main job: convert, verify, damage, restore, verify."""
+"""Build a sample system of real files and take it through its life: convert, verify, update, damage, restore."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import open_target, parse_place
 from wimboot.errors import Internal, Refused
+from wimboot.events import Note
 from wimboot.formats.names import encode_name
 from wimboot.ntfs import Volume
 from wimboot.ops.convert import convert
 from wimboot.ops.demo_system import DemoSystem, build_demo_system
 from wimboot.ops.info import VolumeInfo, info
-from wimboot.ops.options import CaptureOptions, ConvertOptions, RestoreOptions, TargetOptions, VerifyOptions
+from wimboot.ops.options import (
+    CaptureOptions,
+    ConvertOptions,
+    RestoreOptions,
+    TargetOptions,
+    UpdateOptions,
+    VerifyOptions,
+)
 from wimboot.ops.restore import restore
+from wimboot.ops.update import update
 from wimboot.ops.verify import verify
 from wimboot.storage import FileDevice, SliceDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from wimboot.events import Emit
+    from wimboot.events import Emit, Event
 
 __all__ = ["Demo", "DemoInTheWay", "Stage", "demo"]
 
 SIGNATURE_PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
 """Where the demo says that its WIM will lie: the demo's own disk signature."""
+
+
+_OF_NO_INTEREST = frozenset({"wim-moved", "others-behind"})
+"""The WIM lies beside the disk, where it can be looked at, not on it, and backs nothing else."""
 
 
 class DemoInTheWay(Refused):
@@ -61,8 +76,12 @@ class Demo:
     stages: tuple[Stage, ...]
 
 
-def demo(folder: Path, emit: Emit) -> Demo:
+def demo(folder: Path, tell: Emit) -> Demo:
     """Run it in a folder, which is made. Raises DemoInTheWay, and Internal where a check failed."""
+    def emit(event: Event) -> None:
+        if not isinstance(event, Note) or event.id not in _OF_NO_INTEREST:
+            tell(event)
+
     folder.mkdir(parents=True, exist_ok=True)
     disk, wim = folder / "disk.img", folder / "store.wim"
     for path in (disk, wim):
@@ -79,8 +98,11 @@ def demo(folder: Path, emit: Emit) -> Demo:
     stage("built", lambda: f"{build_demo_system(DemoSystem(path=disk), emit):,} files")
     stage("converted", lambda: _convert(target, wim, emit))
     stage("verified", lambda: _verify(target, wim, emit))
+    stage("used", lambda: _use(disk))
+    stage("updated", lambda: _update(target, wim, emit))
     stage("damaged", lambda: _damage(disk))
-    stage("restored", lambda: _restore(target, wim, emit))
+    stage("restored", lambda: _restore(target, wim, 2, emit))
+    stage("back to the first", lambda: _restore(target, wim, 1, emit))
     stage("verified again", lambda: _verify(target, wim, emit))
     return Demo(disk=disk, wim=wim, stages=tuple(stages))
 
@@ -97,29 +119,64 @@ def _verify(target: TargetOptions, wim: Path, emit: Emit) -> str:
     return f"{done.blobs:,} blobs hashed"
 
 
-def _restore(target: TargetOptions, wim: Path, emit: Emit) -> str:
-    done = restore(RestoreOptions(target=target, wim=wim), emit)
+def _update(target: TargetOptions, wim: Path, emit: Emit) -> str:
+    done = update(UpdateOptions(target=target, wim=wim, name="updated"), emit)
+    if done.number != 2:
+        raise Internal(what=f"the demo's system stands on image {done.number} after it was updated")
+    return f"{done.pointed} new pointers, {done.refreshed:,} refreshed"
+
+
+def _restore(target: TargetOptions, wim: Path, image: int, emit: Emit) -> str:
+    done = restore(RestoreOptions(target=target, wim=wim, image=str(image)), emit)
     again = restore(RestoreOptions(target=TargetOptions(place=target.place, dry_run=True), wim=wim), emit)
     if again.removed or again.added or again.changed or again.metadata:
-        raise Internal(what="the demo's system differs from its image after it was restored")
+        raise Internal(what=f"the demo's system differs from image {image} after it was restored")
     return f"{done.removed} removed, {done.added} made, {done.changed} changed"
+
+
+@contextmanager
+def _running(disk: Path) -> Iterator[Volume]:
+    """The volume, to be changed as Windows would."""
+    with open_target(parse_place(f"{disk}#1"), write=True) as target:
+        start, size = target.slice(1)
+        with Volume(SliceDevice(FileDevice(target.file), start, size), write=True, where=str(disk)) as volume:
+            yield volume
+
+
+def _file(volume: Volume, path: str) -> int:
+    found = volume.open_path(path)
+    if found is None:
+        raise Internal(what=f"the demo's system lacks {path}")
+    return found
+
+
+def _add(volume: Volume, folder: int, name: str, data: bytes) -> None:
+    now = (131_000_000_000_000_000,) * 3
+    added = volume.create_file(folder, encode_name(name), b"", 0x20, now, 0)
+    volume.write_data(added, b"", iter((data,)), len(data))
+
+
+def _installed() -> bytes:
+    """A program of 3.2 MB that does not compress, the same in every demo."""
+    return b"".join(hashlib.sha256(number.to_bytes(4, "little")).digest() for number in range(100_000))
+
+
+def _use(disk: Path) -> str:
+    """What a month does to a system: a program comes, an old file goes."""
+    with _running(disk) as volume:
+        _add(volume, _file(volume, "\\Windows\\System32"), "installed.dll", _installed())
+        volume.unlink(_file(volume, "\\Windows\\INF\\errata.inf"), _file(volume, "\\Windows\\INF"),
+                      encode_name("errata.inf"))
+    return "1 deleted, 1 added"
 
 
 def _damage(disk: Path) -> str:
     """Change what a mishap might: a program gone, a document overwritten, rubbish in a folder."""
-    with open_target(parse_place(f"{disk}#1"), write=True) as target:
-        start, size = target.slice(1)
-        with Volume(SliceDevice(FileDevice(target.file), start, size), write=True, where=str(disk)) as volume:
-            folder = volume.open_path("\\Windows\\System32")
-            program = volume.open_path("\\Windows\\System32\\shell32.dll")
-            document = volume.open_path("\\Windows\\System32\\user32.dll")
-            if folder is None or program is None or document is None:
-                raise Internal(what="the demo's system lacks a file")
-            volume.unlink(program, folder, encode_name("shell32.dll"))
-            volume.write_data(document, b"", iter((b"overwritten",)), 11)
-            now = (131_000_000_000_000_000,) * 3
-            rubbish = volume.create_file(folder, encode_name("rubbish.tmp"), b"", 0x20, now, 0)
-            volume.write_data(rubbish, b"", iter((bytes(100_000),)), 100_000)
+    with _running(disk) as volume:
+        folder = _file(volume, "\\Windows\\System32")
+        volume.unlink(_file(volume, "\\Windows\\System32\\shell32.dll"), folder, encode_name("shell32.dll"))
+        volume.write_data(_file(volume, "\\Windows\\System32\\user32.dll"), b"", iter((b"overwritten",)), 11)
+        _add(volume, folder, "rubbish.tmp", bytes(100_000))
     return "1 deleted, 1 overwritten, 1 added"
 
 
