@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
+from wimboot.disk.inside import parse_inside
+from wimboot.errors import FormatError, Refused
+from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.ops.athand import safe_parts
+from wimboot.ops.finding import search
 from wimboot.storage.durable import temporary_name
-from wimboot.tree import ROOT
+from wimboot.tree import ROOT, FileAttribute
 from wimboot.wim import record_name
 
 if TYPE_CHECKING:
@@ -14,8 +19,12 @@ if TYPE_CHECKING:
 
     from wimboot.ops.opening import Opened
     from wimboot.tree import Tree
+    from wimboot.windows.sources import Sources
 
-__all__ = ["WimInTheWay", "WimOnVolume", "own_files", "own_folders", "refuse_formatting_wim", "refuse_in_the_way"]
+__all__ = [
+    "WimInTheWay", "WimOnVolume", "note_registered", "own_files", "own_folders", "refuse_formatting_wim",
+    "refuse_in_the_way",
+]
 
 
 class WimOnVolume(Refused):
@@ -32,6 +41,32 @@ class WimInTheWay(Refused):
     id = "wim-in-the-way"
     sentence = "the image has a file {path}, and on {where} that is the WIM itself"
     advice = "Move the WIM to another folder of the volume, under Windows or from its mount, and name it there."
+
+
+def note_registered(opened: Opened, sources: Sources) -> None:
+    """Note the WIMs of the volume's data sources that lie in it, also those that this run does not use: a verb may have
+    been given a copy, or another of several WIMs. Raises what looking for a WIM raises.
+    """
+    for source in sources.all:
+        place = sources.place(source.data_source_id)
+        parts = None if place is None or place.is_later else safe_parts(place.path)
+        if parts and _is_wim(opened, path := "\\" + "\\".join(parts), source.wim_guid):
+            opened.slot.wims.add(path)
+    for found in search(opened, sources).values():
+        inside = parse_inside(found)
+        if inside is not None and inside.volume.path.resolve() == opened.target.path \
+                and opened.target.slice(inside.volume.partition)[0] == opened.start:
+            opened.slot.wims.add(inside.path)
+
+
+def _is_wim(opened: Opened, path: str, guid: bytes) -> bool:
+    """Whether such a file of the volume begins as that WIM does, however it goes on."""
+    node = opened.tree.find(path)
+    if node < 0 or opened.tree.attributes(node) & FileAttribute.DIRECTORY:
+        return False
+    with suppress(FormatError):
+        return WimHeader.parse(opened.volume.read_path(path, HEADER_SIZE) or b"").guid == guid
+    return False
 
 
 def own_files(opened: Opened) -> tuple[str, ...]:

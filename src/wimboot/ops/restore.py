@@ -19,7 +19,7 @@ from wimboot.ops.finding import require_wim
 from wimboot.ops.hivelogs import StaleLogs
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
-from wimboot.ops.ownwims import own_files, refuse_in_the_way
+from wimboot.ops.ownwims import note_registered, own_files, refuse_in_the_way
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
@@ -117,6 +117,7 @@ def _restore(
     options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int, emit: Emit
 ) -> Restored:
     emit(Phase(name="load"))
+    note_registered(opened, sources)
     view = view_image(store, number, options.config, wim, emit, own_files(opened))
     refuse_in_the_way(view.tree, opened)
     if options.image is None:
