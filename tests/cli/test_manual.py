@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import click
 import pytest
 
 from running import done, wimboot
-from wimboot.cli.main import VERBS
+from wimboot.cli.main import SECTIONS, VERBS, cli
 from wimboot.cli.manual import similar
 
 CODES = {"0", "1", "2", "4", "130"}
@@ -23,6 +24,29 @@ def test_every_verb_tells_its_exit_codes(verb: str) -> None:
     assert codes == CODES | ({"3"} if verb == "verify" or "--exit-code" in text else set())
     assert "NO_COLOR" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_help_lists_every_verb_once_below_its_heading() -> None:
+    """In the order in which somebody who reads it would need them."""
+    listed = done("--help").out.partition("Options:")[2]
+    assert re.findall(r"^(\S.*):$", listed, re.MULTILINE) == list(SECTIONS)
+    assert re.findall(r"^  (\w+)  ", listed, re.MULTILINE) == [verb for verbs in SECTIONS.values() for verb in verbs]
+    assert sum(map(len, SECTIONS.values())) == len(VERBS)
+
+
+def test_an_option_is_described_the_same_wherever_it_means_the_same() -> None:
+    """Whoever knows one verb knows this of all others."""
+    context = click.Context(cli)
+    told: dict[str, set[tuple[str | None, ...]]] = {}
+    for verb in VERBS:
+        command = cli.get_command(context, verb)
+        assert command is not None
+        for option in command.params:
+            if isinstance(option, click.Option):
+                told.setdefault(option.opts[-1], set()).add((option.help, option.metavar, *option.opts))
+    assert {len(told[name]) for name in ("--json", "--progress", "--quiet", "--verbose", "--log", "--yes", "--fast",
+                                         "--name", "--driver", "--rehash")} == {1}
+    assert len({metavar for _, metavar, *_ in told["--search"] | told["--log"]}) == 1
 
 
 @pytest.mark.parametrize(("verb", "files"), [

@@ -27,11 +27,8 @@ _SHOWN = 200
 @click.command(short_help="Append an image of what changed since, and point it.")
 @options.targeting
 @options.wim_option(required=False)
-@options.others_option
 @options.config_option
-@click.option("--fast", is_flag=True, help="Compress about 15 % faster, into about 1 % more.")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores).")
-@click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200).")
+@options.imaging
 @click.option("--rehash", is_flag=True, help="Read every real file, also those whose times and size are unchanged.")
 @options.writing
 @options.reporting

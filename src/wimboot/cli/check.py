@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["recover", "verify"]
 
 
-@click.command(short_help="Check every pointer, every blob, every record; repair what can be.")
+@click.command(short_help="Check every pointer and every blob; repair what can be.")
 @click.argument("target", metavar="[TARGET]", required=False)
-@click.option("--log", "log_folder", type=options.FOLDER, metavar="DIR", help="Folder of a device's transaction log.")
 @options.searching
+@options.log_option
 @options.wim_option(required=False)
 @click.option("--quick", is_flag=True, help="Leave the data unread: pointers and records only.")
 @click.option("--repair", is_flag=True, help="Put right what can be, and check again.")
@@ -37,7 +37,7 @@ __all__ = ["recover", "verify"]
 @click.option("--wim-place", metavar="PLACE", help="With --repair: where the WIM will lie when Windows runs, for a "
               "WimOverlay.dat that has to be made anew.")
 @click.option("--dry-run", is_flag=True, help="With --repair: say what would be put right, and change nothing.")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Reading threads (default: cores).")
+@options.threads_option("Reading")
 @options.reporting
 def verify(target: str | None, log_folder: Path | None, wim: Path | None, **chosen: Any) -> None:
     """Check that every pointer of TARGET leads to bytes of the right SHA-1, that each WIM it uses is registered, found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,8 @@ from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.restore import Restored
 
 __all__ = ["apply", "restore"]
@@ -20,7 +21,7 @@ _SHOWN = 20
 
 
 @click.command(short_help="Deploy an image onto an empty volume.")
-@click.argument("wim", type=click.Path(dir_okay=False, path_type=Path), metavar="WIM")
+@click.argument("wim", type=options.WIM, metavar="WIM")
 @click.argument("image", metavar="IMAGE")
 @options.targeting
 @click.option(
@@ -90,9 +91,7 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
 @options.targeting
 @click.option("--image", metavar="IMAGE", help="Number or name (default: the one that the volume stands on).")
 @options.wim_option(required=False)
-@click.option(
-    "--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are; may be given several times."
-)
+@click.option("--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are (may be repeated).")
 @click.option(
     "--pointers/--full", "pointers", default=None, help="Form of what is written (default: that of the volume)."
 )

@@ -20,7 +20,7 @@ __all__ = ["explain"]
 @click.argument("target", metavar="TARGET|CODE")
 @click.argument("path", required=False)
 @click.option("--config", type=options.CONFIG, metavar="INI", help="The list that a conversion would use.")
-@click.option("--log", "log_folder", type=options.FOLDER, metavar="DIR", help="Folder of a device's transaction log.")
+@options.log_option
 @options.reporting
 def explain(target: str, path: str | None, config: Path | None, log_folder: Path | None, **chosen: Any) -> None:
     """Explain the file at PATH on TARGET: whether it is real or a pointer, which rule made it so, where its bytes lie.

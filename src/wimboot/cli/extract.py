@@ -16,7 +16,7 @@ __all__ = ["extract"]
 INTERRUPTED = 130
 
 
-@click.command(short_help="Copy a file, a stream or a folder out of a volume, through its pointers.")
+@click.command(short_help="Copy files out of a volume, through its pointers.")
 @options.targeting
 @click.argument("path")
 @click.argument("out", required=False, type=click.Path(path_type=Path, allow_dash=True))

@@ -22,30 +22,42 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-__all__ = ["VERBS", "cli", "main", "run"]
+__all__ = ["SECTIONS", "VERBS", "cli", "main", "run"]
 
-VERBS = {
-    "info": "inspect",
-    "images": "inspect",
-    "explain": "explain",
-    "capture": "convert",
-    "convert": "convert",
-    "apply": "checkout",
-    "restore": "checkout",
-    "update": "changes",
-    "status": "changes",
-    "diff": "changes",
-    "verify": "check",
-    "relocate": "relocate",
-    "prune": "prune",
-    "sync": "sync",
-    "rehydrate": "rehydrate",
-    "recover": "check",
-    "extract": "extract",
-    "mount": "mount",
-    "demo": "demo",
+SECTIONS = {
+    "What there is": {
+        "info": "inspect",
+        "images": "inspect",
+        "status": "changes",
+        "diff": "changes",
+        "explain": "explain",
+    },
+    "Volumes and images": {
+        "capture": "convert",
+        "convert": "convert",
+        "update": "changes",
+        "restore": "checkout",
+        "apply": "checkout",
+        "rehydrate": "rehydrate",
+    },
+    "Keeping them whole": {
+        "verify": "check",
+        "relocate": "relocate",
+        "prune": "prune",
+        "sync": "sync",
+        "recover": "check",
+    },
+    "Reading files": {
+        "extract": "extract",
+        "mount": "mount",
+    },
+    "Trying it out": {
+        "demo": "demo",
+    },
 }
-"""Each verb and the module of this package that has it."""
+"""By the headings of the help: each verb and the module of this package that has it."""
+
+VERBS = {verb: module for verbs in SECTIONS.values() for verb, module in verbs.items()}
 
 INTERRUPTED = 130
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -72,6 +84,15 @@ class LazyGroup(click.Group):
             command.epilog = epilog(cmd_name, command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs under their headings, their texts below one another."""
+        width = max(map(len, VERBS))
+        for heading, verbs in SECTIONS.items():
+            commands = ((verb, self.get_command(ctx, verb)) for verb in verbs)
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(width), command.get_short_help_str(formatter.width - width))
+                                    for verb, command in commands if command])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -84,7 +105,8 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, subcommand_metavar="VERB ...",
+             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="wimboot %(version)s")
 def cli() -> None:
     """Turn an installed Windows into a WIMBoot system, and keep it up to date, from Linux.

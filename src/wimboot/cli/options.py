@@ -17,12 +17,14 @@ __all__ = [
     "capture_options",
     "capturing",
     "config_option",
-    "others_option",
+    "imaging",
+    "log_option",
     "placing",
     "reporting",
     "searching",
     "target_options",
     "targeting",
+    "threads_option",
     "wim_option",
     "writing",
 ]
@@ -82,13 +84,18 @@ def targeting(function: F) -> F:
     return _all(
         click.argument("target", metavar="TARGET"),
         searching,
-        click.option(
-            "--log",
-            "log_folder",
-            type=FOLDER,
-            metavar="DIR",
-            help="Folder for the transaction log of a block device (an image has it beside itself).",
-        ),
+        log_option,
+    )(function)
+
+
+def log_option(function: F) -> F:
+    """--log DIR."""
+    return click.option(
+        "--log",
+        "log_folder",
+        type=FOLDER,
+        metavar="DIR",
+        help="Folder for the transaction log of a block device (an image has it beside itself).",
     )(function)
 
 
@@ -128,15 +135,27 @@ def config_option(function: F) -> F:
     )(function)
 
 
-def others_option(function: F) -> F:
-    """--target TARGET, of verbs that let a WIM grow."""
+def threads_option(what: str) -> Callable[[F], F]:
+    """--threads N; `what` they do."""
     return click.option(
-        "--target",
-        "others",
-        multiple=True,
-        metavar="TARGET",
-        help="A further volume that stands on the same WIM: it is brought up to the WIM's new table in the same run. "
-        "May be given several times.",
+        "--threads", type=click.IntRange(1, 64), metavar="N", help=f"{what} threads (default: cores)."
+    )
+
+
+def imaging(function: F) -> F:
+    """How an image is added to a WIM, which grows by it."""
+    return _all(
+        click.option("--fast", is_flag=True, help="Compress about 15 % faster, into about 1 % more."),
+        threads_option("Compressing"),
+        click.option(
+            "--target",
+            "others",
+            multiple=True,
+            metavar="TARGET",
+            help="A further volume that stands on the same WIM: it is brought up to the WIM's new table in the same "
+            "run (may be repeated).",
+        ),
+        click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200)."),
     )(function)
 
 
@@ -149,12 +168,7 @@ def capturing(function: F) -> F:
             type=click.Choice([kind.value for kind in Compression]),
             help="Compression of a new WIM (default xpress4k, which Windows reads fastest).",
         ),
-        click.option("--fast", is_flag=True, help="Compress about 15 % faster, into about 1 % more."),
-        click.option(
-            "--threads", type=click.IntRange(1, 64), metavar="N", help="Compressing threads (default: cores)."
-        ),
-        others_option,
-        click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200)."),
+        imaging,
     )(function)
 
 

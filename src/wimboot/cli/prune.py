@@ -34,21 +34,21 @@ def _age(_context: click.Context, _option: click.Parameter, text: str | None) ->
 
 @click.command(short_help="Drop images of a WIM, and the data that only they use.")
 @click.argument("wim", type=options.WIM, metavar="WIM")
-@click.option("--keep", multiple=True, metavar="IMAGE", help="An image that stays (number or name); may be repeated. "
+@click.option("--keep", multiple=True, metavar="IMAGE", help="An image that stays, number or name (may be repeated). "
               "Without --keep-last and --older-than all others go.")
-@click.option("--drop", multiple=True, metavar="IMAGE", help="An image that goes; may be repeated. All others stay.")
+@click.option("--drop", multiple=True, metavar="IMAGE", help="An image that goes (may be repeated). All others stay.")
 @click.option("--keep-last", type=click.IntRange(1), metavar="N", help="Drop what is not among the last N images of "
               "its system: of the same Windows version, edition and architecture.")
 @click.option("--older-than", callback=_age, metavar="AGE", help="Drop what is older: 36h, 90d, 12w, 2y. The last "
               "image of a system stays. With --keep-last an image goes only where both say so.")
 @click.option("--target", "targets", multiple=True, metavar="TARGET",
-              help="A volume that uses the WIM, and whose pointers follow; may be repeated.")
-@click.option("--log", "log_folder", type=options.FOLDER, metavar="DIR", help="Folder for the log of a block device.")
+              help="A volume that uses the WIM, and whose pointers follow (may be repeated).")
+@options.log_option
 @click.option("--search", multiple=True, type=options.FOLDER, metavar="DIR",
-              help="Look there too for volumes that use the WIM.")
+              help="Look there too for volumes that use the WIM (may be repeated).")
 @click.option("--force", is_flag=True, help="Go on though a volume that uses the WIM was not given, or stands on an "
               "image that goes and all its data stays.")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Reading threads (default: cores).")
+@options.threads_option("Reading")
 @options.writing
 @options.reporting
 def prune(wim: Path, **chosen: Any) -> None:

@@ -23,7 +23,7 @@ __all__ = ["sync"]
               "write it anew where it differs.")
 @click.option("--force", is_flag=True, help="Give up images that only the copy holds; write a damaged copy anew.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Hashing threads (default: cores).")
+@options.threads_option("Hashing")
 @options.reporting
 def sync(wim: Path, copy: Path, **chosen: Any) -> None:
     """Make COPY the same as WIM, byte for byte: pointers lead into the one as into the other. COPY is a file, or the
