@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+import subprocess
 from pathlib import Path
 
 import mfusepy
 import pytest
 
+from converted import fresh_volume
 from mounting import mounted
 from repair_rig import EXPLORER, KERNEL32, Pair
-from running import done, refused
+from running import done, refused, wimboot
 from sample_features import WOF_TAG, set_reparse
+from shared_wim import make_shared
+from wimboot.errors import HostError
 from wimboot.ops import mount
+from wimboot.storage import HostFolder
 
 
 def _shown(path: str) -> str:
@@ -67,6 +73,59 @@ def test_a_folder_that_fails_in_part_says_how_much_came(pair: Pair, tmp_path: Pa
     assert "2 files" in run.err
     assert (tmp_path / "out/System32/user32.dll").stat().st_size
     assert not (tmp_path / "out/explorer.exe").exists()
+
+
+def test_two_names_that_the_host_would_write_alike_do_not_hide_each_other(tmp_path: Path) -> None:
+    """A slash in a name becomes %2F; where that is another file's name already, one of them is told."""
+    volume, out = fresh_volume(tmp_path / "hostile.img", 16 << 20), tmp_path / "out"
+    with mounted(volume, write=True) as root:
+        (root / "all").mkdir()
+        (root / "all/!!_escaped").write_bytes(b"one")
+        (root / "all/..%2Fescaped").write_bytes(b"two")
+    data = volume.read_bytes()
+    volume.write_bytes(data.replace("!!_escaped".encode("utf-16-le"), "../escaped".encode("utf-16-le")))
+    run = wimboot("extract", volume, "\\all", out, "--progress", "json")
+    events = [json.loads(line) for line in run.err.splitlines() if line.startswith("{")]
+    assert (run.code, [event["id"] for event in events if event["event"] == "problem"]) == (1, ["name-twice"])
+    assert [path.name for path in out.iterdir()] == ["..%2Fescaped"]
+
+
+def test_a_disk_without_ntfs_is_no_target(tmp_path: Path) -> None:
+    """Its partitions are of other kinds; `info` lists them."""
+    disk = tmp_path / "fat.img"
+    with disk.open("wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
+                   input="label: dos\nstart=2048, type=c\n", capture_output=True)
+    told = refused("no-ntfs", 4, "capture", disk, "--wim", tmp_path / "new.wim", watching=(disk, tmp_path / "new.wim"))
+    assert "wimboot info" in told.err
+    assert "no NTFS partition" in done("info", disk).out
+
+
+def test_a_wim_that_may_not_outlive_a_power_cut_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its new name, its folder was not synced: volumes keep their logs until the next run sees which it is."""
+    shared = make_shared(tmp_path)
+    replace, sync = HostFolder.replace, HostFolder.sync
+    failing: list[str] = []
+
+    def replaced(self: HostFolder, old: str, new: str) -> None:
+        replace(self, old, new)
+        failing.extend([new] if new == shared.wim.name else [])
+
+    def synced(self: HostFolder) -> None:
+        if failing:
+            raise HostError(what="syncing", where=failing.pop(), why="Input/output error")
+        sync(self)
+
+    monkeypatch.setattr(HostFolder, "replace", replaced)
+    monkeypatch.setattr(HostFolder, "sync", synced)
+    run = wimboot("prune", shared.wim, "--keep-last", "1", *shared.targets, "--yes", "--json")
+    assert (run.code, run.json["error"]["id"]) == (1, "commit-in-doubt")
+    assert "wimboot recover" in run.json["error"]["hint"]
+    assert len(done("images", shared.wim, "--json").json["images"]) == 2
+    for volume in (shared.x64, shared.x86):
+        done("recover", volume)
+        done("verify", volume, "--wim", shared.wim)
 
 
 def test_mounting_says_what_the_host_lacks(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
