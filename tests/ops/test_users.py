@@ -11,6 +11,7 @@ import pytest
 
 from converted import Converted
 from mounting import copy_sparse, mounted
+from running import done, refused
 from wimboot.disk import Host
 from wimboot.formats.guid import guid_text, parse_guid
 from wimboot.ops.users import Users, users_of
@@ -51,6 +52,23 @@ def test_images_beside_and_below_the_wim_are_found(converted: Converted, nothing
     assert {guid_text(user.source.wim_guid) for user in users.found} == {converted.told["image"]["wim_guid"]}
     assert users.complete
     assert not users_of(bytes(range(16)), converted.wim, host=nothing_attached).found
+
+
+@pytest.mark.parametrize("kind", ["vhdx", "qcow2", "vmdk", "vdi"])
+def test_disks_in_a_form_that_is_not_read_may_be_users(
+    converted: Converted, nothing_attached: Host, kind: str
+) -> None:
+    """A system that was moved into another kind of disk needs the WIM as before: that cannot be ruled out."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "added.bin").write_bytes(b"added" * 9999)
+    done("update", converted.volume)
+    disk = converted.wim.parent / f"moved.{kind}"
+    subprocess.run(["qemu-img", "convert", "-q", "-f", "raw", "-O", kind, converted.volume, disk], check=True)
+    converted.volume.unlink()
+    users = users_of(_guid(converted), converted.wim, host=nothing_attached)
+    assert not users.found
+    assert [(one.place, kind.upper() in one.why) for one in users.unread] == [(str(disk), True)]
+    refused("users-unread", 4, "prune", converted.wim, "--keep-last", "1", "--yes", watching=(converted.wim, disk))
 
 
 def test_folders_that_are_named_are_looked_into(converted: Converted, nothing_attached: Host, tmp_path: Path) -> None:

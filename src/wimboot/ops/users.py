@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import (
     HOST,
+    BitLocker,
     Host,
     LogWaits,
     NotNtfs,
@@ -203,8 +204,8 @@ def _look_at(path: Path, search: _Search) -> None:
                 raise LogWaits(where=str(path))
             search.seen.discard(origin)
             _look_at_volumes(target, search)
-    except (NotNtfs, Unsupported):
-        return      # another file system, an encrypted volume, or a form of disk that is not read
+    except (NotNtfs, BitLocker):
+        return      # another file system, or one that nobody made pointers on as it is
     except Error as error:
         search.fail(str(path), error, origin)
 
