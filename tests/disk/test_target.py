@@ -17,7 +17,7 @@ from wimboot.disk import (
     BitLocker,
     DiskFormat,
     Mounted,
-    NotNtfs,
+    NotADisk,
     Place,
     TableKind,
     Transaction,
@@ -130,7 +130,7 @@ def test_blank_file_can_be_sliced_but_has_no_table(tmp_path: Path) -> None:
     (tmp_path / "v.img").write_bytes(bytes(5000))
     with open_target(Place(tmp_path / "v.img"), write=True) as target:
         assert target.slice(None) == (0, 5000)
-        with pytest.raises(NotNtfs):
+        with pytest.raises(NotADisk):
             _ = target.table
 
 
@@ -157,8 +157,8 @@ def test_a_damaged_vhd_is_not_taken_for_a_raw_disk(tmp_path: Path, head: bytes, 
 
 
 @pytest.mark.parametrize(("data", "kind"), [
-    (b"", NotNtfs), (b"x", NotNtfs), (bytes(8192), NotNtfs), (b"\xeb\x58\x90-FVE-FS-".ljust(4096, b"\0"), BitLocker),
-    (b"MSWIN4.1".ljust(510, b"x") + b"\x55\xaa", NotNtfs), (an_mbr((0xEE, 1, 7)) + bytes(8000), FormatError),
+    (b"", NotADisk), (b"x", NotADisk), (bytes(8192), NotADisk), (b"\xeb\x58\x90-FVE-FS-".ljust(4096, b"\0"), BitLocker),
+    (b"MSWIN4.1".ljust(510, b"x") + b"\x55\xaa", NotADisk), (an_mbr((0xEE, 1, 7)) + bytes(8000), FormatError),
     (an_mbr((7, 1, 1 << 30)) + bytes(8000), FormatError),
 ])
 def test_what_holds_no_volume_is_refused(tmp_path: Path, data: bytes, kind: type[Error]) -> None:

@@ -174,7 +174,7 @@ def _the_spare_is_grown_and_swapped_in(story: Story) -> None:
         _patch(root, "into the spare")
     with unchanged(shelf.wim):
         _update(story, shelf.x86, "--wim", shelf.spare, "--target", shelf.x64.vhd)
-    assert _causes(shelf.x86, "--wim", shelf.wim) == (3, ["wim-older-copy"])
+    assert _causes(shelf.x86, "--wim", shelf.wim) == (3, ["wim-older"])
     refused("wim-older", 4, "status", shelf.x86.vhd, "--wim", shelf.wim, watching=(shelf.x86.vhd, shelf.wim))
     shutil.copyfile(shelf.spare, shelf.wim)
     now = story.step("update x86 into the spare, swap it in")

@@ -284,7 +284,7 @@ def test_a_time_of_creation_that_two_files_share_tells_nothing() -> None:
             builder.stream(node, size=5, hash=bytes([value]) * 20)
             builder.link(0, node, encoded(name))
         sides.append(builder.tree)
-    assert moved(sides[0], sides[1], diff(*sides)) == []
+    assert moved(sides[0], sides[1], diff(sides[0], sides[1])) == []
 
 
 def test_of_files_with_one_content_the_one_that_kept_its_name_moved() -> None:
@@ -299,7 +299,7 @@ def test_of_files_with_one_content_the_one_that_kept_its_name_moved() -> None:
             builder.stream(node, size=5, hash=b"h" * 20)
             builder.link(folder if inside else 0, node, encoded(name))
         sides.append(builder.tree)
-    found = moved(sides[0], sides[1], diff(*sides))
+    found = moved(sides[0], sides[1], diff(sides[0], sides[1]))
     assert len(found) == 2
     for before, after in found:
         assert sides[0].link(before).name == sides[1].link(after).name

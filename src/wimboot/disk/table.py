@@ -14,7 +14,7 @@ from wimboot.formats.mbr import Mbr, mbr_partitions
 if TYPE_CHECKING:
     from wimboot.storage import File
 
-__all__ = ["BitLocker", "DiskFormat", "NotNtfs", "Partition", "Table", "TableKind", "read_table"]
+__all__ = ["BitLocker", "DiskFormat", "NotADisk", "Partition", "Table", "TableKind", "read_table"]
 
 SECTOR = 512
 _LARGE_SECTOR = 4096
@@ -30,7 +30,7 @@ specifications).
 """
 
 
-class NotNtfs(Refused):
+class NotADisk(Refused):
     """Neither an NTFS volume nor a disk."""
 
     id = "not-a-disk"
@@ -107,7 +107,7 @@ class Table:
 def read_table(file: File, *, where: str, sector_size: int | None = None) -> Table:
     """`sector_size` is a device's; without it 512 is tried, then 4,096 (an image of such a disk).
 
-    Raises NotNtfs, DiskFormat, BitLocker, FormatError (a table that is damaged), HostError.
+    Raises NotADisk, DiskFormat, BitLocker, FormatError (a table that is damaged), HostError.
     """
     head = file.pread(0, _LARGE_SECTOR)
     _refuse_container(file, head, where)
@@ -118,7 +118,7 @@ def read_table(file: File, *, where: str, sector_size: int | None = None) -> Tab
     try:
         mbr = Mbr.parse(head)
     except FormatError as error:
-        raise NotNtfs(where=where, why=str(error)) from error
+        raise NotADisk(where=where, why=str(error)) from error
     if not mbr.is_protective:
         return _read_mbr(file, mbr, sector_size or SECTOR)
     sizes = (sector_size,) if sector_size else (SECTOR, _LARGE_SECTOR)
@@ -128,7 +128,7 @@ def read_table(file: File, *, where: str, sector_size: int | None = None) -> Tab
             return _read_gpt(file, size)
         except FormatError as error:
             problem = problem or error
-    raise problem or NotNtfs(where=where, why="no sector size fits")
+    raise problem or NotADisk(where=where, why="no sector size fits")
 
 
 def _refuse_container(file: File, head: bytes, where: str) -> None:

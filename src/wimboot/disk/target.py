@@ -19,7 +19,7 @@ from wimboot.disk.errors import LogWaits
 from wimboot.disk.locking import Locked, ReadOnlyTarget, device_number, lock
 from wimboot.disk.loops import backing_of, identity_of
 from wimboot.disk.mounts import HOST, Host, mount_of
-from wimboot.disk.table import NotNtfs, TableKind, read_table
+from wimboot.disk.table import NotADisk, TableKind, read_table
 from wimboot.disk.use import Mounted, refuse_if_used, related_devices
 from wimboot.disk.vhd import Vhd, open_vhd
 from wimboot.disk.vhdlayout import is_vhd
@@ -186,7 +186,7 @@ class Target:
 
     @property
     def table(self) -> Table:
-        """Raises NotNtfs, DiskFormat, BitLocker, FormatError, HostError, and as `vhd`."""
+        """Raises NotADisk, DiskFormat, BitLocker, FormatError, HostError, and as `vhd`."""
         if self._table is None:
             self._table = read_table(self.disk, where=str(self.place.path), sector_size=self._sector_size)
         return self._table
@@ -208,7 +208,7 @@ class Target:
         Raises NoPartition, PartitionNeeded, and as `table`.
         """
         if partition is None:
-            with contextlib.suppress(NotNtfs):
+            with contextlib.suppress(NotADisk):
                 if self.table.kind is not TableKind.NONE:
                     raise PartitionNeeded(where=str(self.place.path), numbers=self._numbers())
             return 0, self.disk.size()

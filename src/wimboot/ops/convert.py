@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
@@ -19,7 +18,7 @@ from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, 
 from wimboot.ops.inside import free_size
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import UnreadablePlace, find_place, register
-from wimboot.ops.pointing import point_files, refresh_pointers
+from wimboot.ops.pointing import NotBackable, point_files, refresh_pointers
 from wimboot.ops.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.sparing import EncryptedWouldGo
@@ -39,17 +38,16 @@ if TYPE_CHECKING:
     from wimboot.wim import Append, Store
     from wimboot.windows.whyreal import WhyReal
 
-__all__ = ["Converted", "NoPointersInto", "convert"]
+__all__ = ["CaptureNotBackable", "Converted", "convert"]
 
 
 _FOLDER = FileAttribute.DIRECTORY
 
 
-class NoPointersInto(Refused):
+class CaptureNotBackable(NotBackable):
     """A WIM that can take the capture, but whose blobs the overlay driver does not read."""
 
     id = "no-pointers-into"
-    sentence = "Windows cannot read pointers into {wim}: {why}"
     advice = "Name a new WIM; it will be compressed as Windows reads it."
 
 
@@ -149,7 +147,7 @@ def _look(
 ) -> _Ready:
     capturing = options.capture
     if own is not None and own.not_backable is not None:
-        raise NoPointersInto(wim=capturing.wim, why=own.not_backable)
+        raise CaptureNotBackable(wim=capturing.wim, why=own.not_backable)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
     check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
     place = _place(options, snapshot, own, emit)

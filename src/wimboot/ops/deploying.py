@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Refused
+from wimboot.errors import Damaged
 from wimboot.events import Counter, Emit, Phase
 from wimboot.ops.checkout import Checkout
 from wimboot.ops.driver import check_driver
 from wimboot.ops.placing import register
-from wimboot.ops.pointing import refresh_pointers
+from wimboot.ops.pointing import NotBackable, refresh_pointers
 from wimboot.tree import StreamFlag, Tree, diff
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BlobsDamaged",
-    "NotBackable",
     "carry_out",
     "changes_between",
     "check_new_pointers",
@@ -35,14 +34,6 @@ __all__ = [
 ]
 
 _WINDOW = 4 << 20
-
-
-class NotBackable(Refused):
-    """A WIM that Windows' overlay driver cannot read."""
-
-    id = "wim-not-backable"
-    sentence = "Windows cannot read pointers into {wim}: {why}"
-    advice = "Write its data with --full, or bring the image into a WIM that Windows can read: --export STORE.wim."
 
 
 class BlobsDamaged(Damaged):

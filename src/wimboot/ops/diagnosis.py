@@ -136,7 +136,7 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
         lacks = f" and lacks the data of {counted(len(found.missing), 'file')}" if found.missing else ""
         stands = f", the volume stands on image {wim_index}" if wim_index > images else ""
         return Cause(
-            id="wim-older-copy", uses=tuple(found.missing),
+            id="wim-older", uses=tuple(found.missing),
             text=f"{where} is an older copy of the WIM: it has {counted(images, 'image')}{stands}{lacks}",
             advice="Put the newer copy in its place, or name it with --wim; `wimboot sync` brings a copy up to date. "
                    f"`{repair} --spare NEWER` brings the data that is missing.")

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from wimboot.wim import Append, Store
 
 __all__ = [
-    "BadName", "Image", "NameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image", "begin_append",
-    "existing_store", "image_name_for", "read_back", "read_back_shared", "write_image",
+    "BadImageName", "Image", "ImageNameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image",
+    "begin_append", "existing_store", "image_name_for", "read_back", "read_back_shared", "write_image",
 ]
 
 _CODECS = {
@@ -51,7 +51,7 @@ _LEVEL, _FAST_LEVEL = 30, 20
 which searches less cleverly, 13 % less and 1 % more."""
 
 
-class NameTaken(UsageError):
+class ImageNameTaken(UsageError):
     """Two images of a WIM cannot have one name."""
 
     id = "image-name-taken"
@@ -59,7 +59,7 @@ class NameTaken(UsageError):
     advice = "Choose another --name; `wimboot images {where}` lists those there are."
 
 
-class BadName(UsageError):
+class BadImageName(UsageError):
     """A name that nobody could type again, or that XML cannot hold."""
 
     id = "bad-name"
@@ -241,13 +241,16 @@ def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: 
 
 
 def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
-    """The name that the user gave, else one of system and time that the WIM lacks. Raises BadName, NameTaken."""
+    """The name that the user gave, else one of system and time that the WIM lacks.
+
+    Raises BadImageName, ImageNameTaken.
+    """
     taken = set() if append.store is None else {image.name for image in append.store.images}
     if options.name is not None:
         if not options.name.strip() or not options.name.isprintable():
-            raise BadName(name=options.name)
+            raise BadImageName(name=options.name)
         if options.name in taken:
-            raise NameTaken(where=str(options.wim), name=options.name)
+            raise ImageNameTaken(where=str(options.wim), name=options.name)
         return options.name
     now = datetime.now().astimezone()
     stem = f"Volume_{now:%Y%m%d%H%M}" if snapshot.system is None else image_name(snapshot.system, now)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from wimboot.disk import DECIDED, NotNtfs, PartitionNeeded, TableKind, parse_place, waiting_logs
+from wimboot.disk import DECIDED, NotADisk, PartitionNeeded, TableKind, parse_place, waiting_logs
 from wimboot.errors import FormatError, Internal, Refused
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import Volume, VolumeDirty, scan, volume_facts
@@ -224,7 +224,7 @@ def _choose_blank(target: Target, named: int | None) -> int | None:
         return named
     try:
         kind = target.table.kind
-    except NotNtfs:
+    except NotADisk:
         return None
     if kind is not TableKind.NONE:
         numbers = ", ".join(str(partition.number) for partition in target.partitions) or "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wimboot.errors import Refused
 from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker
 from wimboot.ops.placing import volume_sources
 from wimboot.tree import StreamFlag, Tree, passes, pointers_behind
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from wimboot.plan.pointing import PointingPlan
     from wimboot.wim import Store
 
-__all__ = ["count_behind", "point_files", "refresh_pointers"]
+__all__ = ["NotBackable", "count_behind", "point_files", "refresh_pointers"]
+
+
+class NotBackable(Refused):
+    """A WIM that Windows' overlay driver cannot read. A verb with another way on has its own class."""
+
+    id = "wim-not-backable"
+    sentence = "Windows cannot read pointers into {wim}: {why}"
+    advice = "Write its data with --full, or bring the image into a WIM that Windows can read: --export STORE.wim."
 
 
 def point_files(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
     from wimboot.windows.sources import Sources
 
-__all__ = ["NoSuchPath", "PointersUnbacked", "Rehydration", "rehydrate"]
+__all__ = ["PathMatchesNothing", "PointersUnbacked", "Rehydration", "rehydrate"]
 
 _NAMED: Final = 5
 """Paths that a message names."""
@@ -40,7 +40,7 @@ _SHARED_LIMIT: Final = 4 << 20
 """Data up to this size is read once for all the files that have it."""
 
 
-class NoSuchPath(UsageError):
+class PathMatchesNothing(UsageError):
     """A path that leads to nothing."""
 
     id = "path-matches-nothing"
@@ -79,7 +79,7 @@ class Rehydration:
 def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
     """Write the data of pointers where they stand. With no pointer left the volume needs no WIM and knows of none.
 
-    Raises NotWimBoot, WimNotFound, WimReplaced, OtherWim, NoSuchPath, PointersUnbacked, NotEnoughSpace and what
+    Raises NotWimBoot, WimNotFound, WimReplaced, OtherWim, PathMatchesNothing, PointersUnbacked, NotEnoughSpace and what
     opening raises.
     """
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
@@ -135,7 +135,7 @@ def _chosen(opened: Opened, paths: Sequence[str]) -> tuple[set[int] | None, tupl
     ordinary = []
     for path, links in zip(paths, matching(tree, paths), strict=True):
         if not links:
-            raise NoSuchPath(where=opened.where, path=path)
+            raise PathMatchesNothing(where=opened.where, path=path)
         mine = pointers & {tree.link(link).node for link in with_all_below(tree, links)}
         nodes |= mine
         if not mine:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import PlaceUnknown
-from wimboot.errors import Refused, UsageError
+from wimboot.errors import UsageError
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.ops.contents import Contents
 from wimboot.ops.finding import NotWimBoot, OtherWim, require_wim
 from wimboot.ops.opening import open_volume
 from wimboot.ops.placing import UnreadablePlace, find_place, write_sources
-from wimboot.ops.pointing import count_behind, refresh_pointers
+from wimboot.ops.pointing import NotBackable, count_behind, refresh_pointers
 from wimboot.ops.storing import commit, opened_store
 from wimboot.tree import passes
 from wimboot.windows.sources import DAT_PATH, NEW_PATH, read_sources
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wimboot.windows.sources import Sources
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["NoDataSource", "Relocated", "SeveralSources", "UnreadableWim", "relocate"]
+__all__ = ["MovedNotBackable", "NoDataSource", "Relocated", "SeveralSources", "relocate"]
 
 
 class SeveralSources(UsageError):
@@ -48,11 +48,10 @@ class NoDataSource(UsageError):
     advice = "`wimboot info {where}` lists them."
 
 
-class UnreadableWim(Refused):
+class MovedNotBackable(NotBackable):
     """A WIM of the right GUID in a form that the overlay driver does not read."""
 
     id = "relocate-not-backable"
-    sentence = "Windows cannot read pointers into {wim}: {why}"
     advice = "Put a copy back as it was; or let `wimboot rehydrate {where} --wim {wim}` make ordinary files of them."
 
 
@@ -76,7 +75,8 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
     """Register the place of a WIM, and let the pointers into it know its table.
 
     Without `place` it is where the WIM lies now; where Windows could read no WIM, the place registered stays.
-    Raises NotWimBoot, OtherWim, SeveralSources, NoDataSource, UnreadableWim, BadPlace, UnreadablePlace, PlaceUnknown.
+    Raises NotWimBoot, OtherWim, SeveralSources, NoDataSource, MovedNotBackable, BadPlace, UnreadablePlace,
+    PlaceUnknown.
     """
     target, wim = options.target, options.wim
     with open_volume(target, emit, write=not target.dry_run, windows=False) as opened:
@@ -89,7 +89,7 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
         refresh = count_behind if opened.transaction is None else refresh_pointers
         with opened_store(wim, target.folders) as store:
             if store.not_backable is not None:
-                raise UnreadableWim(wim=wim, why=store.not_backable, where=opened.where)
+                raise MovedNotBackable(wim=wim, why=store.not_backable, where=opened.where)
             _warn_of_lacking(source, store, wim, opened, emit)
             refreshed = refresh(opened.volume, opened.tree, store)
         moved = sources.relocate(number, after).sources

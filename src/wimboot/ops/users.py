@@ -18,7 +18,7 @@ from wimboot.disk import (
     BitLocker,
     Host,
     LogWaits,
-    NotNtfs,
+    NotADisk,
     attached_volumes,
     mounts_of_ntfs,
     open_target,
@@ -181,7 +181,7 @@ def _is_disk(path: Path) -> bool:
         return False
     try:
         table = read_table(file, where=str(path))
-    except (NotNtfs, FormatError):
+    except (NotADisk, FormatError):
         return False
     except Unsupported:
         return True
@@ -204,7 +204,7 @@ def _look_at(path: Path, search: _Search) -> None:
                 raise LogWaits(where=str(path))
             search.seen.discard(origin)
             _look_at_volumes(target, search)
-    except (NotNtfs, BitLocker):
+    except (NotADisk, BitLocker):
         return      # another file system, or one that nobody made pointers on as it is
     except Error as error:
         search.fail(str(path), error, origin)

@@ -13,7 +13,7 @@ from wimboot.tree.changes import MetadataBit, moved
 if TYPE_CHECKING:
     from wimboot.tree.changes import Changes
 
-__all__ = ["Change", "ChangeKind", "changes_since", "totals"]
+__all__ = ["Change", "ChangeKind", "changes_since", "count_changes", "totals"]
 
 _PROPERTIES = {
     MetadataBit.TIMES: "times",
