@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,12 @@ from judges import (
     tracer,
 )
 from mounting import copy_sparse, mounted
-from running import NO_PLACE, done, refused, unchanged
+from running import NO_PLACE, done, refused, unchanged, wimboot
 from sample_features import set_attributes, set_times
 from snapshots import differences, seen_through, snapshot
 from volume_edits import edit, rewrite
 from wim_bytes import read_wim
+from wimboot.ops.storing import commit_all
 
 NOT_IN_IMAGE = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", "Features/encrypted")
 
@@ -138,6 +140,32 @@ def test_no_file_is_given_up_for_a_pointer_unread(converted: Converted) -> None:
     assert (told["pointed"], told["changes"]["modified"]) == (1, 1)
     sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     every_pointer_leads_home(converted.volume, converted.wim, {path: sha1})
+
+
+@pytest.mark.parametrize("meddle", ["move", "replace"])
+def test_a_wim_that_goes_during_an_update_takes_no_data_along(
+    converted: Converted, monkeypatch: pytest.MonkeyPatch, meddle: str
+) -> None:
+    """Moved away, or replaced by an older copy as a backup program does: the volume stays as it was."""
+    older = converted.wim.parent / "older"
+    shutil.copy(converted.wim, older)
+    with mounted(converted.volume, write=True) as root:
+        (root / "added.bin").write_bytes(os.urandom(70_000))
+    before = converted.volume.read_bytes()
+
+    def late(*arguments: Any) -> None:
+        if meddle == "move":
+            converted.wim.rename(converted.wim.with_name("moved"))
+        else:
+            older.replace(converted.wim)
+        commit_all(*arguments)
+
+    monkeypatch.setattr("wimboot.ops.update.commit_all", late)
+    run = wimboot("update", converted.volume, "--json")
+    assert converted.volume.read_bytes() == before
+    assert (run.code, run.json["error"]["id"]) == (4, "wim-changed-meanwhile")
+    left = sorted(path.name for path in converted.wim.parent.iterdir())
+    assert left == sorted(["system.img", "older", "moved"] if meddle == "move" else ["system.img", converted.wim.name])
 
 
 def test_hives_are_always_read(converted: Converted) -> None:

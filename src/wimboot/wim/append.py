@@ -51,6 +51,7 @@ from wimboot.wim.part import Part
 from wimboot.wim.pipeline import BlobSource, Pipeline
 from wimboot.wim.recovery import lock, lock_named, put_back, record_name, recover, recover_open, write_record
 from wimboot.wim.resources import write_resource
+from wimboot.wim.staying import check_stays
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
@@ -300,7 +301,7 @@ class Append:
         return self._sealed.pack()
 
     def finish(self) -> None:
-        """Steps 3 to 5: the WIM is the new one, durably. Seals first where that was not done."""
+        """Steps 3 to 5: the WIM is the new one, durably. Seals first where that was not done. Raises WimChanged."""
         self._check_open()
         if self._sealed is None:
             self.seal()
@@ -309,6 +310,8 @@ class Append:
             self._finish_new(header)
         else:
             if self._record is not None:
+                check_stays(self.folder, self._name, self._file, self._record.old_header, self._tail.end,
+                            where=self.where)
                 self._record = self._record.going_to(header, self._tail.end, self.table_hash)
                 write_record(self.folder, self._name, self._record)
             self._header_begun = True
@@ -358,8 +361,8 @@ class Append:
         if self._header_begun and self._record is not None:
             write_record(self.folder, self._name, self._record)     # it may have been removed already
             put_back(self._file, self._record)
-        else:
-            self._file.truncate(self._tail.start)
+        elif self._record is None or self._file.pread(0, HEADER_SIZE) == self._record.old_header:
+            self._file.truncate(self._tail.start)   # else somebody wrote over it: what it is now is not ours to cut
             self._file.sync()
         self._drop_record()
 

@@ -28,6 +28,7 @@ __all__ = [
     "UndoRecordDamaged",
     "WimBeingWritten",
     "WimBusy",
+    "WimChanged",
     "WimDamaged",
     "WimMissing",
     "WimNotExtendable",
@@ -132,6 +133,14 @@ class WimBusy(Busy):
     id = "wim-busy"
     sentence = "{where} is being written to by another process"
     advice = "Wait until it has ended."
+
+
+class WimChanged(Busy):
+    """Another program, one that asks for no lock, got hold of the WIM during a run."""
+
+    id = "wim-changed-meanwhile"
+    sentence = "{where} was changed by another program during this run: {problem}"
+    advice = "Nothing was changed on any volume. See which file is the right WIM, and run the same again."
 
 
 class WimNotExtendable(Refused):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim.errors import NotTheWimItWas, UndoRecordDamaged, WimBusy
+from wimboot.wim.staying import has_name
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 
 if TYPE_CHECKING:
@@ -65,16 +65,8 @@ def lock_named(folder: Folder, name: str, file: File, *, where: str) -> None:
     Raises WimBusy.
     """
     lock(file, where=where)
-    fileno = getattr(file, "fileno", None)
-    if fileno is None:
-        return
-    again = folder.open(name)
-    try:
-        found = getattr(again, "fileno", fileno)
-        if not os.path.samestat(os.fstat(fileno()), os.fstat(found())):
-            raise WimBusy(where=where)
-    finally:
-        again.close()
+    if not has_name(folder, name, file):
+        raise WimBusy(where=where)
 
 
 def write_record(folder: Folder, name: str, record: UndoRecord) -> None:

@@ -30,6 +30,7 @@ from wimboot.wim.keeping import check_rewritable
 from wimboot.wim.part import Part
 from wimboot.wim.recovery import lock_named, recover, recover_open
 from wimboot.wim.rights import take_after
+from wimboot.wim.staying import check_stays
 from wimboot.wim.store import Store
 from wimboot.wim.tail import Tail
 
@@ -81,6 +82,7 @@ class Rewrite:
             recover_open(folder, name, self._old, where=where)
             self.store = Store.open(self._old, where=where)
             check_rewritable(self.store)
+            self._old_header = self._old.pread(0, HEADER_SIZE)
         except BaseException:
             self._old.close()
             raise
@@ -200,9 +202,10 @@ class Rewrite:
         return problems
 
     def finish(self) -> None:
-        """Steps 3 and 4: the WIM is the new one, durably."""
+        """Steps 3 and 4: the WIM is the new one, durably. Raises WimChanged, HostError."""
         if self._new is None or not self._open:
             raise RuntimeError("write first")
+        check_stays(self.folder, self._name, self._old, self._old_header, self.store.size, where=self.where)
         temporary = temporary_name(self._name)
         try:
             self.folder.replace(temporary, self._name)

@@ -27,6 +27,7 @@ from wimboot.wim.errors import WimTruncated
 from wimboot.wim.part import Part
 from wimboot.wim.recovery import lock_named, put_back, record_name, recover, recover_open, write_record
 from wimboot.wim.rights import take_after
+from wimboot.wim.staying import check_stays
 from wimboot.wim.store import Store
 from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 
@@ -118,6 +119,7 @@ class Spare:
         self._header = source.header.pack()     # the WIM may grow meanwhile; what it was stays
         self._start = 0
         self._digest = b""
+        self._old_header = b""
         self._open = True
         recover(folder, name, where=where)
         if folder.exists(name):
@@ -125,6 +127,7 @@ class Spare:
             try:
                 lock_named(folder, name, self._file, where=where)
                 recover_open(folder, name, self._file, where=where)
+                self._old_header = self._file.pread(0, HEADER_SIZE)
                 self._look_at(self._file)
             except BaseException:
                 self._file.close()
@@ -223,8 +226,13 @@ class Spare:
         return Store((part,), where=self.where)
 
     def finish(self) -> None:
-        """The copy is the WIM, durably."""
+        """The copy is the WIM, durably. Raises WimChanged, HostError."""
         written = self._written
+        if self._file is not None:
+            end = 0 if self._new is not None else self.source.size
+            check_stays(self.folder, self._name, self._file, self._old_header, end, where=self.where)
+        elif self.folder.exists(self._name):
+            raise HostError(what="creating", where=self.where, why="another program made it meanwhile")
         if self._new is not None:
             self.folder.replace(temporary_name(self._name), self._name)
             self._open = False
@@ -264,7 +272,8 @@ class Spare:
     def _undo(self, file: File, record: UndoRecord) -> None:
         if self._header_begun:
             write_record(self.folder, self._name, record)   # it may have been removed already
-        put_back(file, record)
+        if self._header_begun or file.pread(0, HEADER_SIZE) == record.old_header:   # else somebody wrote over it
+            put_back(file, record)
         if self.folder.exists(record_name(self._name)):
             durable.remove(self.folder, record_name(self._name))
 
