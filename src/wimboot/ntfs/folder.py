@@ -74,8 +74,10 @@ class VolumeFile:
         return data + bytes(there - len(data)) if len(data) < there else data
 
     def pwrite(self, offset: int, data: Data) -> None:
-        self._bound(self._mounted.for_writing()).write(offset, data, from_unix_ns(time.time_ns()))
-        self._size = max(self._size, offset + memoryview(data).nbytes)
+        size = memoryview(data).nbytes
+        if size:    # nothing, written behind the end, moves no file's end
+            self._bound(self._mounted.for_writing()).write(offset, data, from_unix_ns(time.time_ns()))
+            self._size = max(self._size, offset + size)
 
     def truncate(self, size: int) -> None:
         self._bound(self._mounted.for_writing()).cut(size)
