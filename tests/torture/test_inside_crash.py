@@ -173,9 +173,10 @@ def inside(bases: Bases, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return recording
 
 
-@pytest.fixture(params=PLAYS)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.heavy) if name.startswith("capture") else name
+                        for name in PLAYS])
 def scene(request: pytest.FixtureRequest, inside: Callable[[str], Scene]) -> Scene:
-    """Each in turn."""
+    """Each in turn; by default those whose commits have all the steps of a capture, and more."""
     return inside(request.param)
 
 

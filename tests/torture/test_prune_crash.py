@@ -193,7 +193,7 @@ def test_the_new_state_is_sound(scene: Scene, tmp_path: Path) -> None:
 
 def test_kill_leaves_all_old_or_all_new(scene: Scene) -> None:
     """Around every sync, renaming and removal, between the WIM's replacement and the second volume's commit, too."""
-    points = some_points(scene.recorder, 120, 1)
+    points = some_points(scene.recorder, 60, 1)
     assert _judged(scene, states(scene.recorder, Model.KILL, points=points)) == {"old", "new"}
 
 
@@ -206,7 +206,7 @@ def test_kill_at_every_step_leaves_all_old_or_all_new(scene: Scene) -> None:
 @pytest.mark.parametrize(("model", "block_size"), [(Model.POWER, 4096), (Model.SECTOR, 512)])
 def test_power_cut_leaves_all_old_or_all_new(scene: Scene, model: Model, block_size: int) -> None:
     """Whatever was not synced may be there, in part or as garbage; after the return nothing is taken back."""
-    points = some_points(scene.recorder, 24, block_size)
+    points = some_points(scene.recorder, 12, block_size)
     found = states(scene.recorder, model, points=points, seeds=[1], block_size=block_size)
     assert _judged(scene, found) >= {"new"}
     last = states(scene.recorder, model, points=[scene.recorder.point], seeds=range(6), block_size=block_size)

@@ -86,8 +86,10 @@ def test_kill_at_every_step_leaves_old_or_new(scene: Scene) -> None:
     assert not failures(scene, states(scene.recorder, Model.KILL, points=points))
 
 
-@pytest.mark.parametrize("model", [Model.TORN, Model.POWER, Model.SECTOR])
-@pytest.mark.parametrize("block_size", [512, 4096])
+@pytest.mark.parametrize(("model", "block_size"), [
+    (Model.TORN, 512), (Model.POWER, 4096), (Model.SECTOR, 512),
+    *(pytest.param(model, size, marks=pytest.mark.heavy)
+      for model, size in ((Model.TORN, 4096), (Model.POWER, 512), (Model.SECTOR, 4096)))])
 def test_power_cut_leaves_old_or_new(scene: Scene, model: Model, block_size: int) -> None:
     """So is a power cut: any of the writes and names that were not synced may be there, in part or as garbage."""
     points = some_points(scene.recorder, FEW, block_size)
@@ -101,6 +103,8 @@ def test_after_success_only_the_new_state_is_left(scene: Scene) -> None:
         assert not failures(scene, states(scene.recorder, model, points=points, seeds=range(12)))
 
 
+@pytest.mark.parametrize("scene", [pytest.param(name, marks=pytest.mark.heavy) if name in FORMATTING else name
+                                   for name in VERBS], indirect=True)
 def test_crash_in_recovery_leaves_old_or_new(scene: Scene) -> None:
     """Recovery, stopped at any of its own steps, is recovered."""
     judged = 0

@@ -57,6 +57,7 @@ def first_failure(scene: Scene, place: int, seeds: range) -> str | None:
     return None
 
 
+@pytest.mark.heavy     # ten seconds or a hundred, by the order in which the threads happened to write
 @pytest.mark.parametrize("name", ["convert", "convert-onto", "apply-full", "restore"])
 def test_every_sync_is_missed(name: str, recorded: Callable[..., Scene]) -> None:
     """Each sync of target, log, WIM, undo record and of their folders: without it a power cut loses something."""
