@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import build
@@ -67,6 +68,23 @@ def test_keeping_one_name_keeps_the_data_of_a_hard_link(converted: Converted) ->
     with mounted(converted.volume) as root:
         assert (root / "Kept" / "mine.txt").read_bytes() == b"mine"
         assert (root / "Users" / "shared.txt").read_bytes() == b"mine"
+
+
+def test_what_the_present_image_was_made_without_outlives_a_restore_to_an_older_one(
+    converted: Converted, tmp_path: Path
+) -> None:
+    """The list of the image that the volume stands on left it out, so no image holds it; the older image's did not."""
+    config = tmp_path / "lists.ini"
+    config.write_text("[ExclusionList]\n\\Pictures\n")
+    with mounted(converted.volume, write=True) as root:
+        (root / "Pictures").mkdir()
+        (root / "Pictures" / "mine.jpg").write_bytes(b"mine" * 5000)
+        (root / "added.bin").write_bytes(b"added" * 5000)
+    done("update", converted.volume, "--config", config, "--name", "second")
+    done("restore", converted.volume, "--image", "first")
+    with mounted(converted.volume) as root:
+        assert (root / "Pictures" / "mine.jpg").read_bytes() == b"mine" * 5000
+        assert not os.path.lexists(root / "added.bin")
 
 
 def test_a_foreign_volume_is_not_restored_by_mistake(converted: Converted, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
 from wimboot.ops.storing import choose_image, commit, opened_store
-from wimboot.ops.viewing import ImageView, view_image
+from wimboot.ops.viewing import ImageView, exclusions_of, view_image
 from wimboot.plan.space import NotEnoughSpace, check_volume_space
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import Sources, read_sources
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from wimboot.plan.forms import Forms
     from wimboot.tree.changes import Changes
+    from wimboot.tree.selection import Lists
     from wimboot.wim import Store
     from wimboot.windows.wimplace import WimPlace
 
@@ -126,7 +127,7 @@ def _restore(
     forms = view.forms(pointers=place is not None)
     ground = _ground(options, opened, view.tree)
     contents = Contents(ground.tree, opened.device, opened.volume, [store])
-    spared = left_alone(ground.tree, view, options.keep)
+    spared = left_alone(ground.tree, view, options.keep, _standing_without(sources, store))
     changes = _changes(ground.tree, view, spared, contents, emit)
     if options.form is Form.FULL:
         changes = _with_pointers(changes, ground.tree, view.tree)
@@ -233,6 +234,12 @@ def _place(
         if registered is not None:
             return registered
     return find_place(options.wim_place, wim, emit, target=options.target.place)
+
+
+def _standing_without(sources: Sources, store: Store) -> Lists | None:
+    """What the image of this WIM that the volume stands on was captured without: no image may hold it."""
+    mine = sources.of_wim(store.guid)
+    return exclusions_of(store, mine[-1].wim_index) if mine else None
 
 
 def _told(wim: Path, view: ImageView, ground: _Ground, changes: Changes, spared: Spared) -> Restored:

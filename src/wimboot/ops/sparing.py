@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wimboot.ops.opening import Opened
     from wimboot.ops.viewing import ImageView
     from wimboot.tree.changes import Changes
+    from wimboot.tree.selection import Lists
 
 __all__ = ["EncryptedWouldGo", "NothingKept", "Spared", "leave_out", "left_alone", "refuse_encrypted"]
 
@@ -75,15 +76,16 @@ class Spared:
         return folders
 
 
-def left_alone(tree: Tree, view: ImageView, keep: Sequence[str]) -> Spared:
+def left_alone(tree: Tree, view: ImageView, keep: Sequence[str], standing: Lists | None = None) -> Spared:
     """What of the volume is left alone.
 
-    That is what today's list excludes and what the list of the capture excluded, as long as the image has nothing
-    there; encrypted files, which no image holds; what `keep` says, with all that is in such a folder, all names of
-    such a file, and the logs of such a hive. Raises NothingKept.
+    That is what today's list excludes, what the list of the capture excluded, and what that of the image excluded on
+    which the volume stands now (`standing`), as long as the image has nothing there; encrypted files, which no image
+    holds; what `keep` says, with all that is in such a folder, all names of such a file, and the logs of such a hive.
+    Raises NothingKept.
     """
     ignored = bytearray(tree.link_count)
-    for lists in (view.lists, view.captured_with):
+    for lists in (view.lists, view.captured_with, standing):
         excluded = b"" if lists is None else select(tree, lists).excluded
         for link in (link for link, out in enumerate(excluded) if out):
             ignored[link] = ignored[link] or view.tree.find(tree.path(link)) < 0

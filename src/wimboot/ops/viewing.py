@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wimboot.tree.selection import Lists
     from wimboot.wim import Store
 
-__all__ = ["ImageView", "view_image"]
+__all__ = ["ImageView", "exclusions_of", "view_image"]
 
 _FILES_KEPT = 8
 """The hives are read for the system and again for the rules."""
@@ -72,10 +72,12 @@ def view_image(
     system = identify(read)
     return ImageView(store=store, number=number, tree=tree, system=system,
                      lists=find_lists(config, wim, read, system, emit, own_files),
-                     captured_with=_captured_with(store.images[number - 1].capture_list, number))
+                     captured_with=exclusions_of(store, number))
 
 
-def _captured_with(text: str, number: int) -> Lists | None:
+def exclusions_of(store: Store, number: int) -> Lists | None:
+    """What an image was captured without; None where it does not tell, or there is no such image."""
+    text = store.images[number - 1].capture_list if 1 <= number <= len(store.images) else ""
     if not text:
         return None
     origin = f"the list that image {number} was captured with"
