@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wimboot.disk import (
@@ -168,6 +168,7 @@ def test_what_holds_no_volume_is_refused(tmp_path: Path, data: bytes, kind: type
         _ = target.table
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2048))
 def test_any_bytes_are_a_table_or_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """Nothing on a disk makes reading it fail with anything but an Error."""

@@ -83,8 +83,7 @@ def test_a_disk_with_several_systems_needs_a_word_which(pristine_small: Path, tm
     assert len(differences(first, snapshot(disk, starts[1]))) > 20
 
 
-@pytest.mark.parametrize(("kind", "options"), [("vpc", "subformat=dynamic"), ("vpc", "subformat=fixed"), ("vhdx", ""),
-                                               ("qcow2", ""), ("vmdk", "")])
+@pytest.mark.parametrize(("kind", "options"), [("vhdx", ""), ("qcow2", ""), ("vmdk", "")])
 def test_virtual_disks_of_other_forms_are_told_by_name(
         kind: str, options: str, pristine_small: Path, tmp_path: Path) -> None:
     """They are not taken for volumes or raw disks, and the message says how to convert them."""
