@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from running import done
+import pytest
+
+from converted import Converted
+from mounting import mounted
+from running import done, refused, wimboot
+from wimboot.disk import Transaction
+from wimboot.errors import HostError
+from wimboot.storage import HostFolder
+from wimboot.wim import Append
 
 
 def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp_path: Path) -> None:
@@ -19,3 +27,29 @@ def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp
             assert "store.wim.wimboot-new, which an unfinished run left beside the WIM, was removed." in run.out
         assert not (tmp_path / "store.wim.wimboot-new").exists()
     assert "removed" not in done("recover", small_volume, "--wim", wim).out
+
+
+def test_a_log_is_not_dropped_because_another_run_holds_the_wim(
+    converted: Converted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The WIM had become the new one when the power went: while it grows again for somebody else, whether it had
+    cannot be told, so the volume has to wait, and is finished afterwards."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "added.bin").write_bytes(b"added" * 9000)
+
+    def cut(transaction: Transaction, *_: object) -> None:
+        transaction.leave()
+        raise HostError(what="writing", where="the volume", why="the power went")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "commit", cut)
+        assert wimboot("update", converted.volume).code == 1
+    log = [path for path in converted.wim.parent.iterdir() if path not in (converted.wim, converted.volume)]
+    assert len(log) == 1
+    with Append(HostFolder(converted.wim.parent), converted.wim.name, create=None, where="x") as append:
+        append.add_blob(b"of another run" * 900)
+        refused("wim-busy", 4, "recover", converted.volume, watching=(converted.volume, *log))
+        refused("wim-busy", 4, "update", converted.volume, watching=(converted.volume, *log))
+    assert "finished" in done("recover", converted.volume).out
+    done("verify", converted.volume)
+    assert done("status", converted.volume, "--json").json["changes"] == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wimboot.disk import DECIDED, CommitUnfinished, StoreMark, uninterrupted
 from wimboot.disk.inside import parse_inside
-from wimboot.errors import Error, HostError, UsageError
+from wimboot.errors import Busy, Error, HostError, UsageError
 from wimboot.ops.disks import settle
 from wimboot.ops.inside import disk_of, wim_folder
 from wimboot.ops.options import TargetOptions
@@ -78,7 +78,8 @@ def choose_image(store: Store, wanted: str, *, where: str) -> int:
 def store_is(mark: StoreMark, folders: Folders = HostFolder, log_folder: Path | None = None) -> bool:
     """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach.
 
-    Its name is made durable before that is said: it may only be in the host's cache. Raises HostError where that fails.
+    Its name is made durable before that is said: it may only be in the host's cache. Raises HostError where that fails,
+    Busy where another run holds what would tell: a log must not be dropped for that.
     """
     path = Path(mark.place)
     try:
@@ -86,6 +87,8 @@ def store_is(mark: StoreMark, folders: Folders = HostFolder, log_folder: Path | 
             if store.guid != mark.guid or store.table_hash != mark.table_hash:
                 return False
         real = real_path(path)
+    except Busy:
+        raise
     except Error:
         return False
     if parse_inside(real) is None:
