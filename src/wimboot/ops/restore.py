@@ -19,6 +19,7 @@ from wimboot.ops.finding import require_wim
 from wimboot.ops.hivelogs import StaleLogs
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
+from wimboot.ops.othersdata import refuse_backing_others
 from wimboot.ops.ownwims import note_registered, own_files, refuse_in_the_way
 from wimboot.ops.placing import find_place
 from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
@@ -134,6 +135,8 @@ def _restore(
     done = _told(wim, view, ground, changes, spared)
     if not options.force:
         _refuse_foreign(opened.where, ground.tree, sources, store, changes)
+        if not options.rebuild:
+            refuse_backing_others(opened, changes)
     _check_space(ground, view.tree, changes, forms, where=opened.where)
     if opened.transaction is None:
         return done
