@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from converted import Converted
-from mounting import mounted
+from mounting import copy_sparse, mounted
 from running import done, refused, wimboot
 from wimboot.disk import Transaction
 from wimboot.errors import HostError
@@ -53,3 +55,39 @@ def test_a_log_is_not_dropped_because_another_run_holds_the_wim(
     assert "finished" in done("recover", converted.volume).out
     done("verify", converted.volume)
     assert done("status", converted.volume, "--json").json["changes"] == []
+
+
+def test_a_log_is_finished_though_the_wim_has_grown_since(
+    converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power went between two volumes of a prune, and the first was updated before anyone looked at the second: that
+    one gets its new image number all the same, and does not stand on an image of the other from then on."""
+    first = tmp_path / "first.img"
+    copy_sparse(converted.volume, first)
+    done("update", _edited(first), "--name", "second", "--target", converted.volume)
+    done("update", _edited(converted.volume), "--name", "third", "--target", first)
+    commit, commits = Transaction.commit, []
+
+    def cut(transaction: Transaction, *counter: Any) -> None:
+        commits.append(transaction)
+        if len(commits) == 2:
+            transaction.leave()
+            raise HostError(what="writing", where="the volume", why="the power went")
+        commit(transaction, *counter)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "commit", cut)
+        volumes = ("--target", first, "--target", converted.volume)
+        assert wimboot("prune", converted.wim, "--drop", "first", *volumes, "--yes").code == 1
+    done("update", _edited(first), "--name", "fourth")
+    told = done("status", converted.volume, "--json")
+    assert told.json["image"] == {"index": 2, "name": "third"}
+    assert told.json["changes"] == []
+    done("relocate", converted.volume, "--wim", converted.wim)
+    done("verify", converted.volume)
+
+
+def _edited(volume: Path) -> Path:
+    with mounted(volume, write=True) as root:
+        (root / f"{len(list(root.iterdir()))}.bin").write_bytes(os.urandom(9000))
+    return volume

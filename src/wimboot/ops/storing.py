@@ -13,7 +13,7 @@ from wimboot.ops.disks import settle
 from wimboot.ops.inside import disk_of, wim_folder
 from wimboot.ops.options import TargetOptions
 from wimboot.storage import HostFolder
-from wimboot.wim import Store, open_store, real_path, recover
+from wimboot.wim import Store, grew_from, open_store, real_path, recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def choose_image(store: Store, wanted: str, *, where: str) -> int:
 
 
 def store_is(mark: StoreMark, folders: Folders = HostFolder, log_folder: Path | None = None) -> bool:
-    """Whether the WIM that a prepared transaction goes with is there in the state that it was to reach.
+    """Whether the WIM that a prepared transaction goes with is there as it was to become, or has grown from that.
 
     Its name is made durable before that is said: it may only be in the host's cache. Raises HostError where that fails,
     Busy where another run holds what would tell: a log must not be dropped for that.
@@ -84,7 +84,7 @@ def store_is(mark: StoreMark, folders: Folders = HostFolder, log_folder: Path | 
     path = Path(mark.place)
     try:
         with opened_store(path, folders, log_folder) as store:
-            if store.guid != mark.guid or store.table_hash != mark.table_hash:
+            if store.guid != mark.guid or not grew_from(store, mark.table_hash):
                 return False
         real = real_path(path)
     except Busy:
