@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged
-from wimboot.events import Counter, Emit, Phase
+from wimboot.events import Emit, Phase
 from wimboot.ops.checkout import Checkout
 from wimboot.ops.driver import check_driver
 from wimboot.ops.placing import register
 from wimboot.ops.pointing import NotBackable, refresh_pointers
-from wimboot.tree import StreamFlag, Tree, diff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from wimboot.ops.contents import Contents
     from wimboot.ops.opening import Opened
     from wimboot.ops.viewing import ImageView
     from wimboot.plan.forms import Forms
@@ -27,14 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobsDamaged",
     "carry_out",
-    "changes_between",
     "check_new_pointers",
     "check_pointers_possible",
-    "hash_streams",
 ]
-
-_WINDOW = 4 << 20
-
 
 class BlobsDamaged(Damaged):
     """Blobs that pointers would need are not what they should be."""
@@ -42,38 +33,6 @@ class BlobsDamaged(Damaged):
     id = "blobs-damaged"
     sentence = "{count} blobs of {where} that files would be replaced by are damaged (the first: {first})"
     advice = "Nothing was changed. Take the WIM from a backup; `wimboot verify --wim` lists all that is damaged."
-
-
-def changes_between(tree: Tree, image: Tree, ignored: bytearray, contents: Contents, emit: Emit) -> Changes:
-    """What must happen to the volume; reads the files whose sizes alone do not tell whether they differ."""
-    changes = diff(tree, image, ignored=ignored)
-    if not changes.unknown:
-        return changes
-    hash_streams(tree, [stream for _, stream in changes.unknown], contents, emit)
-    return diff(tree, image, ignored=ignored)
-
-
-def hash_streams(tree: Tree, streams: Sequence[int], contents: Contents, emit: Emit) -> None:
-    """Read streams of a volume and note their hashes."""
-    phase = Phase(name="compare", total=sum(tree.stream(stream).size for stream in streams), unit="bytes")
-    emit(phase)
-    for stream in streams:
-        tree.set_hash(stream, _sha1(tree, stream, contents, phase.counter))
-
-
-def _sha1(tree: Tree, stream: int, contents: Contents, counter: Counter) -> bytes:
-    row = tree.stream(stream)
-    if row.flags & StreamFlag.COMPACT:
-        counter.add(row.size)
-        return hashlib.sha1(contents.read(stream), usedforsecurity=False).digest()
-    digest = hashlib.sha1(usedforsecurity=False)
-    buffer = memoryview(bytearray(min(_WINDOW, row.size)))
-    for offset in range(0, row.size, _WINDOW):
-        part = buffer[: min(_WINDOW, row.size - offset)]
-        contents.read_into(stream, offset, part)
-        digest.update(part)
-        counter.add(len(part))
-    return digest.digest()
 
 
 def check_pointers_possible(view: ImageView, driver: str | None, wim: Path, emit: Emit) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Note, Phase
+from wimboot.ops.comparing import changes_between
 from wimboot.ops.contents import Contents
 from wimboot.ops.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying import (
     carry_out,
-    changes_between,
     check_new_pointers,
     check_pointers_possible,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.deploying import hash_streams
+from wimboot.ops.comparing import hash_streams
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.opening import Opened, open_volume
 from wimboot.ops.placing import volume_sources

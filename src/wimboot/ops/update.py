@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.carrying import carry_attributes
-from wimboot.ops.deploying import hash_streams
+from wimboot.ops.comparing import hash_streams
 from wimboot.ops.fallenbehind import tell_of_others
 from wimboot.ops.finding import require_wim, stores_behind
 from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
