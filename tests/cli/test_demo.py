@@ -10,7 +10,7 @@ import pytest
 from judges import every_pointer_leads_home, sound_volume, sound_wim
 from running import done, refused
 from wimboot.ops import demo
-from wimboot.ops.demo_system import PARTITION_OFFSET, DemoSystem
+from wimboot.ops.sample.system import PARTITION_OFFSET, DemoSystem
 
 
 def test_a_demo_takes_a_system_through_its_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

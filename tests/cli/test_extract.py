@@ -17,7 +17,7 @@ from converted import Converted, fresh_volume, unpacked
 from mounting import UTF_8, copy_sparse, mounted
 from running import done, refused, unchanged, wimboot
 from sample_features import JUNCTION_TAG, set_reparse
-from wimboot.ops.contents import Contents
+from wimboot.ops.opening.contents import Contents
 
 EXPLORER = "\\Windows\\explorer.exe"
 COMPACT = "Features/compact/compact.exe"

@@ -13,6 +13,10 @@ from sources import PACKAGE, compiled, modules, parsed, relative
 
 LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",), ("wim", "ntfs", "registry"),
           ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
+OPS_LAYERS = [("options",), ("opening",), ("finding", "pointing", "checking", "browsing", "sample"), ("sharing",),
+              ("capturing",), ("deploying", "mending")]
+"""Inside ops/: the verbs stand on top of all these."""
+OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 ABOVE_ALL = ("__init__", "__main__")
 
@@ -59,6 +63,15 @@ def test_imports_lead_downwards(path: Path) -> None:
             continue
         assert there in HEIGHT, f"{relative(path)} imports wimboot.{there}, which is in no layer"
         assert HEIGHT[there] < HEIGHT[here], f"{relative(path)}: {here}/ may not import {there}/, which is not below it"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "ops").glob("*/*.py")), ids=relative)
+def test_what_verbs_share_stands_below_them(path: Path) -> None:
+    """In ops/ a folder imports no verb, and only folders below its own."""
+    here = path.parent.name
+    for target in imports(path):
+        if target[0] == "ops" and target[1] != here:
+            assert OPS_HEIGHT.get(target[1], 99) < OPS_HEIGHT[here], f"{relative(path)} imports {'.'.join(target)}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)

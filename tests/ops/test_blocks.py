@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wimboot.errors import HostError
-from wimboot.ops.blocks import BLOCK, BlockReader, Blocks, ContentDiffers
+from wimboot.ops.browsing.blocks import BLOCK, BlockReader, Blocks, ContentDiffers
 
 DATA = random.Random(1).randbytes(5 * BLOCK + 77)
 STEP = 128 << 10
@@ -48,7 +48,7 @@ def blocks() -> Iterator[Blocks]:
 @pytest.fixture
 def in_passing(monkeypatch: pytest.MonkeyPatch) -> None:
     """All streams are so long that they are compared while they are read, not before."""
-    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", 0)
+    monkeypatch.setattr("wimboot.ops.browsing.blocks.CHECKED", 0)
 
 
 def _through(reader: BlockReader, size: int) -> bytes:
@@ -65,7 +65,7 @@ def test_read_from_start_to_end_each_block_is_unpacked_once(
     blocks: Blocks, checked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the whole is right, which is remembered: the next reader of that hash need not compare."""
-    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", checked)
+    monkeypatch.setattr("wimboot.ops.browsing.blocks.CHECKED", checked)
     source = Source(DATA)
     assert _through(BlockReader(source, blocks, "it"), len(DATA)) == DATA
     assert sorted(source.reads) == [(start, min(BLOCK, len(DATA) - start)) for start in range(0, len(DATA), BLOCK)]
@@ -123,7 +123,7 @@ def test_any_order_gives_the_same_bytes(checked: int, reads: list[tuple[int, int
     """With little room to keep blocks, too."""
     shared = Blocks(2, kept=2 * BLOCK)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wimboot.ops.blocks.CHECKED", checked)
+        patch.setattr("wimboot.ops.browsing.blocks.CHECKED", checked)
         reader = BlockReader(Source(DATA), shared, "it")
     for offset, size in reads:
         assert reader.read(offset, size) == DATA[offset:offset + size]
@@ -134,7 +134,7 @@ def test_any_order_gives_the_same_bytes(checked: int, reads: list[tuple[int, int
 @pytest.mark.parametrize("checked", [0, 32 * BLOCK])
 def test_threads_read_the_same_stream(blocks: Blocks, checked: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, from start to end: each gets all of it."""
-    monkeypatch.setattr("wimboot.ops.blocks.CHECKED", checked)
+    monkeypatch.setattr("wimboot.ops.browsing.blocks.CHECKED", checked)
     reader = BlockReader(Source(DATA), blocks, "it")
     with ThreadPoolExecutor(8) as threads:
         assert all(out == DATA for out in threads.map(lambda _: _through(reader, len(DATA)), range(8)))

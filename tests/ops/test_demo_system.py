@@ -9,7 +9,7 @@ import pytest
 import judges
 from snapshots import snapshot
 from wimboot.errors import HostError
-from wimboot.ops.demo_system import PARTITION_OFFSET, DemoSystem, build_demo_system
+from wimboot.ops.sample.system import PARTITION_OFFSET, DemoSystem, build_demo_system
 
 SIZE = 256 << 20
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wimboot.formats.linktarget import JUNCTION, LINUX_LINK, SYMBOLIC_LINK
-from wimboot.ops.browsing import Browser, Found
-from wimboot.ops.hostnames import host_name, is_escaped, volume_name
-from wimboot.ops.linking import link_text, windows_text
+from wimboot.ops.browsing.browser import Browser, Found
+from wimboot.ops.browsing.hostnames import host_name, is_escaped, volume_name
+from wimboot.ops.browsing.linking import link_text, windows_text
 from wimboot.tree import Tree
 from wimboot.tree._builder import Builder
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wimboot.formats.overlaydat import Overlay
-from wimboot.ops.overlayfiles import read_overlay_files
+from wimboot.ops.checking.overlayfiles import read_overlay_files
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, NEW_PATH
 from wimboot.windows.wimplace import WimPlace
 

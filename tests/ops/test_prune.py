@@ -22,7 +22,7 @@ from wimboot.disk import Host
 from wimboot.events import silent
 from wimboot.ops import prune as prune_module
 from wimboot.ops.options import PruneOptions, TargetOptions
-from wimboot.ops.users import users_of
+from wimboot.ops.sharing.users import users_of
 from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import HostFolder
 from wimboot.wim import open_store

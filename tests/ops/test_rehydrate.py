@@ -16,7 +16,7 @@ from running import NO_PLACE, done, refused, unchanged
 from snapshots import Snapshot, differences, pointer, seen_through, snapshot
 from volume_edits import rewrite
 from wimboot.disk import Transaction
-from wimboot.ops.storing import commit
+from wimboot.ops.opening.storing import commit
 
 NOT_IN_IMAGE = (*OVERLAY_FILES, "System Volume Information", "Windows/Temp", "pagefile.sys", "Features/encrypted", "")
 METADATA = 2

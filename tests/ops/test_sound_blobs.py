@@ -11,10 +11,10 @@ from converted import unpacked
 from judges import sound_wim
 from snapshots import snapshot
 from wimboot.events import Counter, silent
-from wimboot.ops.contents import Contents
-from wimboot.ops.opening import open_volume
+from wimboot.ops.mending.soundblobs import RealFiles, bring, find_sound
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.options import TargetOptions
-from wimboot.ops.soundblobs import RealFiles, bring, find_sound
 from wimboot.storage import HostFolder
 from wimboot.wim import Append, CreateOptions, open_store
 

@@ -29,7 +29,7 @@ from sample_features import set_attributes, set_times
 from snapshots import differences, seen_through, snapshot
 from volume_edits import edit, rewrite
 from wim_bytes import read_wim
-from wimboot.ops.storing import commit_all
+from wimboot.ops.opening.storing import commit_all
 
 NOT_IN_IMAGE = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", "Features/encrypted")
 

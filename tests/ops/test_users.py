@@ -14,7 +14,7 @@ from mounting import copy_sparse, mounted
 from running import done, refused
 from wimboot.disk import Host
 from wimboot.formats.guid import guid_text, parse_guid
-from wimboot.ops.users import Users, users_of
+from wimboot.ops.sharing.users import Users, users_of
 
 
 @pytest.fixture

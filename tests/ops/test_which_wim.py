@@ -22,11 +22,11 @@ from running import done, refused, unchanged, wimboot
 from wimboot.errors import HostError
 from wimboot.events import silent
 from wimboot.formats.guid import parse_guid
-from wimboot.ops import searching
-from wimboot.ops.locating import Located, WimState, locate
-from wimboot.ops.opening import open_volume
+from wimboot.ops.finding import searching
+from wimboot.ops.finding.locating import Located, WimState, locate
+from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.options import TargetOptions
-from wimboot.ops.placing import volume_sources
+from wimboot.ops.pointing.placing import volume_sources
 from wimboot.storage import HostFile, HostFolder
 
 MBR = f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim"

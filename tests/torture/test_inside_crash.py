@@ -20,13 +20,13 @@ from wimboot.disk import Transaction
 from wimboot.disk.log import PAGE
 from wimboot.errors import Error
 from wimboot.events import silent
-from wimboot.ops import disks
 from wimboot.ops.capture import capture
 from wimboot.ops.convert import convert
-from wimboot.ops.opening import open_volume
+from wimboot.ops.opening import disks
+from wimboot.ops.opening.storing import opened_store
+from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.options import CaptureOptions, ConvertOptions, TargetOptions, UpdateOptions
 from wimboot.ops.recover import recover
-from wimboot.ops.storing import opened_store
 from wimboot.ops.update import update
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import (

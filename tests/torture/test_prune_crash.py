@@ -19,13 +19,13 @@ from volume_edits import rewrite
 from wimboot.disk import Host, Transaction
 from wimboot.errors import Error
 from wimboot.events import silent
-from wimboot.ops import disks
 from wimboot.ops import prune as prune_module
 from wimboot.ops.capture import capture
 from wimboot.ops.convert import convert
+from wimboot.ops.opening import disks
 from wimboot.ops.options import CaptureOptions, ConvertOptions, PruneOptions, TargetOptions
 from wimboot.ops.recover import recover
-from wimboot.ops.users import users_of
+from wimboot.ops.sharing.users import users_of
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import (
     CHANGES,

@@ -34,7 +34,7 @@ from wimboot.disk import Transaction
 from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Error
-from wimboot.ops import disks
+from wimboot.ops.opening import disks
 from wimboot.storage import Folder
 from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder, StepKind, states
 

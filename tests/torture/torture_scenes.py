@@ -25,10 +25,10 @@ from wimboot.disk.log import PAGE
 from wimboot.disk.transaction import BATCH_PAGES
 from wimboot.errors import ChecksFailed, Error
 from wimboot.events import silent
-from wimboot.ops import disks, opening
 from wimboot.ops.apply import apply
 from wimboot.ops.capture import capture
 from wimboot.ops.convert import convert
+from wimboot.ops.opening import disks, volume
 from wimboot.ops.options import (
     ApplyOptions,
     CaptureOptions,
@@ -230,7 +230,7 @@ def recover_pair(stage: Stage, inner: Mapping[str, Folder], *, reading: bool) ->
     """What `wimboot recover` does, or what any verb that only reads the volume does before it reads."""
     options = stage.options(inner)
     if reading:
-        with opening.open_volume(options, silent, write=False, windows=False):
+        with volume.open_volume(options, silent, write=False, windows=False):
             pass
         recover_wim(inner[WIMS], WIM, where=WIM)
     else:

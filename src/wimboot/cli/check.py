@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.events import Problem
-    from wimboot.ops.findings import Diagnosed, Verified
+    from wimboot.ops.checking.findings import Diagnosed, Verified
+    from wimboot.ops.mending.outcome import Repaired
     from wimboot.ops.options import VerifyOptions
-    from wimboot.ops.repair import Repaired
 
 __all__ = ["recover", "verify"]
 
@@ -125,7 +125,7 @@ def _repair(repair: Any, where: str, chosen: dict[str, Any]) -> None:
 
 
 def _told(done: Repaired, *, dry_run: bool) -> str:
-    from wimboot.ops.diagnosis import counted
+    from wimboot.ops.checking.diagnosis import counted
 
     if not done.before.problems:
         return "There is nothing to repair."

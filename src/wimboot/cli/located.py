@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wimboot.ops.athand import How
-from wimboot.ops.locating import WimState
+from wimboot.ops.finding.athand import How
+from wimboot.ops.finding.locating import WimState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wimboot.ops.locating import Located
+    from wimboot.ops.finding.locating import Located
 
 __all__ = ["located_fields", "located_lines"]
 

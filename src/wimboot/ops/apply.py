@@ -10,17 +10,17 @@ from wimboot.disk import parse_place
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.deploying import carry_out, check_pointers_possible
-from wimboot.ops.disks import open_disk
-from wimboot.ops.exporting import export_image
-from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.capturing.exporting import export_image
+from wimboot.ops.deploying.changing import carry_out, check_pointers_possible
+from wimboot.ops.deploying.overwriting import refuse_same_file
+from wimboot.ops.deploying.rebuilding import check_rebuildable, preview, rebuild
+from wimboot.ops.deploying.viewing import view_image
+from wimboot.ops.finding.ownwims import own_files, own_folders, refuse_in_the_way
+from wimboot.ops.opening.disks import open_disk
+from wimboot.ops.opening.storing import choose_image, commit, opened_store
+from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import ApplyOptions, Form
-from wimboot.ops.overwriting import refuse_same_file
-from wimboot.ops.ownwims import own_files, own_folders, refuse_in_the_way
-from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
-from wimboot.ops.storing import choose_image, commit, opened_store
-from wimboot.ops.viewing import view_image
+from wimboot.ops.pointing.placing import find_place
 from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, Tree, diff
 from wimboot.wim import real_path

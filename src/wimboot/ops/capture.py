@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Note
-from wimboot.ops.contents import Contents
-from wimboot.ops.fallenbehind import tell_of_others
-from wimboot.ops.finding import stores_behind
-from wimboot.ops.imaging import Image, begin_append, existing_store, read_back_shared, write_image
-from wimboot.ops.inside import free_size
-from wimboot.ops.opening import Opened, open_volume, refuse_dirty
-from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.storing import commit_all
-from wimboot.ops.together import open_others, refresh_others, transactions_of
+from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, read_back_shared, write_image
+from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.finding.backing import stores_behind
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.inside import free_size
+from wimboot.ops.opening.storing import commit_all
+from wimboot.ops.opening.volume import Opened, open_volume, refuse_dirty
+from wimboot.ops.sharing.fallenbehind import tell_of_others
+from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.space import check_wim_space
 from wimboot.tree import passes
 from wimboot.wim import real_path

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
-from wimboot.ops.deduplicated import refuse_deduplicated
-from wimboot.ops.deploying import carry_out
-from wimboot.ops.driver import check_driver
-from wimboot.ops.fallenbehind import tell_of_others
-from wimboot.ops.finding import stores_behind
-from wimboot.ops.imaging import Image, begin_append, existing_store, read_back, write_image
-from wimboot.ops.inside import free_size
-from wimboot.ops.opening import Opened, open_volume
-from wimboot.ops.placing import UnreadablePlace, find_place, register
-from wimboot.ops.pointing import NotBackable, point_files, refresh_pointers
-from wimboot.ops.rebuilding import check_rebuildable, rebuild
-from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.sparing import EncryptedWouldGo
-from wimboot.ops.storing import commit_all
-from wimboot.ops.together import open_others, refresh_others, transactions_of
-from wimboot.ops.viewing import ImageView
+from wimboot.ops.capturing.deduplicated import refuse_deduplicated
+from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, read_back, write_image
+from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.deploying.changing import carry_out
+from wimboot.ops.deploying.rebuilding import check_rebuildable, rebuild
+from wimboot.ops.deploying.sparing import EncryptedWouldGo
+from wimboot.ops.deploying.viewing import ImageView
+from wimboot.ops.finding.backing import stores_behind
+from wimboot.ops.opening.inside import free_size
+from wimboot.ops.opening.storing import commit_all
+from wimboot.ops.opening.volume import Opened, open_volume
+from wimboot.ops.pointing.driver import check_driver
+from wimboot.ops.pointing.placing import UnreadablePlace, find_place, register
+from wimboot.ops.pointing.pointers import NotBackable, point_files, refresh_pointers
+from wimboot.ops.sharing.fallenbehind import tell_of_others
+from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.space import check_log_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes

@@ -14,7 +14,6 @@ from wimboot.events import Note
 from wimboot.formats.names import encode_name
 from wimboot.ntfs import Volume
 from wimboot.ops.convert import convert
-from wimboot.ops.demo_system import DemoSystem, build_demo_system
 from wimboot.ops.info import VolumeInfo, info
 from wimboot.ops.options import (
     CaptureOptions,
@@ -25,6 +24,7 @@ from wimboot.ops.options import (
     VerifyOptions,
 )
 from wimboot.ops.restore import restore
+from wimboot.ops.sample.system import DemoSystem, build_demo_system
 from wimboot.ops.update import update
 from wimboot.ops.verify import verify
 from wimboot.storage import FileDevice, SliceDevice

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import UsageError
 from wimboot.formats.reparse import FileBacked, WimPointer, parse_wof
-from wimboot.ops.contents import Contents
-from wimboot.ops.finding import stores_behind
-from wimboot.ops.opening import open_volume
-from wimboot.ops.snapshot import take_snapshot
+from wimboot.ops.capturing.snapshot import take_snapshot
+from wimboot.ops.finding.backing import stores_behind
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.volume import NoSuchPath, open_volume
 from wimboot.plan.pointing import why_real
 from wimboot.tree import StreamFlag
 from wimboot.windows.sources import read_sources
@@ -20,22 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.events import Emit
+    from wimboot.ops.capturing.snapshot import Snapshot
     from wimboot.ops.options import TargetOptions
-    from wimboot.ops.snapshot import Snapshot
     from wimboot.tree.selection import Rule
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["Explained", "NoSuchPath", "explain"]
+__all__ = ["Explained", "explain"]
 
 _RUNS_SHOWN = 64
-
-
-class NoSuchPath(UsageError):
-    """A path that the volume does not have."""
-
-    id = "no-such-path"
-    sentence = "{where} has no {path}"
-    advice = "Paths begin at the volume's root; case does not matter: \\Windows\\System32\\ntdll.dll."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

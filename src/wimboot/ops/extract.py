@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from wimboot.errors import UsageError
 from wimboot.events import Phase
 from wimboot.formats.names import encode_name
-from wimboot.ops.browsing import Found
-from wimboot.ops.contents import Contents
-from wimboot.ops.explain import NoSuchPath
-from wimboot.ops.extracting import Extracted, Extraction
-from wimboot.ops.hostnames import host_name
-from wimboot.ops.linking import is_link, windows_text
-from wimboot.ops.opening import open_volume
-from wimboot.ops.unbacked import backed_stores
+from wimboot.ops.browsing.browser import Found
+from wimboot.ops.browsing.extracting import Extracted, Extraction
+from wimboot.ops.browsing.hostnames import host_name
+from wimboot.ops.browsing.linking import is_link, windows_text
+from wimboot.ops.finding.unbacked import backed_stores
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.volume import NoSuchPath, open_volume
 from wimboot.storage.planting import HostPlanter
 from wimboot.tree import ROOT, FileAttribute, StreamKind
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.storing import opened_store
+from wimboot.ops.opening.storing import opened_store
 from wimboot.tree import passes
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from wimboot.disk import TableKind, open_target, parse_place
 from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
-from wimboot.ops.contents import Contents
-from wimboot.ops.locating import Located, locate
-from wimboot.ops.opening import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
-from wimboot.ops.rules import find_lists
-from wimboot.ops.storing import opened_store
+from wimboot.ops.capturing.rules import find_lists
+from wimboot.ops.finding.locating import Located, locate
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.storing import opened_store
+from wimboot.ops.opening.volume import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
 from wimboot.tree import StreamFlag, passes
 from wimboot.tree.selection import select
 from wimboot.windows.identify import System, UnknownWindows, identify, image_name
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wimboot.formats.overlaydat import DataSource
     from wimboot.formats.vhdfooter import DiskType
     from wimboot.ntfs import VolumeFacts
-    from wimboot.ops.opening import Opened
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import Folders, TargetOptions
     from wimboot.windows.wimplace import WimPlace
 

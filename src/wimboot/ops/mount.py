@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from wimboot.errors import HostError, Unsupported, UsageError
 from wimboot.events import Note
-from wimboot.ops.blocks import BLOCK, KEPT, Blocks
-from wimboot.ops.browsing import Browser
-from wimboot.ops.contents import Contents
-from wimboot.ops.opening import open_volume
+from wimboot.ops.browsing.blocks import BLOCK, KEPT, Blocks
+from wimboot.ops.browsing.browser import Browser
+from wimboot.ops.browsing.serving import Serving
+from wimboot.ops.finding.unbacked import backed_stores
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.options import processors
-from wimboot.ops.serving import Serving
-from wimboot.ops.unbacked import backed_stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,12 +10,12 @@ from wimboot.disk import DECIDED
 from wimboot.errors import Damaged, Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
-from wimboot.ops.following import Follower, check_followers, renumber, standing_on
-from wimboot.ops.imaging import ReadBackFailed
-from wimboot.ops.inside import disk_of, wim_folder
-from wimboot.ops.storing import choose_image, commit_all, opened_store
-from wimboot.ops.together import open_others, refresh_others, transactions_of
-from wimboot.ops.users import User, Users, users_of
+from wimboot.ops.capturing.imaging import ReadBackFailed
+from wimboot.ops.opening.inside import disk_of, wim_folder
+from wimboot.ops.opening.storing import choose_image, commit_all, opened_store
+from wimboot.ops.sharing.following import Follower, check_followers, renumber, standing_on
+from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
+from wimboot.ops.sharing.users import User, Users, users_of
 from wimboot.plan.pruning import Chosen, Wish, choose
 from wimboot.plan.space import check_log_space, check_rewrite_space
 from wimboot.tree import StreamFlag, passes
@@ -24,7 +24,7 @@ from wimboot.wim import Kept, Rewrite, check_rewritable, keep_images, real_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wimboot.ops.opening import Opened
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import PruneOptions
     from wimboot.wim import Store
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered
 from wimboot.disk.inside import parse_inside
-from wimboot.ops.opening import finish_interrupted
+from wimboot.ops.opening.volume import finish_interrupted
 from wimboot.wim import Outcome, real_path
 from wimboot.wim import recover as recover_wim
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from wimboot.errors import Damaged, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.reparse import REPARSE_TAG_WOF, WimPointer
-from wimboot.ops.carrying import carry_attributes
-from wimboot.ops.contents import Contents
-from wimboot.ops.finding import not_found, require_wim
-from wimboot.ops.locating import locate
-from wimboot.ops.opening import Opened, open_volume
-from wimboot.ops.storing import commit, opened_store
+from wimboot.ops.capturing.carrying import carry_attributes
+from wimboot.ops.finding.backing import not_found, require_wim
+from wimboot.ops.finding.locating import locate
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.storing import commit, opened_store
+from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.plan.rehydrating import Rehydrated, clusters_for, plan_rehydration
 from wimboot.plan.space import check_log_space, check_room
 from wimboot.tree import StreamFlag, Tree, passes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.events import Counter
-    from wimboot.ops.locating import Located
+    from wimboot.ops.finding.locating import Located
     from wimboot.ops.options import RehydrateOptions
     from wimboot.wim import Store
     from wimboot.windows.sources import Sources

@@ -9,12 +9,12 @@ from wimboot.disk import PlaceUnknown
 from wimboot.errors import UsageError
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
-from wimboot.ops.contents import Contents
-from wimboot.ops.finding import NotWimBoot, OtherWim, require_wim
-from wimboot.ops.opening import open_volume
-from wimboot.ops.placing import UnreadablePlace, find_place, write_sources
-from wimboot.ops.pointing import NotBackable, count_behind, refresh_pointers
-from wimboot.ops.storing import commit, opened_store
+from wimboot.ops.finding.backing import NotWimBoot, OtherWim, require_wim
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.storing import commit, opened_store
+from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.pointing.placing import UnreadablePlace, find_place, write_sources
+from wimboot.ops.pointing.pointers import NotBackable, count_behind, refresh_pointers
 from wimboot.tree import passes
 from wimboot.windows.sources import DAT_PATH, NEW_PATH, read_sources
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from wimboot.events import Emit
     from wimboot.formats.overlaydat import DataSource
-    from wimboot.ops.opening import Opened
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import RelocateOptions
     from wimboot.wim import Store
     from wimboot.windows.sources import Sources

@@ -7,21 +7,22 @@ before any pointer leads to it. Nothing is written where nothing would get bette
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
-from wimboot.events import Emit, Note, Phase, silent
-from wimboot.ops.fallenbehind import tell_of_others
-from wimboot.ops.inside import growing_wim, wim_exists
-from wimboot.ops.mending import plan_mending
-from wimboot.ops.opening import open_volume
-from wimboot.ops.placing import write_sources
-from wimboot.ops.pointing import refresh_pointers
-from wimboot.ops.repairstore import opened_spares, read_back, repair_store
-from wimboot.ops.soundblobs import bring, find_sound
-from wimboot.ops.storing import commit, commit_all, opened_store
-from wimboot.ops.together import open_others, refresh_others, transactions_of
+from wimboot.events import Emit, Phase, silent
+from wimboot.ops.mending.outcome import Repaired
+from wimboot.ops.mending.plan import plan_mending
+from wimboot.ops.mending.soundblobs import bring, find_sound
+from wimboot.ops.mending.wims import opened_spares, read_back, repair_store
+from wimboot.ops.opening.inside import growing_wim, wim_exists
+from wimboot.ops.opening.storing import commit, commit_all, opened_store
+from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.pointing.placing import write_sources
+from wimboot.ops.pointing.pointers import refresh_pointers
+from wimboot.ops.sharing.fallenbehind import tell_of_others
+from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.ops.verify import verify
 from wimboot.plan.space import check_wim_space
 from wimboot.storage import HostFolder
@@ -31,14 +32,14 @@ from wimboot.windows.sources import NEW_PATH, Sources
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wimboot.ops.findings import Verified
-    from wimboot.ops.mending import Mending
-    from wimboot.ops.opening import Opened
+    from wimboot.ops.checking.findings import Verified
+    from wimboot.ops.mending.plan import Mending
+    from wimboot.ops.mending.soundblobs import Offers
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import RepairOptions, TargetOptions
-    from wimboot.ops.soundblobs import Offers
     from wimboot.wim import Append, Store
 
-__all__ = ["Repaired", "repair"]
+__all__ = ["repair"]
 
 
 class RepairInterrupted(HostError):
@@ -47,47 +48,6 @@ class RepairInterrupted(HostError):
     id = "repair-interrupted"
     sentence = "the repair of {where} was interrupted; what it had put right by then is whole and stays"
     advice = "Run `wimboot verify` again to see what is left."
-
-
-@dataclass(slots=True, kw_only=True)
-class Repaired:
-    """What was wrong, what was done, or with a dry run would be, and what is wrong still (`after`; `before` where
-    nothing was done).
-
-    `relinked` pointers; `brought` blobs of `brought_size` bytes, by where they came `come_from`; `lists` of files of
-    images; `others` pointers of further volumes; `overlay` whether WimOverlay.dat and its backup were written.
-    `lacking` are blobs that nobody had; `committed` tells that something is for good.
-    """
-
-    before: Verified
-    after: Verified
-    relinked: int = 0
-    brought: int = 0
-    brought_size: int = 0
-    come_from: dict[str, int] = field(default_factory=dict)
-    lists: int = 0
-    others: int = 0
-    overlay: bool = False
-    lacking: set[bytes] = field(default_factory=set)
-    committed: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was, or would be, put right."""
-        return bool(self.relinked or self.brought or self.lists or self.overlay)
-
-    def commit(self, where: str, emit: Emit) -> None:
-        """A part of the work is for good."""
-        self.committed = True
-        emit(Note(id="repaired", text=f"What could be repaired with {where} has been, and is committed."))
-
-    def add(self, offers: Offers) -> None:
-        """Count what came from whom."""
-        self.brought += len(offers.hashes)
-        self.brought_size += offers.size
-        self.lacking |= offers.lacking
-        for where, count in offers.told:
-            self.come_from[where] = self.come_from.get(where, 0) + count
 
 
 def repair(options: RepairOptions, emit: Emit) -> Repaired:

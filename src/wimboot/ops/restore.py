@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.comparing import changes_between
-from wimboot.ops.contents import Contents
-from wimboot.ops.deduplicated import refuse_deduplicated
-from wimboot.ops.deploying import (
+from wimboot.ops.capturing.comparing import changes_between
+from wimboot.ops.capturing.deduplicated import refuse_deduplicated
+from wimboot.ops.deploying.changing import (
     carry_out,
     check_new_pointers,
     check_pointers_possible,
 )
-from wimboot.ops.finding import require_wim
-from wimboot.ops.hivelogs import StaleLogs
-from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.deploying.hivelogs import StaleLogs
+from wimboot.ops.deploying.othersdata import refuse_backing_others
+from wimboot.ops.deploying.rebuilding import check_rebuildable, preview, rebuild
+from wimboot.ops.deploying.sparing import Spared, leave_out, left_alone, refuse_encrypted
+from wimboot.ops.deploying.viewing import ImageView, exclusions_of, view_image
+from wimboot.ops.finding.backing import require_wim
+from wimboot.ops.finding.ownwims import note_registered, own_files, refuse_in_the_way
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.storing import choose_image, commit, opened_store
+from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
-from wimboot.ops.othersdata import refuse_backing_others
-from wimboot.ops.ownwims import note_registered, own_files, refuse_in_the_way
-from wimboot.ops.placing import find_place
-from wimboot.ops.rebuilding import check_rebuildable, preview, rebuild
-from wimboot.ops.sparing import Spared, leave_out, left_alone, refuse_encrypted
-from wimboot.ops.storing import choose_image, commit, opened_store
-from wimboot.ops.viewing import ImageView, exclusions_of, view_image
+from wimboot.ops.pointing.placing import find_place
 from wimboot.plan.space import NotEnoughSpace, check_volume_space
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import Sources, read_sources

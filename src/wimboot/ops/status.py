@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.comparing import hash_streams
-from wimboot.ops.finding import require_wim, stores_behind
-from wimboot.ops.opening import Opened, open_volume
-from wimboot.ops.placing import volume_sources
-from wimboot.ops.pointing import count_behind
-from wimboot.ops.snapshot import take_snapshot
-from wimboot.ops.standing import Standing, carry_known, hash_candidates
-from wimboot.ops.storing import choose_image, opened_store
+from wimboot.ops.capturing.comparing import hash_streams
+from wimboot.ops.capturing.snapshot import take_snapshot
+from wimboot.ops.finding.backing import require_wim, stores_behind
+from wimboot.ops.finding.standing import Standing, carry_known, hash_candidates
+from wimboot.ops.opening.storing import choose_image, opened_store
+from wimboot.ops.opening.volume import Opened, open_volume
+from wimboot.ops.pointing.placing import volume_sources
+from wimboot.ops.pointing.pointers import count_behind
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.report import Change, changes_since
 from wimboot.tree import diff

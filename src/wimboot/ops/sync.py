@@ -10,8 +10,8 @@ from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.guid import guid_text
-from wimboot.ops.imaging import ReadBackFailed
-from wimboot.ops.storing import opened_store
+from wimboot.ops.capturing.imaging import ReadBackFailed
+from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
 from wimboot.wim import Relation, Spare, real_path, same_bytes
 

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
-from wimboot.ops.carrying import carry_attributes
-from wimboot.ops.comparing import hash_streams
-from wimboot.ops.fallenbehind import tell_of_others
-from wimboot.ops.finding import require_wim, stores_behind
-from wimboot.ops.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
-from wimboot.ops.inside import free_size
-from wimboot.ops.opening import Opened, open_volume
+from wimboot.ops.capturing.carrying import carry_attributes
+from wimboot.ops.capturing.comparing import hash_streams
+from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
+from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
+from wimboot.ops.finding.backing import require_wim, stores_behind
+from wimboot.ops.finding.standing import Standing, carry_known
+from wimboot.ops.opening.inside import free_size
+from wimboot.ops.opening.storing import commit_all, opened_store
+from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import CaptureOptions, UpdateOptions
-from wimboot.ops.placing import volume_sources, write_sources
-from wimboot.ops.pointing import count_behind, point_files, refresh_pointers
-from wimboot.ops.snapshot import Snapshot, capture_plan, take_snapshot
-from wimboot.ops.standing import Standing, carry_known
-from wimboot.ops.storing import commit_all, opened_store
-from wimboot.ops.together import open_others, refresh_others, transactions_of
+from wimboot.ops.pointing.placing import volume_sources, write_sources
+from wimboot.ops.pointing.pointers import count_behind, point_files, refresh_pointers
+from wimboot.ops.sharing.fallenbehind import tell_of_others
+from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.report import count_changes

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError
 from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.guid import guid_text
-from wimboot.formats.reparse import WimPointer
-from wimboot.ops.contents import Contents
-from wimboot.ops.diagnosis import Use, compare, counted, diagnose
-from wimboot.ops.finding import likely_folders
-from wimboot.ops.findings import Diagnosed, Verified
-from wimboot.ops.inside import wim_exists
-from wimboot.ops.locating import WimState, locate
-from wimboot.ops.opening import open_volume
-from wimboot.ops.overlayfiles import read_overlay_files
-from wimboot.ops.storing import opened_store
-from wimboot.ops.verifystore import check_data, verify_store
-from wimboot.ops.wimfiles import wim_guid
+from wimboot.ops.checking.diagnosis import Use, compare, counted, diagnose, uses_of
+from wimboot.ops.checking.findings import Diagnosed, Verified
+from wimboot.ops.checking.overlayfiles import read_overlay_files
+from wimboot.ops.checking.wims import check_data, verify_store
+from wimboot.ops.finding.backing import likely_folders
+from wimboot.ops.finding.locating import WimState, locate
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.inside import wim_exists
+from wimboot.ops.opening.storing import opened_store
+from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.opening.wimfiles import wim_guid
 from wimboot.storage import HostFolder
-from wimboot.tree import StreamFlag, passes
 from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import Sources
 
@@ -29,14 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
-    from wimboot.ops.locating import Located
-    from wimboot.ops.opening import Opened
+    from wimboot.ops.finding.locating import Located
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
     from wimboot.wim import Store
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["NothingToVerify", "uses_of", "verify"]
+__all__ = ["NothingToVerify", "verify"]
 
 
 class NothingToVerify(UsageError):
@@ -72,15 +70,6 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
     else:
         raise NothingToVerify
     return verified
-
-
-def uses_of(tree: Tree) -> dict[int, list[Use]]:
-    """data source id -> every pointer of the volume that names it. Raises FormatError."""
-    found: dict[int, list[Use]] = {}
-    for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
-        pointer = WimPointer.parse(tree.stream_bytes(stream))
-        found.setdefault(pointer.data_source_id, []).append(Use(stream, tree.stream(stream).size, pointer))
-    return found
 
 
 class _Check:

@@ -1,0 +1,1 @@
+"""The files of a volume as a host sees them: what extract and mount share."""

@@ -1,0 +1,1 @@
+"""From a volume to an image: what capture, convert and update share."""

@@ -1,0 +1,1 @@
+"""From an image to a volume: what apply, restore and convert --format share."""

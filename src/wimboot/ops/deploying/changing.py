@@ -1,0 +1,74 @@
+"""Putting an image onto a volume: what `apply`, `restore` and `convert --format` share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Damaged
+from wimboot.events import Emit, Phase
+from wimboot.ops.deploying.checkout import Checkout
+from wimboot.ops.pointing.driver import check_driver
+from wimboot.ops.pointing.placing import register
+from wimboot.ops.pointing.pointers import NotBackable, refresh_pointers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.deploying.viewing import ImageView
+    from wimboot.ops.opening.volume import Opened
+    from wimboot.plan.forms import Forms
+    from wimboot.tree.changes import Changes
+    from wimboot.windows.wimplace import WimPlace
+
+__all__ = [
+    "BlobsDamaged",
+    "carry_out",
+    "check_new_pointers",
+    "check_pointers_possible",
+]
+
+class BlobsDamaged(Damaged):
+    """Blobs that pointers would need are not what they should be."""
+
+    id = "blobs-damaged"
+    sentence = "{count} blobs of {where} that files would be replaced by are damaged (the first: {first})"
+    advice = "Nothing was changed. Take the WIM from a backup; `wimboot verify --wim` lists all that is damaged."
+
+
+def check_pointers_possible(view: ImageView, driver: str | None, wim: Path, emit: Emit) -> None:
+    """Whether a system can stand on pointers to this image. Raises NotBackable, DriverNeeded."""
+    if view.store.not_backable is not None:
+        raise NotBackable(wim=wim, why=view.store.not_backable)
+    check_driver(view.system, driver, where=f"the image in {wim}", emit=emit)
+
+
+def check_new_pointers(
+    view: ImageView, changes: Changes, forms: Forms, threads: int, wim: Path, emit: Emit
+) -> None:
+    """Read the blobs of files about to be replaced by pointers back from the disk. Raises BlobsDamaged."""
+    store, image = view.store, view.tree
+    streams = {new for new, _ in changes.data} | {image.data_stream(node) for node in changes.created}
+    hashes = {
+        image.stream(stream).hash for stream in streams
+        if stream >= 0 and not image.stream(stream).name and forms.pointer[image.stream_node(stream)]
+    }
+    if hashes:
+        phase = Phase(name="read-back", total=sum(blob.size for blob in map(store.blob, hashes) if blob), unit="bytes")
+        emit(phase)
+        problems = store.check_blobs(hashes, phase.counter, threads)
+        if problems:
+            raise BlobsDamaged(count=len(problems), where=wim, first=problems[0].text)
+
+
+def carry_out(
+    opened: Opened, view: ImageView, changes: Changes, forms: Forms, place: WimPlace | None, emit: Emit
+) -> None:
+    """Change the volume inside its transaction and close it; the caller commits."""
+    store = view.store
+    steps = len(changes.removed_links) + len(changes.added_links) + len(changes.data) + len(changes.metadata)
+    phase = Phase(name="change", total=steps)
+    emit(phase)
+    source = None if place is None else register(opened.volume, store.guid, view.number, place)
+    refresh_pointers(opened.volume, opened.tree, store)
+    Checkout(opened.volume, opened.tree, view.tree, changes, forms, store, source, phase.counter).run()
+    opened.volume.close()

@@ -1,0 +1,84 @@
+"""An image of a WIM looked at as a whole: its tree, its Windows, the rules for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from wimboot.formats.ini import CaptureList
+from wimboot.ops.capturing.rules import find_lists
+from wimboot.plan.forms import Forms, plan_forms
+from wimboot.tree.selection import select
+from wimboot.windows.identify import System, identify
+from wimboot.windows.lists import compose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from wimboot.events import Emit
+    from wimboot.tree import Tree
+    from wimboot.tree.selection import Lists
+    from wimboot.wim import Store
+
+__all__ = ["ImageView", "exclusions_of", "view_image"]
+
+_FILES_KEPT = 8
+"""The hives are read for the system and again for the rules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageView:
+    """Image `number` of a store. `system` is None where it holds no Windows."""
+
+    store: Store
+    number: int
+    tree: Tree
+    system: System | None
+    lists: Lists
+    captured_with: Lists | None = None
+    """The exclusions it was captured with; None where the image does not tell."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the WIM."""
+        return self.store.images[self.number - 1].name
+
+    def forms(self, *, pointers: bool) -> Forms:
+        """Which of its files become pointers on a volume that is to have any."""
+        ruled_by = select(self.tree, self.lists).real_by
+        return plan_forms(self.tree, pointers=pointers, ruled_by=ruled_by, places=self.store.pointer_places)
+
+
+def view_image(
+    store: Store, number: int, config: Path | None, wim: Path, emit: Emit, own_files: Iterable[str] = ()
+) -> ImageView:
+    """Look at an image; `own_files` are those of WIMs on the volume that it is for.
+
+    Raises BlobMissing where the WIM lacks any of its data, and what reading it raises.
+    """
+    tree = store.load_tree(number)
+
+    @lru_cache(_FILES_KEPT)
+    def read(path: str) -> bytes | None:
+        node = tree.find(path)
+        stream = tree.data_stream(node) if node >= 0 else -1
+        if stream < 0:
+            return None
+        row = tree.stream(stream)
+        return store.read(row.hash) if row.size else b""
+
+    system = identify(read)
+    return ImageView(store=store, number=number, tree=tree, system=system,
+                     lists=find_lists(config, wim, read, system, emit, own_files),
+                     captured_with=exclusions_of(store, number))
+
+
+def exclusions_of(store: Store, number: int) -> Lists | None:
+    """What an image was captured without; None where it does not tell, or there is no such image."""
+    text = store.images[number - 1].capture_list if 1 <= number <= len(store.images) else ""
+    if not text:
+        return None
+    origin = f"the list that image {number} was captured with"
+    return compose(CaptureList.parse(text.encode()), version=None, has_overlay_driver=False, origin=origin)

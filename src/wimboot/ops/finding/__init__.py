@@ -1,0 +1,1 @@
+"""Which WIM backs a volume, and where it lies."""

@@ -1,0 +1,1 @@
+"""What verify --repair does about it."""

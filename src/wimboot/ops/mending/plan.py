@@ -1,0 +1,130 @@
+"""What is to be done for the pointers into one WIM, worked out anew from what the volume and the WIM hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from wimboot.formats.overlaydat import DataSource, Overlay
+from wimboot.ops.checking.diagnosis import compare, uses_of
+from wimboot.ops.checking.overlayfiles import read_overlay_files
+from wimboot.ops.mending.adopting import belongs, holds_all, likeliest_image
+from wimboot.ops.mending.soundblobs import RealFiles, count_references
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.storing import opened_store
+from wimboot.ops.pointing.placing import find_place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from wimboot.events import Emit
+    from wimboot.ops.checking.diagnosis import Use
+    from wimboot.ops.checking.findings import Verified
+    from wimboot.ops.opening.volume import Opened
+    from wimboot.ops.options import RepairOptions
+    from wimboot.wim import Store
+
+__all__ = ["Mending", "plan_mending"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Mending:
+    """The plan for one WIM. `overlay` is the table to be written, None where it stays.
+
+    `wanted` are blobs that are missing, damaged or not backable, with their sizes; `missing` those of them that the
+    WIM does not have at all.
+    """
+
+    overlay: Overlay | None = None
+    pointers: int = 0
+    relinkable: int = 0
+    wanted: dict[bytes, int | None] = field(default_factory=dict)
+    missing: set[bytes] = field(default_factory=set)
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether there is anything that might be put right."""
+        return self.overlay is not None or bool(self.relinkable or self.wanted)
+
+    def real_files(self, opened: Opened) -> RealFiles:
+        """The volume as a place where its own files' data may be found."""
+        contents = Contents(opened.tree, opened.device, opened.volume)
+        return RealFiles(tree=opened.tree, contents=contents, where=opened.where)
+
+    def references(self, store: Store, brought: Collection[bytes]) -> dict[bytes, int]:
+        """How often images refer to those of the missing blobs that were brought; 1 where only pointers do."""
+        fresh = self.missing.intersection(brought)
+        return count_references(store, fresh) if fresh else {}
+
+
+def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, before: Verified, emit: Emit) -> Mending:
+    """Work out what is to be done with this WIM, or with WimOverlay.dat alone. Raises UnreadablePlace, BadPlace."""
+    uses = uses_of(opened.tree)
+    files = read_overlay_files(Contents(opened.tree, opened.device, opened.volume).read_path)
+    in_force, table = files.in_force.table, files.mended(uses)
+    flawed = bool(files.flaws(uses, ""))
+    if wim is None:
+        return Mending(overlay=table if flawed or table != in_force else None)
+    with opened_store(wim, opened.options.folders) as store:
+        table = _adopt(table, uses, store, options, emit)
+        known = () if table is None else table.sources
+        mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
+        mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None)
+        damaged = {sha1 for one in before.sources if one.wim == wim for sha1 in one.damaged}
+        for number in sorted(mine & uses.keys()) if store.not_backable is None else ():
+            _add(mending, uses[number], store, damaged)
+        if table is not None and mending.relinkable:
+            _renumber(mending, table, mine, uses, store)
+    return mending
+
+
+def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -> None:
+    found = compare(uses, store)
+    mending.pointers += found.count
+    mending.relinkable += found.relinkable
+    for use in (*found.missing, *found.unbackable):
+        mending.wanted[use.pointer.hash] = use.size
+    mending.missing.update(use.pointer.hash for use in found.missing)
+    mending.wanted |= {use.pointer.hash: use.size for use in uses if use.pointer.hash in damaged & found.hashes}
+
+
+def _adopt(
+    table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit
+) -> Overlay | None:
+    """The table, with the data sources that have to be made for this WIM: those that no table has, those of another.
+
+    Only for a WIM that the user named, and only where its data is that of the pointers.
+    """
+    wim = options.check.wim
+    if wim is None or str(wim) != store.where or store.not_backable is not None:
+        return table
+    table = table or Overlay()
+    of_another = [] if any(source.wim_guid == store.guid for source in table.sources) else table.sources
+    for source in of_another:
+        mine = uses.get(source.data_source_id, [])
+        if holds_all(mine, store):
+            image = likeliest_image(store, {use.pointer.hash for use in mine})
+            table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=image)
+    unknown = [number for number in sorted(uses) if table.get(number) is None and belongs(uses[number], store)]
+    if unknown:
+        place = find_place(options.wim_place, wim, emit)
+        made = tuple(DataSource(
+            data_source_id=number, wim_guid=store.guid, location=place.device,
+            wim_index=likeliest_image(store, {use.pointer.hash for use in uses[number]})) for number in unknown)
+        table = replace(table, sources=(*table.sources, *made), next_id=max(table.next_id, unknown[-1] + 1))
+    return table if table.sources else None
+
+
+def _renumber(
+    mending: Mending, table: Overlay, mine: set[int], uses: dict[int, list[Use]], store: Store
+) -> None:
+    """Where a rewritten WIM has no image of the recorded number any more, the one that has the pointers' data."""
+    changed = table
+    for number in sorted(mine & uses.keys()):
+        source = table.get(number)
+        if source is None or 1 <= source.wim_index <= len(store.images) or not compare(uses[number], store).moved:
+            continue
+        changed = changed.replace(number, wim_index=likeliest_image(store, {use.pointer.hash for use in uses[number]}))
+    if changed != table:
+        mending.overlay = changed
