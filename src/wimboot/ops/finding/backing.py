@@ -195,7 +195,9 @@ def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterat
     with ExitStack() as stack:
         if passes.flagged_streams(opened.tree, StreamFlag.POINTER):
             sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
-            for path in sorted(set(search(opened, sources).values())):
+            for mine in () if own is None else sources.of_wim(own.guid):
+                sources = sources.without(mine.data_source_id)
+            for path in sorted(set(search(opened, sources).values())) if sources.all else ():
                 if own is None or wim_guid(path, folders) != own.guid:
                     stores.append(stack.enter_context(opened_store(path, folders)))
         yield stores
