@@ -53,7 +53,7 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
     classes = passes.classify(image, MAX_POINTER_SIZE)
     pointer = bytearray(image.node_count)
     real: Counter[WhyReal] = Counter()
-    full_size = 0
+    full_size = ruled = resident = 0
     candidates = [node for node, kind in enumerate(classes) if not kind]
     for kind, count in Counter(filter(None, classes)).items():
         real[class_reason(kind)] += count
@@ -64,14 +64,15 @@ def plan_forms(image: Tree, *, pointers: bool, ruled_by: Sequence[int], places: 
         if not pointers:
             full_size += size
         elif ruled_by[node] >= 0:
-            real[WhyReal.RULE] += 1
+            ruled += 1
             full_size += size
         elif size <= RESIDENT_LIMIT:
-            real[WhyReal.RESIDENT] += 1
+            resident += 1
         elif place is None:
             real[WhyReal.NOT_IN_WIM] += 1
             full_size += size
         else:
             pointer[node] = 1
             pointed[node] = (sha1, size, place[1], place[0])
+    real = +(real + Counter({WhyReal.RULE: ruled, WhyReal.RESIDENT: resident}))
     return Forms(pointer=pointer, places=pointed, real=real, full_size=full_size)

@@ -151,7 +151,7 @@ def unmatched_pointers(Tree tree, Tree image, pairs, uint64_t data_source_id):
     out = []
     for i in range(tree.stream_count):
         s = &tree.streams[i]
-        if s.flags & POINTER and not matched[s.node] and s.run_count >= 0x38:
+        if s.flags & POINTER and not matched[s.node] and s.run_count >= 0x34:
             memcpy(&source, tree.pool + s.first_run + 0x18, 8)
             if source == data_source_id:
                 out.append(PyBytes_FromStringAndSize(<char *> s.hash, 20))
@@ -332,7 +332,7 @@ def pointer_rows(Tree tree, uint64_t data_source_id):
     out = []
     for i in range(tree.stream_count):
         s = &tree.streams[i]
-        if s.flags & POINTER and s.run_count >= 0x38:
+        if s.flags & POINTER and s.run_count >= 0x34:
             value = tree.pool + s.first_run
             memcpy(&source, value + 0x18, 8)
             if source == data_source_id:
