@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import build
 from converted import SMALL, converted, converted_once, pristine_small
@@ -14,13 +15,17 @@ from mounting import copy_sparse, need_mounts
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
 
+settings.register_profile("busy", deadline=None)     # how long an example takes is up to what else the machine does
+settings.load_profile("busy")
+
 __all__ = ["converted", "converted_once", "data_volume", "pair", "pair_once", "place", "pristine_small", "two_places"]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def answer_interrupts() -> None:
-    """Whoever starts the tests in the background may have SIGINT ignored; tests of Ctrl-C need it answered."""
+    """Whoever starts the tests in the background may have SIGINT ignored, or, by nohup, SIGHUP; tests need both."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
