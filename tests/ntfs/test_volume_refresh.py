@@ -228,7 +228,9 @@ def test_any_bytes_in_a_record_are_refused_or_left_alone(six_pointers: SixPointe
     with opened(path, write=False) as volume:
         for file_id in ids:
             try:
-                assert volume.reparse(file_id) == pointer(SIZE, 4321)
+                found = volume.reparse(file_id)
+                # nothing, where the file is no longer marked as a reparse point
+                assert found == pointer(SIZE, 4321) or (file_id == ids[3] and not found)
             except (refusals.FileNotFound, refusals.VolumeDamaged, refusals.CallFailed):    # elsewhere in the record
                 assert file_id == ids[3]
 
