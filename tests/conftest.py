@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,11 @@ from mounting import copy_sparse, need_mounts
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
 
-settings.register_profile("busy", deadline=None)     # how long an example takes is up to what else the machine does
-settings.load_profile("busy")
+# How long an example takes is up to what else the machine does. What checks a change tries the same examples each time;
+# `WIMBOOT_EXPLORE=1 make test` looks for new ones.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same")
 
 __all__ = ["converted", "converted_once", "data_volume", "pair", "pair_once", "place", "pristine_small", "two_places"]
 
