@@ -22,6 +22,7 @@ _HOW = {
     How.SEARCHED: "by --search",
     How.WIM_FOLDER: "in the WIM folder",
     How.BESIDE_TARGET: "beside the target",
+    How.ABOVE_TARGET: "in the folder above the target",
     How.CURRENT_FOLDER: "in the current folder",
 }
 

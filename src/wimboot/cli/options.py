@@ -119,7 +119,7 @@ def wim_option(*, required: bool) -> Callable[[F], F]:
             ""
             if required
             else " Default: found by the volume's own record; else by its GUID in the folders of --search, on the "
-            "volume and its disk, in the folder of WIMBOOT_WIMPATH, beside the target, here."
+            "volume and its disk, in the folder of WIMBOOT_WIMPATH, beside the target, above it, here."
         ),
     )
 

@@ -48,6 +48,7 @@ class How(Enum):
     SEARCHED = "search"
     WIM_FOLDER = "wim-folder"
     BESIDE_TARGET = "beside-target"
+    ABOVE_TARGET = "above-target"
     CURRENT_FOLDER = "current-folder"
 
 

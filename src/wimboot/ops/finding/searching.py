@@ -2,7 +2,7 @@ r"""WIMs at the places where one is put, by GUID, for a volume whose WIM is not 
 
 In this order: folders that the user wants searched (--search); `\System Volume Information`, `\WIMBOOT`, the root and
 the default folder on the volume itself and on the other partitions of its disk; that folder on the host
-(-WIMPATH, WIMBOOT_WIMPATH); beside the target; the current folder.
+(-WIMPATH, WIMBOOT_WIMPATH); beside the target; the folder above that; the current folder.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def host_folders(opened: Opened) -> list[tuple[Path, How]]:
         if beside is not None and parts is not None:
             folders.append((beside.joinpath(*parts), How.WIM_FOLDER))
     if beside is not None:
-        folders.append((beside, How.BESIDE_TARGET))
+        # a folder for each system, and their one WIM above them, is how the 2015 tool lays them out
+        folders += [(beside, How.BESIDE_TARGET), (beside.parent, How.ABOVE_TARGET)]
     folders.append((Path.cwd(), How.CURRENT_FOLDER))
     once: dict[Path, How] = {}
     for folder, how in folders:
