@@ -158,7 +158,7 @@ def test_a_hostile_place_does_not_lead_out_of_the_mount(path: str, alone: Conver
 
 def test_a_wim_is_found_by_its_guid_where_one_is_put(alone: Converted, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside the target, above it, in the current folder, in the folder of -WIMPATH, below a folder that is searched."""
+    """Beside the target, above it, in the current folder, in that of -WIMPATH, below a folder that is searched."""
     told = refused("wim-not-found", 4, "restore", alone.volume, watching=(alone.volume,))
     assert "c000046e" in told.err
     assert "--search" in told.err
