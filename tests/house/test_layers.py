@@ -11,10 +11,10 @@ import pytest
 
 from sources import PACKAGE, compiled, modules, parsed, relative
 
-LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",), ("wim", "ntfs", "registry"),
+LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",), ("wim", "ntfs", "registry", "fat"),
           ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
 OPS_LAYERS = [("options",), ("opening",), ("finding", "pointing", "checking", "browsing", "sample"), ("sharing",),
-              ("capturing",), ("deploying", "mending")]
+              ("capturing",), ("deploying", "mending", "booting")]
 """Inside ops/: the verbs stand on top of all these."""
 OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
@@ -52,7 +52,7 @@ def _parts(module: str, names: list[str]) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", [*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))], ids=relative)
 def test_imports_lead_downwards(path: Path) -> None:
-    """gui > cli > ops > plan > windows > wim, ntfs, registry > disk > tree > formats > storage > errors, events."""
+    """gui > cli > ops > plan > windows > wim, ntfs, registry, fat > disk > tree > formats > storage > errors, events."""
     here = layer(path.relative_to(PACKAGE).parts)
     if here in ABOVE_ALL:
         return

@@ -1,0 +1,1 @@
+"""FAT volumes: system partitions that firmware reads."""
