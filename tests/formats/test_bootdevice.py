@@ -12,17 +12,20 @@ from regipy.registry import RegistryHive
 
 from wimboot.errors import FormatError
 from wimboot.formats.bootdevice import (
-    MAX_DEPTH,
     BootDevice,
     Device,
     FileDevice,
+    LocateDevice,
+    LocateKind,
     OpaqueDevice,
     PartitionDevice,
     PartitionStyle,
+    RamdiskDevice,
     VhdDevice,
-    parse_device,
+    VirtualDiskDevice,
     same_location,
 )
+from wimboot.formats.bootdeviceread import MAX_DEPTH, parse_device
 from wimboot.formats.guid import parse_guid
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -32,7 +35,13 @@ PATHS = st.text(st.characters(codec="utf-16-le", exclude_characters="\0"), max_s
 PARTITIONS = st.builds(PartitionDevice, style=U32, partition_id=ID, disk_id=ID, flags=U32)
 PLAIN_FILES = st.builds(FileDevice, parent=PARTITIONS | st.just(BootDevice()), path=PATHS, flags=U32)
 VHDS = st.builds(VhdDevice, style=U32, partition_id=ID, disk_id=ID, container=PLAIN_FILES, flags=U32)
-DEVICES = PARTITIONS | PLAIN_FILES | VHDS | st.builds(FileDevice, parent=VHDS, path=PATHS)
+RAMDISKS = st.builds(RamdiskDevice, parent=PARTITIONS | st.just(BootDevice()), path=PATHS, flags=U32, offset=U32,
+                     base=st.integers(0, 2 ** 64 - 1), size=st.integers(0, 2 ** 64 - 1))
+EVERYWHERE = st.builds(LocateDevice, kind=U32, element=U32, path=PATHS, flags=U32)
+DISKS = st.builds(VirtualDiskDevice, file=PLAIN_FILES | st.builds(FileDevice, parent=EVERYWHERE, path=PATHS))
+LOCATED = st.builds(LocateDevice, kind=U32, element=U32, path=PATHS, flags=U32, parent=DISKS)
+DEVICES = (PARTITIONS | PLAIN_FILES | VHDS | st.builds(FileDevice, parent=VHDS, path=PATHS) | RAMDISKS | EVERYWHERE
+           | DISKS | LOCATED)
 
 PHYSICAL = PartitionDevice.mbr(0x5CBEA03E, 0x100000)
 IN_VHD = bytes.fromhex(
@@ -74,6 +83,54 @@ def test_a_partition_of_a_real_gpt_store_reads_as_two_guids() -> None:
         disk=parse_guid("0b2394a9-095e-487d-8d48-719ecd4d78ca"),
         partition=parse_guid("8e0f2c38-e4ea-47ba-b7fc-9d8c74dccf0b"))
     assert parse_device(raw).pack() == raw
+
+
+def test_the_locate_form_is_that_of_the_specification() -> None:
+    """The worked example: \\x64\\win7.vhd on an MBR disk at 1 MiB, found by the loader's path; 0xCA bytes."""
+    raw = bytes.fromhex(
+        "08000000 00000000 ca000000 00000000 00000000 02000012 1e000000 0000"
+        "00000000 00000000 ac000000 00000000 06000000" + "00" * 20
+        + "00000000 00000000 84000000 00000000 05000000 01000000 70000000 05000000"
+        "06000000 00000000 48000000 00000000 00001000 00000000 00000000 00000000 00000000 01000000"
+        "3ea0be5c" + "00" * 28) + "\\x64\\win7.vhd\0".encode("utf-16-le")
+    file = FileDevice(parent=PHYSICAL, path="\\x64\\win7.vhd")
+    device = LocateDevice(element=0x12000002, parent=VirtualDiskDevice(file=file))
+    assert device.pack() == raw
+    assert parse_device(raw) == device
+
+
+def test_the_devices_of_stores_that_bcdedit_made_are_read_as_what_they_are() -> None:
+    """A VHD found by loader path and by system root, RAM disks with and without a partition: none is opaque."""
+    kinds: list[tuple[type, type]] = []
+    for name in ("ntloader_bcdvhd", "ntloader_bcdwim", "nikize_PXEBCD", "regipy_BCD"):
+        store = SHARED / "samples" / "bcd" / name
+        if not store.exists():
+            pytest.skip(f"the sample {name} is not here")
+        for raw in _stored_devices(store):
+            # the placeholder of a path in those stores has a NUL in it, which makes it none
+            device = parse_device(raw.replace(b"_SIGN\0\0", b"_SIGN_\0"), 16)
+            if isinstance(device, LocateDevice):
+                assert isinstance(device.parent, VirtualDiskDevice)
+                assert isinstance(device.parent.file, FileDevice)
+                kinds.append((LocateDevice, type(device.parent.file.parent)))
+            elif isinstance(device, RamdiskDevice):
+                kinds.append((RamdiskDevice, type(device.parent)))
+            assert not isinstance(device, OpaqueDevice)
+    assert kinds == [(LocateDevice, BootDevice)] * 2 + [(RamdiskDevice, BootDevice)] * 4 + [
+        (RamdiskDevice, PartitionDevice)] * 2
+
+
+def test_a_vhd_that_is_looked_for_names_only_its_path() -> None:
+    """The VHD's own place is a locate by string, inside the file device, inside the locate of its partition."""
+    anywhere = LocateDevice(kind=LocateKind.STRING, path="\\a.vhd")
+    device = LocateDevice(element=0x22000002, parent=VirtualDiskDevice(file=FileDevice(parent=anywhere,
+                                                                                         path="\\a.vhd")))
+    assert parse_device(device.pack()) == device
+    assert anywhere.pack() == bytes.fromhex("08000000 00000000 2a000000 00000000 01000000 00000000 00000000") + (
+        "\\a.vhd\0".encode("utf-16-le"))
+    assert same_location(device, replace(device, flags=1))
+    assert not same_location(device, replace(device, element=0x12000002))
+    assert not same_location(device, anywhere)
 
 
 @given(DEVICES)

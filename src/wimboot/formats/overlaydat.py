@@ -29,7 +29,8 @@ from struct import Struct
 from typing import Final
 
 from wimboot.errors import FormatError, Refused
-from wimboot.formats.bootdevice import Device, device_size, parse_device, same_location
+from wimboot.formats.bootdevice import Device, same_location
+from wimboot.formats.bootdeviceread import device_size, parse_device
 
 __all__ = ["MAX_FILE_SIZE", "MAX_SOURCES", "DataSource", "Overlay", "OverlayFull"]
 
