@@ -116,8 +116,8 @@ def test_the_devices_of_stores_that_bcdedit_made_are_read_as_what_they_are() -> 
             elif isinstance(device, RamdiskDevice):
                 kinds.append((RamdiskDevice, type(device.parent)))
             assert not isinstance(device, OpaqueDevice)
-    assert kinds == [(LocateDevice, BootDevice)] * 2 + [(RamdiskDevice, BootDevice)] * 4 + [
-        (RamdiskDevice, PartitionDevice)] * 2
+    assert kinds == [(LocateDevice, PartitionDevice)] * 2 + [(RamdiskDevice, PartitionDevice)] * 2 + [
+        (RamdiskDevice, BootDevice)] * 2 + [(RamdiskDevice, PartitionDevice)] * 2
 
 
 def test_a_vhd_that_is_looked_for_names_only_its_path() -> None:
