@@ -125,6 +125,23 @@ def test_another_wim_at_the_registered_place_is_a_problem(pair: Pair, small_volu
     assert "it is not there: Windows would not find it" in told.err
 
 
+def test_a_second_disk_with_the_same_signature_is_no_problem_of_the_volume(
+    pair: Pair, small_volume: Path, tmp_path: Path
+) -> None:
+    """The WIM lies at its place on one of them; that another disk has something else there is a warning."""
+    done("relocate", pair.volume, "--wim", pair.wim, "--as", MBR)
+    other = tmp_path / "away" / "other.wim"
+    done("capture", small_volume, "--wim", other)
+    for name, wim in (("one.img", other), ("two.img", pair.wim)):
+        def fill(root: Path, wim: Path = wim) -> None:
+            (root / "wimboot").mkdir()
+            shutil.copyfile(wim, root / "wimboot" / "store.wim")
+
+        make_disk(tmp_path / name, "mbr", fill)
+    told = done("verify", pair.volume, "--quick")
+    assert f"{tmp_path}/one.img#1:/wimboot/store.wim lies at the place of data source 0 too" in told.err
+
+
 def test_an_interrupted_repair_says_what_stays(pair: Pair) -> None:
     """Before anything is committed Ctrl-C leaves all as it was; after it, nobody is told that all is as it was."""
     pair.damage(EXPLORER)

@@ -162,6 +162,12 @@ class _Check:
         elif located.other is not None:
             guid = located.other.guid
             what = "no WIM" if guid is None else f"another WIM, with the GUID {guid_text(guid)}"
+            if located.found.at_registered_place:
+                self._emit(Note(id="place-twice", warning=True, text=(
+                    f"{located.other.path} lies at the place of data source {one.data_source_id} too, on another disk "
+                    f"with the same signature, and is {what}. Its WIM was found as {located.found.path}; Windows takes "
+                    "one of two disks with one signature offline, so attach only that disk.")))
+                return
             self._tell(one, Problem(
                 id="wim-replaced", where=str(located.other.path),
                 text=f"it lies where data source {one.data_source_id} has its WIM, and is {what}: Windows refuses the "
