@@ -14,7 +14,8 @@ from wimboot.disk import LogWaits, Place, open_target
 from wimboot.disk.mounts import HOST, Host
 from wimboot.disk.target import Locked
 from wimboot.disk.vhdchain import VhdChainTooLong, VhdHasChildren, VhdParentChanged, VhdParentMissing
-from wimboot.disk.vhdcreate import ParentPlace, VhdExists, VhdNotPossible, create_vhd
+from wimboot.disk.newfile import DiskExists
+from wimboot.disk.vhdcreate import ParentPlace, VhdNotPossible, create_vhd
 from wimboot.errors import Refused
 from wimboot.events import Counter
 from wimboot.formats.vhdfooter import DiskType, Footer
@@ -267,7 +268,7 @@ def test_child_of_a_child_or_of_another_size_is_not_made(tmp_path: Path) -> None
 def test_existing_file_is_not_made_anew(tmp_path: Path) -> None:
     """Whatever it is."""
     (tmp_path / "d.vhd").write_bytes(b"precious")
-    with pytest.raises(VhdExists):
+    with pytest.raises(DiskExists):
         create_vhd(HostFolder(tmp_path), "d.vhd", kind=DiskType.DYNAMIC, size=8 << 20)
     assert (tmp_path / "d.vhd").read_bytes() == b"precious"
 

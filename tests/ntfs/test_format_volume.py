@@ -30,8 +30,8 @@ def test_a_formatted_volume_is_sound_whatever_lay_there(tmp_path: Path, cluster_
     with format_volume(size, cluster_size=cluster_size, label="Volume \u00e4", hidden_sectors=2048,
                        serial=0x1122334455667788, folder=tmp_path) as made:
         copy_formatted(made, device)
-        assert made.path.stat().st_blocks * 512 < size
-    assert not made.path.exists()
+        assert os.fstat(made.file.fileno()).st_blocks * 512 < size
+    assert [path.name for path in tmp_path.iterdir()] == ["disk.img"]
     path = tmp_path / "disk.img"
     raw = path.read_bytes()
     assert raw[:512] == raw[-512:], "the copy of the boot sector"

@@ -6,15 +6,16 @@ attaches no VHD that lies sparse on NTFS.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.disk.newfile import new_file, refuse_existing
+from wimboot.disk.newvhd import TABLE_OFFSET, NewVhdDisk
 from wimboot.disk.vhdlayout import read_layout
-from wimboot.errors import HostError, Refused
+from wimboot.errors import HostError, Internal, Refused
 from wimboot.formats.vhdfooter import (
     FOOTER_SIZE,
     MAX_DISK_SIZE,
@@ -27,7 +28,6 @@ from wimboot.formats.vhdfooter import (
 )
 from wimboot.formats.vhdsparse import (
     BLOCK_SIZE,
-    SPARSE_HEADER_SIZE,
     UNUSED,
     W2KU,
     W2RU,
@@ -35,28 +35,20 @@ from wimboot.formats.vhdsparse import (
     SparseHeader,
     pack_table,
 )
-from wimboot.storage import durable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wimboot.events import Counter
-    from wimboot.storage import File, Folder
+    from wimboot.storage import Data, File, Folder
 
-__all__ = ["ParentPlace", "VhdExists", "VhdNotPossible", "create_vhd"]
+__all__ = ["ParentPlace", "VhdNotPossible", "check_vhd", "create_vhd", "write_zeros"]
 
-_TABLE_OFFSET = FOOTER_SIZE + SPARSE_HEADER_SIZE
 _STEP = 1 << 20
 _SMALLEST = 3 << 20
 """Windows makes none below 3 MB ("create vdisk" of diskpart)."""
 _NAME_SIZE = 512
 _BLOCK_SIZES = (512 << 10, 2 << 20)
-
-
-class VhdExists(Refused):
-    """There is something by that name."""
-
-    id = "vhd-exists"
-    sentence = "{where} exists already"
-    advice = "Name another file, or delete that one first."
 
 
 class VhdNotPossible(Refused):
@@ -80,7 +72,8 @@ class ParentPlace:
 
 def create_vhd(folder: Folder, name: str, *, kind: DiskType, size: int | None = None, block_size: int = BLOCK_SIZE,
                parent: ParentPlace | None = None, unique_id: bytes | None = None, unix_time: int | None = None,
-               counter: Counter | None = None) -> None:
+               counter: Counter | None = None, fill: Callable[[File], None] | None = None, where: str = "",
+               final: bool = False) -> None:
     """Make the VHD `name` in `folder`, of `size` bytes, whose disk reads as zeros, or as the parent.
 
     Args:
@@ -92,43 +85,41 @@ def create_vhd(folder: Folder, name: str, *, kind: DiskType, size: int | None = 
         parent: of a differencing disk, else None.
         unique_id: 16 bytes; None: random.
         unix_time: of creation; None: now.
-        counter: counts the bytes written.
+        counter: counts the zeros written to a fixed disk.
+        fill: writes to the disk, given as a File of its size, before it has its name; not for a differencing one.
+        where: what messages call it; the name, unless something better is known.
+        final: as in `new_file`.
 
     Raises:
-        VhdExists, VhdNotPossible, HostError; for the parent FormatError, VhdKind, VhdSaved.
+        DiskExists, VhdNotPossible, Locked, HostError; for the parent FormatError, VhdKind, VhdSaved.
     """
-    if folder.exists(name):
-        raise VhdExists(where=name)
+    where = where or name
+    refuse_existing(folder, name, where)
     footer_of_parent = None if parent is None else read_layout(parent.file, "the parent").footer
     if size is None and footer_of_parent is not None:
         size = footer_of_parent.size
-    _check(name, kind, size or 0, block_size, footer_of_parent)
+    check_vhd(where, kind, size or 0, block_size, footer_of_parent)
     footer = Footer(type=kind, size=size or 0, original_size=size or 0, geometry=geometry_of(size or 0),
                     unique_id=unique_id or secrets.token_bytes(16),
                     data_offset=NO_OFFSET if kind is DiskType.FIXED else FOOTER_SIZE,
                     time=from_unix_seconds(int(time.time()) if unix_time is None else unix_time))
-    temporary = durable.temporary_name(name)
-    if folder.exists(temporary):
-        folder.remove(temporary)
-    file = folder.create(temporary)
-    try:
+    with new_file(folder, name, where=where, final=final) as file:
         if kind is DiskType.FIXED:
-            _write_fixed(file, footer, counter)
+            write_zeros(file, footer.size, counter)
+            if fill is not None:
+                fill(_Front(file, footer.size))
+            file.pwrite(footer.size, footer.pack())
+        elif kind is DiskType.DYNAMIC:
+            disk = NewVhdDisk(file, footer, block_size)
+            if fill is not None:
+                fill(disk)
+            disk.finish()
         else:
             file.pwrite(0, _start(footer, block_size, parent, footer_of_parent))
             file.pwrite(file.size(), footer.pack())
-        file.sync()
-    except BaseException:
-        file.close()
-        with contextlib.suppress(HostError):
-            folder.remove(temporary)
-        raise
-    file.close()
-    folder.replace(temporary, name)
-    folder.sync()
 
 
-def _check(name: str, kind: DiskType, size: int, block_size: int, parent: Footer | None) -> None:
+def check_vhd(where: str, kind: DiskType, size: int, block_size: int, parent: Footer | None) -> None:
     """Raises VhdNotPossible."""
     why = None
     if (kind is DiskType.DIFFERENCING) != (parent is not None):
@@ -144,30 +135,58 @@ def _check(name: str, kind: DiskType, size: int, block_size: int, parent: Footer
     elif block_size not in _BLOCK_SIZES:
         why = f"blocks of {block_size} bytes; Windows uses 2 MiB or 512 KiB"
     if why is not None:
-        raise VhdNotPossible(where=name, why=why)
+        raise VhdNotPossible(where=where, why=why)
 
 
-def _write_fixed(file: File, footer: Footer, counter: Counter | None) -> None:
+def write_zeros(file: File, size: int, counter: Counter | None = None) -> None:
+    """Give a new file `size` bytes of which none is a hole. `counter` counts them. Raises HostError."""
     zeros = bytes(_STEP)
-    for offset in range(0, footer.size, _STEP):
-        part = min(_STEP, footer.size - offset)
+    for offset in range(0, size, _STEP):
+        part = min(_STEP, size - offset)
         file.pwrite(offset, zeros[:part])
         if counter is not None:
             counter.add(part)
-    file.pwrite(footer.size, footer.pack())
+
+
+class _Front:
+    """The first `size` bytes of a file, as a file that cannot grow."""
+
+    def __init__(self, file: File, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def pread(self, offset: int, size: int) -> bytes:
+        return self._file.pread(offset, max(0, min(size, self._size - offset)))
+
+    def pwrite(self, offset: int, data: Data) -> None:
+        if offset + memoryview(data).nbytes > self._size:
+            raise Internal(what="a write past the end of a new disk")
+        self._file.pwrite(offset, data)
+
+    def truncate(self, size: int) -> None:
+        raise HostError(what="resizing", where="a new disk", why=f"it has {self._size} bytes, not {size}")
+
+    def sync(self) -> None:
+        self._file.sync()
+
+    def size(self) -> int:
+        return self._size
+
+    def close(self) -> None:
+        """The file belongs to whoever made it."""
 
 
 def _start(footer: Footer, block_size: int, parent: ParentPlace | None, footer_of_parent: Footer | None) -> bytes:
     """Everything before the footer: its copy, the header, the table, where the parent lies."""
     entries = -(-footer.size // block_size)
     table = pack_table(array("I", [UNUSED]) * entries)
-    header = SparseHeader(table_offset=_TABLE_OFFSET, entries=entries, block_size=block_size)
+    header = SparseHeader(table_offset=TABLE_OFFSET, entries=entries, block_size=block_size)
     places = b""
     if parent is not None and footer_of_parent is not None:
-        locators, places = _locators(parent, _TABLE_OFFSET + len(table))
+        locators, places = _locators(parent, TABLE_OFFSET + len(table))
         name = (parent.absolute or parent.relative.rpartition("\\")[2]).encode("utf-16-be", "surrogatepass")
         # The time of the parent stays 0, as new versions of Windows leave it: a copy of the chain then needs no times.
-        header = SparseHeader(table_offset=_TABLE_OFFSET, entries=entries, block_size=block_size,
+        header = SparseHeader(table_offset=TABLE_OFFSET, entries=entries, block_size=block_size,
                               parent_id=footer_of_parent.unique_id, locators=locators,
                               parent_name_utf16=name[:_NAME_SIZE].ljust(_NAME_SIZE, b"\0"))
     return footer.pack() + header.pack() + table + places

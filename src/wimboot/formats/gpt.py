@@ -34,16 +34,17 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.guid import NIL
+from wimboot.formats.mbr import MAX_SECTORS, NO_CHS, PROTECTIVE_TYPE, MbrEntry, chs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["Gpt", "GptEntry", "GptHeader", "read_gpt"]
+__all__ = ["ENTRIES_SIZE", "Gpt", "GptEntry", "GptHeader", "pack_gpt", "protective_entry", "read_gpt"]
 
 _MAGIC = b"EFI PART"
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
@@ -52,6 +53,9 @@ _CRC_OFFSET = 16
 _REVISION = 0x10000
 MAX_ARRAY_SIZE = 1 << 20
 """64 times what the specification asks for; tools write 128 entries of 128 bytes."""
+ENTRIES_SIZE = 128 * 128
+"""Bytes of the array that is written."""
+_FIRST_ENTRY_SECTOR = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,3 +191,37 @@ def _check_places(header: GptHeader, entries: tuple[GptEntry, ...]) -> None:
         if entry.first_sector < end:
             raise FormatError("GPT entries", offset + 32, f"partition {entry.number} overlaps another")
         end = entry.last_sector + 1
+
+
+def protective_entry(disk_sectors: int) -> MbrEntry:
+    """The entry of the MBR of a disk with a GPT: everything behind it, as far as its fields reach (section 5.2.3)."""
+    last = chs_of(disk_sectors - 1)
+    return MbrEntry(first_chs=chs_of(1), type=PROTECTIVE_TYPE, first_sector=1,
+                    last_chs=b"\xff\xff\xff" if last == NO_CHS else last, sectors=min(disk_sectors - 1, MAX_SECTORS))
+
+
+def pack_gpt(disk_guid: bytes, entries: Iterable[GptEntry], disk_sectors: int,
+             sector_size: int = 512) -> tuple[tuple[int, bytes], ...]:
+    """Both tables of a disk as (sector, bytes), the protective MBR not among them.
+
+    Raises FormatError where two entries share a number or a sector, or one lies where the tables are.
+    """
+    count = ENTRIES_SIZE // 128
+    array_sectors = -(-ENTRIES_SIZE // sector_size)
+    first, last = _FIRST_ENTRY_SECTOR + array_sectors, disk_sectors - array_sectors - 2
+    if first > last:
+        raise FormatError("GPT header", 40, "the disk is too small for one")
+    packed = bytearray(ENTRIES_SIZE)
+    kept = tuple(entries)
+    if len({entry.number for entry in kept}) != len(kept) or not all(1 <= entry.number <= count for entry in kept):
+        raise FormatError("GPT entries", 0, f"they are not numbered from 1 to {count}, each once")
+    for entry in kept:
+        packed[128 * (entry.number - 1):128 * entry.number] = entry.pack()
+    head = GptHeader(sector=1, other_sector=disk_sectors - 1, first_usable=first, last_usable=last,
+                     disk_guid=disk_guid, entries_sector=_FIRST_ENTRY_SECTOR, entry_count=count,
+                     entries_crc=zlib.crc32(packed))
+    tail = replace(head, sector=disk_sectors - 1, other_sector=1, entries_sector=disk_sectors - 1 - array_sectors)
+    _check_places(head, kept)
+    array = bytes(packed).ljust(array_sectors * sector_size, b"\0")
+    return ((1, head.pack().ljust(sector_size, b"\0")), (head.entries_sector, array),
+            (tail.entries_sector, array), (tail.sector, tail.pack().ljust(sector_size, b"\0")))

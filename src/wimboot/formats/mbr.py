@@ -37,10 +37,17 @@ from wimboot.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ACTIVE", "EXTENDED_TYPES", "PROTECTIVE_TYPE", "Mbr", "MbrEntry", "MbrPartition", "mbr_partitions"]
+__all__ = [
+    "ACTIVE", "BOOT_CODE_SIZE", "EXTENDED_TYPES", "MAX_SECTORS", "NO_CHS", "NTFS_TYPE", "PROTECTIVE_TYPE", "Mbr",
+    "MbrEntry", "MbrPartition", "chs_of", "mbr_partitions",
+]
 
 SECTOR = 512
 ACTIVE = 0x80
+BOOT_CODE_SIZE = 440
+MAX_SECTORS = 0xFFFF_FFFF
+"""What 32 bits can count."""
+NTFS_TYPE = 0x07
 EXTENDED_TYPES = frozenset({0x05, 0x0F, 0x85})
 PROTECTIVE_TYPE = 0xEE
 MAX_LOGICAL = 256
@@ -50,6 +57,23 @@ _HEAD = struct.Struct("<440sIH")
 _ENTRY = struct.Struct("<B3sB3sII")
 _ENTRIES_OFFSET = 446
 _FIRST_LOGICAL = 5
+_HEADS, _TRACK = 255, 63
+"""What every BIOS of the last decades reports, and Windows writes into every table, whatever a VHD's footer says."""
+_LAST_CYLINDER = 1023
+NO_CHS = b"\xfe\xff\xff"
+"""What Windows writes for a sector beyond that."""
+
+
+def chs_of(sector: int) -> bytes:
+    """A sector's place as an entry has it: head; sector from 1 with the cylinder's bits 8 and 9 on top; cylinder.
+
+    NO_CHS for what lies beyond cylinder 1023.
+    """
+    cylinder, inside = divmod(sector, _HEADS * _TRACK)
+    if cylinder > _LAST_CYLINDER:
+        return NO_CHS
+    head, track_sector = divmod(inside, _TRACK)
+    return bytes((head, track_sector + 1 | cylinder >> 8 << 6, cylinder & 0xFF))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

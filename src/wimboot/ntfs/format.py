@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from wimboot.errors import HostError, Refused
 from wimboot.ntfs.volume import Volume
 from wimboot.storage import Device, FileDevice, HostFile
+from wimboot.storage.scratch import path_for_child, scratch_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from wimboot.events import Counter
 
 __all__ = ["FormatFailed", "Formatted", "MkntfsMissing", "SizeNotFormattable", "copy_formatted", "format_volume"]
 
@@ -53,15 +55,13 @@ class SizeNotFormattable(Refused):
 
 
 class Formatted:
-    """An empty NTFS volume in a sparse temporary file, which goes with `close`."""
+    """An empty NTFS volume in a sparse scratch file, which goes with `close`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = HostFile.open(path, write=True)
+    def __init__(self, file: HostFile) -> None:
+        self.file = file
 
     def close(self) -> None:
         self.file.close()
-        self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -94,14 +94,11 @@ def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", secto
         why = f"a label has up to {_LABEL_LIMIT} characters"
     if why is not None:
         raise SizeNotFormattable(size=size, cluster_size=cluster_size, label=label, why=why)
-    with tempfile.NamedTemporaryFile(prefix="wimboot-", suffix=".ntfs", dir=folder, delete=False) as target:
-        target.truncate(size)
-    path = Path(target.name)
+    volume = Formatted(scratch_file(folder, size=size))
     try:
-        _run_mkntfs(path, cluster_size, label, sector_size, hidden_sectors)
-        volume = Formatted(path)
+        _run_mkntfs(volume.file, cluster_size, label, sector_size, hidden_sectors)
     except BaseException:
-        path.unlink(missing_ok=True)
+        volume.close()
         raise
     if serial is not None:
         for offset in (0, size - sector_size):
@@ -109,12 +106,13 @@ def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", secto
     return volume
 
 
-def _run_mkntfs(path: Path, cluster_size: int, label: str, sector_size: int, hidden_sectors: int) -> None:
+def _run_mkntfs(file: HostFile, cluster_size: int, label: str, sector_size: int, hidden_sectors: int) -> None:
     # -H and -S are what every BIOS of the last decades reports; Windows' boot code reads them.
     command = ["mkntfs", "-q", "-Q", "-F", "-s", str(sector_size), "-c", str(cluster_size), "-p", str(hidden_sectors),
-               "-H", "255", "-S", "63", "-L", label, str(path)]
+               "-H", "255", "-S", "63", "-L", label, path_for_child(file)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False,
+                              pass_fds=[file.fileno()],
                               env={"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
     except FileNotFoundError as error:
         raise MkntfsMissing from error
@@ -123,17 +121,20 @@ def _run_mkntfs(path: Path, cluster_size: int, label: str, sector_size: int, hid
         raise FormatFailed(why=lines[-1] if lines else f"it ended with code {done.returncode}")
 
 
-def copy_formatted(source: Formatted, device: Device) -> None:
+def copy_formatted(source: Formatted, device: Device, counter: Counter | None = None) -> None:
     """Write an empty volume over whatever `device` held. Its free clusters are left as they are.
 
-    What mkntfs did not write in a cluster that it took is zeros, and is written as zeros.
+    What mkntfs did not write in a cluster that it took is zeros, and is written as zeros. `counter` counts the bytes.
     """
     size = source.file.size()
     if device.size() != size:
         raise SizeNotFormattable(size=size, cluster_size=0, label="", why=f"{device.size()} bytes are there for it")
     for start, end in _used(source, size):
         for offset in range(start, end, _STEP):
-            device.pwrite(offset, source.file.pread(offset, min(_STEP, end - offset)))
+            part = source.file.pread(offset, min(_STEP, end - offset))
+            device.pwrite(offset, part)
+            if counter is not None:
+                counter.add(len(part))
 
 
 def _used(source: Formatted, size: int) -> Iterator[tuple[int, int]]:

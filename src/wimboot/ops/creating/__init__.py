@@ -1,0 +1,1 @@
+"""What creating a disk consists of."""

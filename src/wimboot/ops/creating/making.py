@@ -1,0 +1,155 @@
+"""Make a disk: table, partitions, an empty NTFS volume. The file appears when it is whole, and never replaces another.
+
+VHDs are written natively, in one pass and without holes; the other forms come from a raw scratch file by qemu-img.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from wimboot.disk.newfile import new_file, refuse_existing
+from wimboot.disk.partitioning import NewTable, PartitionKind, lay_out
+from wimboot.disk.qemuimg import raw_to
+from wimboot.disk.vhdcreate import check_vhd, create_vhd, write_zeros
+from wimboot.errors import UsageError
+from wimboot.events import Emit, Phase
+from wimboot.formats.vhdfooter import DiskType
+from wimboot.formats.vhdsparse import BLOCK_SIZE
+from wimboot.ntfs import copy_formatted, format_volume
+from wimboot.ntfs.bootcode import put_boot_code
+from wimboot.ops.creating.shape import MSR_SIZE, DiskForm, DiskShape, MadeDisk
+from wimboot.ops.creating.systempartition import format_system_partition
+from wimboot.plan.space import check_room
+from wimboot.storage import FileDevice, HostFolder, SliceDevice
+from wimboot.storage.scratch import scratch_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wimboot.storage import File, Folder
+
+__all__ = ["DiskForm", "DiskShape", "FormNotFixed", "MadeDisk", "make_disk", "plan_disk"]
+
+SECTOR: Final = 512
+_STEP: Final = 1 << 20
+_FIXED_OPTIONS: Final = {DiskForm.VHDX: "subformat=fixed", DiskForm.QCOW2: "preallocation=full",
+                         DiskForm.VDI: "static=on"}
+
+
+class FormNotFixed(UsageError):
+    """A form that has no fixed kind in one file."""
+
+    id = "form-not-fixed"
+    sentence = "a {form} disk in one file is never of fixed size"
+    advice = "Leave out --fixed, or take another --format."
+
+
+def plan_disk(path: Path, shape: DiskShape, *, folders: Callable[[Path], Folder] = HostFolder) -> NewTable:
+    """The table that a disk of that shape at `path` would have; ids that the shape leaves open are random.
+
+    Raises DiskExists, TableNotPossible, VhdNotPossible, FormNotFixed, NotEnoughSpace (a fixed disk), HostError.
+    """
+    folder = folders(path.parent)
+    refuse_existing(folder, path.name, str(path))
+    if shape.form is DiskForm.VHD:
+        check_vhd(str(path), DiskType.FIXED if shape.fixed else DiskType.DYNAMIC, shape.size, BLOCK_SIZE, None)
+    elif shape.fixed and shape.form is not DiskForm.RAW and shape.form not in _FIXED_OPTIONS:
+        raise FormNotFixed(form=shape.form.value)
+    table = lay_out(shape.size, kind=shape.table, esp_size=shape.esp_size, msr_size=MSR_SIZE if shape.msr else 0,
+                    tail=shape.tail, disk_id=shape.disk_id)
+    if shape.fixed:
+        check_room(shape.size * (1 + (shape.form in _FIXED_OPTIONS)), folder.free_size(), where=str(path.parent))
+    return table
+
+
+def make_disk(path: Path, shape: DiskShape, emit: Emit, *, folders: Callable[[Path], Folder] = HostFolder,
+              final: bool = False) -> MadeDisk:
+    """Make the disk. What fails or is interrupted leaves no file.
+
+    `final`: this is the last that the run does, so a Ctrl-C that comes when the file has its name has no effect;
+    otherwise it takes the file away.
+
+    Raises what `plan_disk` does, Locked (another run is making it), SizeNotFormattable, MkntfsMissing, FormatFailed,
+    QemuImgMissing, QemuImgFailed, HostError.
+    """
+    table = plan_disk(path, shape, folders=folders)
+    serial = secrets.randbits(64) if shape.serial is None else shape.serial
+    folder, where = folders(path.parent), str(path)
+
+    def fill(file: File) -> None:
+        _fill(file, shape, table, serial, emit)
+
+    if shape.form is DiskForm.VHD:
+        zeros = _zeros_phase(shape, emit)
+        create_vhd(folder, path.name, kind=DiskType.FIXED if shape.fixed else DiskType.DYNAMIC, size=shape.size,
+                   fill=fill, where=where, final=final, counter=None if zeros is None else zeros.counter)
+    elif shape.form is DiskForm.RAW:
+        with new_file(folder, path.name, where=where, final=final) as file:
+            zeros = _zeros_phase(shape, emit)
+            if zeros is None:
+                file.truncate(shape.size)
+            else:
+                write_zeros(file, shape.size, zeros.counter)
+            fill(file)
+    else:
+        _make_foreign(folder, path, shape, fill, emit, final=final)
+    return MadeDisk(path=path, form=shape.form, fixed=shape.fixed, table=table, label=shape.label, serial=serial,
+                    cluster_size=shape.cluster_size, boots_mbr=bool(shape.boot_code.mbr),
+                    boots_volume=bool(shape.boot_code.volume), file_size=_size_of(folder, path.name))
+
+
+def _zeros_phase(shape: DiskShape, emit: Emit) -> Phase | None:
+    if not shape.fixed:
+        return None
+    phase = Phase(name="zeros", total=shape.size, unit="bytes")
+    emit(phase)
+    return phase
+
+
+def _fill(file: File, shape: DiskShape, table: NewTable, serial: int, emit: Emit) -> None:
+    """Write the table and format the partitions."""
+    phase = Phase(name="format", unit="bytes")
+    emit(phase)
+    disk = FileDevice(file)
+    for offset, data in table.pieces(shape.boot_code.mbr):
+        disk.pwrite(offset, data)
+    for partition in table.partitions:
+        device = SliceDevice(disk, partition.start, partition.size)
+        if partition.kind is PartitionKind.ESP:
+            format_system_partition(device, hidden_sectors=partition.start // SECTOR)
+        elif partition.kind is PartitionKind.WINDOWS:
+            with format_volume(partition.size, cluster_size=shape.cluster_size, label=shape.label, serial=serial,
+                               hidden_sectors=partition.start // SECTOR) as fresh:
+                copy_formatted(fresh, device, phase.counter)
+            if shape.boot_code.volume:
+                put_boot_code(device, shape.boot_code.volume)
+
+
+def _make_foreign(folder: Folder, path: Path, shape: DiskShape, fill: Callable[[File], None], emit: Emit, *,
+                  final: bool) -> None:
+    """A form that qemu-img makes. It is copied to its place whole, for Windows attaches no VHDX that lies sparse."""
+    beside = getattr(folder, "path", None) if shape.fixed else None
+    with new_file(folder, path.name, where=str(path), final=final) as file, contextlib.ExitStack() as stack:
+        raw = scratch_file(beside, size=shape.size)
+        stack.callback(raw.close)
+        fill(raw)
+        emit(Phase(name="qemu-img"))
+        made = raw_to(shape.form.value, raw, options=_FIXED_OPTIONS[shape.form] if shape.fixed else "", folder=beside)
+        stack.callback(made.close)
+        copying = Phase(name="copy", total=made.size(), unit="bytes")
+        emit(copying)
+        for offset in range(0, copying.total, _STEP):
+            part = made.pread(offset, _STEP)
+            file.pwrite(offset, part)
+            copying.counter.add(len(part))
+
+
+def _size_of(folder: Folder, name: str) -> int:
+    file = folder.open(name)
+    try:
+        return file.size()
+    finally:
+        file.close()
