@@ -12,9 +12,9 @@ from vhd_judge import judge_vhd, libvhdi_reads
 from vhd_making import begin, fixed_vhd, sparse_vhd, writing
 from wimboot.disk import LogWaits, Place, open_target
 from wimboot.disk.mounts import HOST, Host
+from wimboot.disk.newfile import DiskExists
 from wimboot.disk.target import Locked
 from wimboot.disk.vhdchain import VhdChainTooLong, VhdHasChildren, VhdParentChanged, VhdParentMissing
-from wimboot.disk.newfile import DiskExists
 from wimboot.disk.vhdcreate import ParentPlace, VhdNotPossible, create_vhd
 from wimboot.errors import Refused
 from wimboot.events import Counter
