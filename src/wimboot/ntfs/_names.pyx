@@ -28,6 +28,7 @@ from wimboot.ntfs import refusals
 
 cdef enum:
     DIRECTORY_BITS = 0x30000000 # in index entries: has an $I30 index, has a view index
+    GAP = 4096                  # NTFS_LCNALLOC_SKIP of lcnalloc.c, in clusters
 
 cdef Name checked_name(bytes name, bint short) except *:
     """A name that Windows can hold. Raises NameNotPossible."""
@@ -89,6 +90,23 @@ cdef int own_short_name(Names volume, Name name, Name short) noexcept nogil:
         name.text, name.size, short.text, short.size, IGNORE_CASE, volume.volume.upcase, volume.volume.upcase_len)
 
 
+cdef ntfs_volume *moved = NULL      # the volume that was changed last, and where its next clusters are to come from
+cdef int64_t moved_to = 0
+
+
+cdef void close_up(ntfs_volume *volume) noexcept:
+    """Let the next clusters follow those that were taken last.
+
+    The library leaves a gap after each allocation, for files that grow while others are written. Ours are written whole,
+    and a disk that grows as it is filled, a VHD, would get a block for every gap.
+    """
+    global moved, moved_to
+    cdef int64_t place = volume.data1_zone_pos
+    if (volume != moved or place != moved_to) and place - GAP >= volume.mft_zone_end:
+        volume.data1_zone_pos = place - GAP
+    moved, moved_to = volume, volume.data1_zone_pos
+
+
 cdef class Names(Mount):
     """A volume whose files can be changed, with their names kept in step."""
 
@@ -103,6 +121,7 @@ cdef class Names(Mount):
         self.ready(True)
         if self.torn:
             raise refusals.VolumeTorn(where=self.where)
+        close_up(self.volume)
         return 0
 
     cdef int release(self) noexcept nogil:

@@ -86,6 +86,7 @@ cdef extern from *:
         uint16_t flags
         uint32_t cluster_size, mft_record_size, indx_record_size, upcase_len
         int64_t nr_clusters, free_clusters
+        int64_t mft_zone_end, data1_zone_pos
         ntfschar *upcase
         ntfs_inode *vol_ni
         ntfs_index_context *secure_xsii
