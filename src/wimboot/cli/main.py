@@ -46,6 +46,10 @@ SECTIONS = {
         "prune": "prune",
         "sync": "sync",
         "recover": "check",
+        "compact": "compact",
+    },
+    "Disks": {
+        "create": "create",
     },
     "Reading files": {
         "extract": "extract",

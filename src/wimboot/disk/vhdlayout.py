@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import File
 
-__all__ = ["Layout", "VhdKind", "VhdSaved", "is_vhd", "parent_id_of", "read_layout"]
+__all__ = ["Layout", "VhdKind", "VhdSaved", "is_vhd", "parent_id_of", "read_layout", "structures_of"]
 
 _SPARSE_COOKIE = b"cxsparse"
 
@@ -143,7 +143,7 @@ def _read_sparse(file: File, footer: Footer, footer_offset: int, head_problem: s
         raise FormatError("VHD header", 28, f"{header.entries} blocks are too few for {footer.size} bytes")
     if header.table_offset + header.table_size > size:
         raise FormatError("VHD header", 16, "the table is not in the file")
-    others = [(0, FOOTER_SIZE), (footer.data_offset, SPARSE_HEADER_SIZE), (header.table_offset, header.table_size)]
+    others = _structures(footer, header)
     for one, two in pairwise(sorted(others)):
         if one[0] + one[1] > two[0]:
             raise FormatError("VHD header", 16, f"two structures share the bytes from {two[0]} on")
@@ -156,6 +156,23 @@ def _read_sparse(file: File, footer: Footer, footer_offset: int, head_problem: s
         footer_offset = -(-end // SECTOR) * SECTOR
     return Layout(footer=footer, footer_offset=footer_offset, header=header, table=table, head_problem=head_problem,
                   tail_problem=tail_problem)
+
+
+def _structures(footer: Footer, header: SparseHeader) -> list[tuple[int, int]]:
+    return [(0, FOOTER_SIZE), (footer.data_offset, SPARSE_HEADER_SIZE), (header.table_offset, header.table_size)]
+
+
+def structures_of(layout: Layout) -> list[tuple[int, int]]:
+    """What a dynamic or differencing disk holds besides blocks and the last footer, as offset and size; with the room
+    that a parent's place has, whether that is told in sectors or in bytes.
+    """
+    if layout.header is None:
+        return []
+    found = _structures(layout.footer, layout.header)
+    if layout.kind is DiskType.DIFFERENCING:
+        found += [(one.offset, max(one.length, min(one.space, MAX_LOCATOR_SIZE)))
+                  for one in layout.header.locators if any(one.kind) and one.length]
+    return [(offset, -(-(offset + size) // SECTOR) * SECTOR - offset) for offset, size in found]
 
 
 def _locator_place(locator: Locator, number: int, file_size: int) -> tuple[int, int]:
