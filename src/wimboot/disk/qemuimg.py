@@ -6,6 +6,7 @@ It reads and writes scratch files without names, so that nothing is left of a co
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import HostFile
 
-__all__ = ["QemuImgFailed", "QemuImgMissing", "raw_to"]
+__all__ = ["QemuImgFailed", "QemuImgMissing", "check_qemu_img", "raw_to"]
 
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin"}
 
@@ -36,6 +37,12 @@ class QemuImgFailed(HostError):
     id = "qemu-img-failed"
     sentence = "qemu-img could not make the {form} disk: {why}"
     advice = "Look at what it says; is the disk full?"
+
+
+def check_qemu_img(form: str) -> None:
+    """Raises QemuImgMissing; `form` is what it is wanted for."""
+    if shutil.which("qemu-img", path=_ENVIRONMENT["PATH"]) is None:
+        raise QemuImgMissing(form=form)
 
 
 def raw_to(form: str, raw: HostFile, *, options: str = "", folder: Path | None = None) -> HostFile:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from wimboot.events import Counter
 
-__all__ = ["FormatFailed", "Formatted", "MkntfsMissing", "SizeNotFormattable", "copy_formatted", "format_volume"]
+__all__ = [
+    "FormatFailed", "Formatted", "MkntfsMissing", "SizeNotFormattable", "check_formattable", "copy_formatted",
+    "format_volume",
+]
 
 _SECTOR_SIZES: Final = (512, 1024, 2048, 4096)
 _SMALLEST: Final = 2 << 20
@@ -70,15 +73,9 @@ class Formatted:
         self.close()
 
 
-def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", sector_size: int = 512,
-                  hidden_sectors: int = 0, serial: int | None = None,
-                  folder: Path | None = None) -> Formatted:
-    """Make an empty volume for a partition of `size` bytes that starts at sector `hidden_sectors` of its disk.
-
-    `sector_size` is what the disk's sectors have: Windows mounts no volume that says otherwise.
-    `folder` is where the temporary file lies; it takes about 70 MB, whatever the size.
-    Raises MkntfsMissing, FormatFailed, SizeNotFormattable.
-    """
+def check_formattable(size: int, *, cluster_size: int = 4096, label: str = "", sector_size: int = 512,
+                      hidden_sectors: int = 0) -> None:
+    """Raises SizeNotFormattable where `format_volume` would."""
     why = None
     if sector_size not in _SECTOR_SIZES:
         why = f"no disk has sectors of {sector_size} bytes"
@@ -94,6 +91,19 @@ def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", secto
         why = f"a label has up to {_LABEL_LIMIT} characters"
     if why is not None:
         raise SizeNotFormattable(size=size, cluster_size=cluster_size, label=label, why=why)
+
+
+def format_volume(size: int, *, cluster_size: int = 4096, label: str = "", sector_size: int = 512,
+                  hidden_sectors: int = 0, serial: int | None = None,
+                  folder: Path | None = None) -> Formatted:
+    """Make an empty volume for a partition of `size` bytes that starts at sector `hidden_sectors` of its disk.
+
+    `sector_size` is what the disk's sectors have: Windows mounts no volume that says otherwise.
+    `folder` is where the temporary file lies; it takes about 70 MB, whatever the size.
+    Raises MkntfsMissing, FormatFailed, SizeNotFormattable.
+    """
+    check_formattable(size, cluster_size=cluster_size, label=label, sector_size=sector_size,
+                      hidden_sectors=hidden_sectors)
     volume = Formatted(scratch_file(folder, size=size))
     try:
         _run_mkntfs(volume.file, cluster_size, label, sector_size, hidden_sectors)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.partitioning import NewTable, PartitionKind, lay_out
-from wimboot.disk.qemuimg import raw_to
+from wimboot.disk.qemuimg import check_qemu_img, raw_to
 from wimboot.disk.vhdcreate import check_vhd, create_vhd, write_zeros
 from wimboot.errors import UsageError
 from wimboot.events import Emit, Phase
@@ -19,9 +20,10 @@ from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import BLOCK_SIZE
 from wimboot.ntfs import copy_formatted, format_volume
 from wimboot.ntfs.bootcode import put_boot_code
+from wimboot.ntfs.format import check_formattable
 from wimboot.ops.creating.shape import MSR_SIZE, DiskForm, DiskShape, MadeDisk
 from wimboot.ops.creating.systempartition import format_system_partition
-from wimboot.plan.space import check_room
+from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import FileDevice, HostFolder, SliceDevice
 from wimboot.storage.scratch import scratch_file
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import File, Folder
 
-__all__ = ["DiskForm", "DiskShape", "FormNotFixed", "MadeDisk", "make_disk", "plan_disk"]
+__all__ = ["DiskForm", "DiskShape", "FormNotFixed", "MadeDisk", "made_of", "make_disk", "plan_disk"]
 
 SECTOR: Final = 512
 _STEP: Final = 1 << 20
@@ -50,7 +52,8 @@ class FormNotFixed(UsageError):
 def plan_disk(path: Path, shape: DiskShape, *, folders: Callable[[Path], Folder] = HostFolder) -> NewTable:
     """The table that a disk of that shape at `path` would have; ids that the shape leaves open are random.
 
-    Raises DiskExists, TableNotPossible, VhdNotPossible, FormNotFixed, NotEnoughSpace (a fixed disk), HostError.
+    Raises DiskExists, TableNotPossible, VhdNotPossible, FormNotFixed, SizeNotFormattable, QemuImgMissing,
+    NotEnoughSpace (a fixed disk), HostError.
     """
     folder = folders(path.parent)
     refuse_existing(folder, path.name, str(path))
@@ -60,8 +63,13 @@ def plan_disk(path: Path, shape: DiskShape, *, folders: Callable[[Path], Folder]
         raise FormNotFixed(form=shape.form.value)
     table = lay_out(shape.size, kind=shape.table, esp_size=shape.esp_size, msr_size=MSR_SIZE if shape.msr else 0,
                     tail=shape.tail, disk_id=shape.disk_id)
-    if shape.fixed:
-        check_room(shape.size * (1 + (shape.form in _FIXED_OPTIONS)), folder.free_size(), where=str(path.parent))
+    check_formattable(table.windows.size, cluster_size=shape.cluster_size, label=shape.label,
+                      hidden_sectors=table.windows.start // SECTOR)
+    if shape.form not in (DiskForm.VHD, DiskForm.RAW):
+        check_qemu_img(shape.form.value)
+    needed, free = shape.size * (2 if shape.form in _FIXED_OPTIONS else 1), folder.free_size()
+    if shape.fixed and needed > free:
+        raise NotEnoughSpace(what="a disk of fixed size", needed=needed, where=str(path.parent), free=free)
     return table
 
 
@@ -72,8 +80,8 @@ def make_disk(path: Path, shape: DiskShape, emit: Emit, *, folders: Callable[[Pa
     `final`: this is the last that the run does, so a Ctrl-C that comes when the file has its name has no effect;
     otherwise it takes the file away.
 
-    Raises what `plan_disk` does, Locked (another run is making it), SizeNotFormattable, MkntfsMissing, FormatFailed,
-    QemuImgMissing, QemuImgFailed, HostError.
+    Raises what `plan_disk` does, Locked (another run is making it), MkntfsMissing, FormatFailed, QemuImgFailed,
+    HostError.
     """
     table = plan_disk(path, shape, folders=folders)
     serial = secrets.randbits(64) if shape.serial is None else shape.serial
@@ -96,9 +104,14 @@ def make_disk(path: Path, shape: DiskShape, emit: Emit, *, folders: Callable[[Pa
             fill(file)
     else:
         _make_foreign(folder, path, shape, fill, emit, final=final)
-    return MadeDisk(path=path, form=shape.form, fixed=shape.fixed, table=table, label=shape.label, serial=serial,
-                    cluster_size=shape.cluster_size, boots_mbr=bool(shape.boot_code.mbr),
-                    boots_volume=bool(shape.boot_code.volume), file_size=_size_of(folder, path.name))
+    return made_of(path, replace(shape, serial=serial), table, file_size=_size_of(folder, path.name))
+
+
+def made_of(path: Path, shape: DiskShape, table: NewTable, *, file_size: int = 0) -> MadeDisk:
+    """What there is to know of a disk of that shape and table."""
+    return MadeDisk(path=path, form=shape.form, fixed=shape.fixed, table=table, label=shape.label,
+                    serial=shape.serial or 0, cluster_size=shape.cluster_size, boots_mbr=bool(shape.boot_code.mbr),
+                    boots_volume=bool(shape.boot_code.volume), file_size=file_size)
 
 
 def _zeros_phase(shape: DiskShape, emit: Emit) -> Phase | None:
