@@ -170,8 +170,7 @@ def _told_disk(made: MadeDisk) -> list[str]:
         f"  {made.table.kind.value.upper()}, id {_id_text(made)}",
         *(f"  #{one.number}  {one.kind.value:<8} {one.size:>18,} bytes from {one.start:,}"
           for one in made.table.partitions),
-        f"  NTFS on #{made.number}, {made.label or 'without a label'}: clusters of {made.cluster_size:,} bytes, "
-         f"serial {made.serial:016x}",
+        f"  NTFS on #{made.number}, {made.label or 'without a label'}, serial {made.serial:016x}",
     ]
 
 
