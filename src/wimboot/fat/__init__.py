@@ -1,1 +1,5 @@
-"""FAT volumes: system partitions that firmware reads."""
+"""FAT volumes: system partitions that firmware reads. Ours, for no kept library takes a device and refuses damage."""
+
+from wimboot.fat.format import format_volume
+
+__all__ = ["format_volume"]
