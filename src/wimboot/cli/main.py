@@ -31,6 +31,7 @@ SECTIONS = {
         "status": "changes",
         "diff": "changes",
         "explain": "explain",
+        "space": "space",
     },
     "Volumes and images": {
         "capture": "convert",
@@ -50,6 +51,7 @@ SECTIONS = {
     },
     "Disks": {
         "create": "create",
+        "deploy": "deploy",
     },
     "Reading files": {
         "extract": "extract",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SCHEMA", "document", "lines", "size", "table"]
+__all__ = ["SCHEMA", "count", "document", "lines", "plain", "size", "table"]
 
 SCHEMA = 1
 _PIPED_WIDTH = 160
@@ -31,6 +32,17 @@ def size(count: int) -> str:
         if value < 100
         else f"{value:.0f} {_UNITS[unit]}"
     )
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """A number of things: "1 file", "1,234 files"; `many` where an s does not do."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def plain(text: object) -> str:
+    """A name of the host for a terminal, which control characters in it must not reach."""
+    return "".join(letter if letter.isprintable() or unicodedata.category(letter) == "Zs"
+                   else letter.encode("unicode_escape").decode("ascii") for letter in str(text))
 
 
 def document(fields: dict[str, Any], *, indent: int | None = 2) -> None:

@@ -62,8 +62,8 @@ def real_groups(Tree tree not None, const uint8_t[::1] classes, const uint8_t[::
         total[slot] += 1
         total[slot + 1] += seen
         total[slot + 2] += occupied
-    return [(*_kind(slot, rules), *total[NUMBERS * slot:NUMBERS * (slot + 1)])
-            for slot in range(slots) if total[NUMBERS * slot]]
+    return [(*_kind(slot, rules), *sums[NUMBERS * slot:NUMBERS * (slot + 1)])
+            for slot in range(slots) if sums[NUMBERS * slot]]
 
 
 cdef tuple _kind(Py_ssize_t slot, Py_ssize_t rules):

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from array import array
+
 from wimboot.formats._hashindex cimport HashIndex
 from wimboot.tree._stored cimport blob_key
 from wimboot.tree._tree cimport HASHED, POINTER, Stream, Tree
@@ -26,12 +28,14 @@ cdef int _mark(const uint8_t *digest, list indexes, list marks, uint64_t *in_wim
     cdef int64_t row
     cdef Py_ssize_t part
     cdef bytearray mark
+    cdef uint8_t *byte
     for part in range(len(indexes)):
         index = indexes[part]
         row = index.find(digest)
         if row >= 0:
             mark = marks[part]
-            (<uint8_t *> mark)[row] = 1
+            byte = mark
+            byte[row] = 1
             in_wim[0] = _number(index.raw + row * ROW, 7)
             return 1
     return 0
@@ -93,8 +97,8 @@ def tally(HashIndex index not None, list marks not None, bint solid_version):
     size of its own in the WIM: it counts with its real size, and 0 there.
     """
     cdef Py_ssize_t users = len(marks), rows = len(index.table) // ROW, row, user, last = 0, marked
-    cdef bytearray sums = bytearray(8 * 6 * (users + 2))
-    cdef uint64_t[::1] total = memoryview(sums).cast("Q")
+    sums = array("Q", bytes(8 * 6 * (users + 2)))
+    cdef uint64_t[::1] total = sums
     cdef uint64_t size, in_wim
     cdef const uint8_t *entry
     cdef bytearray mark
@@ -121,7 +125,7 @@ def tally(HashIndex index not None, list marks not None, bint solid_version):
         if marked == 1:
             _add(&total[6 * last + 3], size, in_wim)
         _add(&total[6 * (users + 1)], size, in_wim)
-    return [tuple(total[6 * user:6 * user + 6]) for user in range(users + 2)]
+    return [tuple(sums[6 * user:6 * user + 6]) for user in range(users + 2)]
 
 
 cdef inline void _add(uint64_t *sums, uint64_t size, uint64_t in_wim) noexcept nogil:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
     from wimboot.wim.store import Store
 
-__all__ = ["Blobs", "Marks", "PointerUse", "Sums", "Usage"]
+__all__ = ["Blobs", "Marks", "PointerUse", "Sums", "Usage", "pointers_of"]
 
 Marks = NewType("Marks", list[bytearray])
 """The blobs of one user: for each part of the WIM a byte for each row of its table."""
@@ -101,3 +101,9 @@ class Usage:
         count = len(users)
         return Sums(each=tuple(totals[:count]), together=totals[count], everything=totals[count + 1],
                     alone=tuple(totals[count + 2:]))
+
+
+def pointers_of(tree: Tree, data_source_id: int) -> tuple[int, int]:
+    """The pointers of a data source, and what Windows sees through them; needs no WIM."""
+    pointers, seen, _, _ = _usage.mark_pointers(tree, [], [], data_source_id)
+    return pointers, seen

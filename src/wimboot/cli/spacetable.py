@@ -1,0 +1,192 @@
+"""What `wimboot space` tells people: a table for each WIM with the volumes on it, then what has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from wimboot.cli import show
+from wimboot.formats.guid import guid_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from wimboot.ops.measuring.figures import DiskFigures, Other, RealFiles, Share, VolumeFigures, WimFigures
+    from wimboot.ops.space import Space
+
+__all__ = ["tell", "windows_name"]
+
+_MOST_OTHERS = 20
+_FREE = "Nothing keeps it real: the next conversion or update makes it a pointer."
+_COLUMNS = [
+    ("volume", "left"), ("Windows", "left"), ("as seen", "right"), ("on the volume", "right"), ("on the host", "right"),
+    ("started", "right"), ("in the WIM", "right"), ("only its own", "right"),
+]
+
+
+def tell(found: Space) -> None:
+    """All of it."""
+    disks = {disk.path: disk for disk in found.disks}
+    for wim in found.wims:
+        _wim(wim, found, disks)
+    _homeless(found, disks)
+    _ordinary(found, disks)
+    bare = [disk for disk in found.disks if not any(volume.disk == disk.path for volume in found.volumes)]
+    if bare:
+        _heading("disks without an NTFS volume")
+        show.table([("disk", "left"), ("what it is", "left"), ("on the host", "right")],
+                   [(show.plain(disk.path), _what(disk), _size(disk.occupied)) for disk in bare])
+    for volume in found.volumes:
+        _remarks(volume, disks[volume.disk])
+    for volume in found.volumes:
+        if volume.real is not None:
+            _real(volume, volume.real)
+    _others(found.others)
+    grown = "" if found.at_most == found.taken else f"; {show.size(found.at_most)} once every disk has its full size"
+    seen, taken = show.size(found.seen), show.size(found.taken)
+    click.echo(f"\nall together: {seen} as Windows sees it, {taken} on the host{grown}")
+
+
+def windows_name(volume: VolumeFigures) -> str:
+    """The system in short: "Windows 7 Ultimate x86"."""
+    system = volume.system
+    if system is None:
+        return "no Windows"
+    architecture = "" if system.architecture is None else f" {system.architecture.value}"
+    return (system.product or f"Windows {system.version}") + architecture
+
+
+def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
+    if wim.problem:
+        _heading(f"{show.plain(wim.path)}: could not be read: {wim.problem}")
+        return
+    images = show.count(len(wim.images), "image")
+    of = "" if wim.copy_of is None else (
+        f"; {'a copy' if wim.same_blobs else 'another state'} of {show.plain(wim.copy_of)}")
+    _heading(f"{show.plain(wim.path)}: {show.size(wim.size)}, {images}, {wim.compression}{of}")
+    rows = [_row(volume, share, disks) for volume in found.volumes for share in volume.shares
+            if share.wim is not None and share.blobs is not None and volume.where in wim.users
+            and _same(share, wim)]
+    if rows:
+        _volumes(rows)
+    for line in _saved(wim):
+        click.echo(f"  {line}")
+
+
+def _same(share: Share, wim: WimFigures) -> bool:
+    return share.guid == wim.guid and wim.copy_of is None
+
+
+def _saved(wim: WimFigures) -> Iterable[str]:
+    if wim.solid:
+        yield "its blobs are compressed together, so what each one takes cannot be told"
+        return
+    saved = [f"{show.size(size)} between the {what}" for size, what, number in (
+        (wim.between_volumes, "volumes", len(wim.users)), (wim.between_images, "images", len(wim.images)))
+        if size is not None and number > 1]
+    if saved:
+        yield f"sharing saves {', '.join(saved)}"
+    if wim.unused is not None and wim.unused.count:
+        yield f"{show.size(wim.unused.in_wim)} belong to no image"
+
+
+def _homeless(found: Space, disks: dict[Path, DiskFigures]) -> None:
+    """Volumes whose WIM was not found, or cannot be read, by that WIM."""
+    groups: dict[bytes, list[tuple[VolumeFigures, Share]]] = {}
+    for volume in found.volumes:
+        for share in volume.shares:
+            if share.blobs is None and share.pointers:
+                groups.setdefault(share.guid, []).append((volume, share))
+    for guid, users in groups.items():
+        first = users[0][1]
+        what = f"cannot be read: {first.problem}" if first.wim is not None else "was not found"
+        _heading(f"the WIM {{{guid_text(guid)}}}, registered at {show.plain(first.place)}, {what}")
+        _volumes([_row(volume, share, disks) for volume, share in users])
+
+
+def _ordinary(found: Space, disks: dict[Path, DiskFigures]) -> None:
+    rows = [_row(volume, None, disks) for volume in found.volumes
+            if not any(share.pointers for share in volume.shares)]
+    if rows:
+        _heading("volumes of ordinary files")
+        _volumes(rows)
+
+
+def _row(volume: VolumeFigures, share: Share | None, disks: dict[Path, DiskFigures]) -> tuple[str, ...]:
+    start = volume.start
+    started = "" if start is None else _size(start.takes)
+    needs = ("", "") if share is None else ("?", "?") if share.blobs is None or share.alone is None else (
+        show.size(share.blobs.in_wim), show.size(share.alone.in_wim))
+    return (show.plain(volume.where), show.plain(windows_name(volume)), show.size(volume.seen),
+            show.size(volume.used), _size(disks[volume.disk].occupied), started, *needs)
+
+
+def _volumes(rows: Sequence[Sequence[str]]) -> None:
+    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in rows)]
+    show.table([_COLUMNS[number] for number in used], [[row[number] for number in used] for row in rows])
+
+
+def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
+    where = show.plain(volume.where)
+    start = volume.start
+    if start is not None and start.expands and start.claims:
+        room = "" if disk.free is None else f"; beside it {show.size(disk.free)} are free"
+        click.echo(f"{where}: Windows makes this VHD as large as its disk when it starts from it, and takes "
+                   f"{show.size(start.claims)} more of the host{room} "
+                   "(VirtualDiskExpandOnMount = 4 would leave it as it is).")
+    if start is not None and start.problem:
+        click.echo(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
+    missing = sum(share.missing for share in volume.shares)
+    if missing:
+        click.echo(f"{where}: {show.count(missing, 'pointer')} without data in the WIM; `wimboot verify` names them.")
+    if volume.unregistered:
+        click.echo(f"{where}: {show.count(volume.unregistered, 'pointer')} into WIMs that the volume does not name.")
+    if volume.problem:
+        click.echo(f"{where}: {volume.problem}")
+    if disk.damage:
+        click.echo(f"{where}: {disk.damage}")
+
+
+def _real(volume: VolumeFigures, groups: tuple[RealFiles, ...]) -> None:
+    files = show.count(sum(group.files for group in groups), "real file")
+    occupied = show.size(sum(group.occupied for group in groups))
+    _heading(f"{show.plain(volume.where)}: {files} in {occupied}, and why")
+    rows: list[tuple[str, ...]] = []
+    for reason in dict.fromkeys(group.reason for group in groups):
+        ours = [group for group in groups if group.reason is reason]
+        sentence = _FREE if reason is None else reason.sentence
+        rows.append(_group(sentence, ours, "" if ours[0].rule is not None else ours[0].largest))
+        rows += (_group(f"  {group.rule}", [group], group.largest) for group in ours if group.rule is not None)
+    show.table([("why", "left"), ("files", "right"), ("as seen", "right"), ("clusters", "right"),
+                ("the largest", "left")], rows)
+
+
+def _group(why: str, groups: Sequence[RealFiles], largest: str) -> tuple[str, ...]:
+    return (why, f"{sum(group.files for group in groups):,}", show.size(sum(group.seen for group in groups)),
+            show.size(sum(group.occupied for group in groups)), show.plain(largest))
+
+
+def _others(others: Sequence[Other]) -> None:
+    if others:
+        _heading("not measured")
+    for other in others[:_MOST_OTHERS]:
+        click.echo(f"  {show.plain(other.path)}: {other.what}: {other.why}")
+    if len(others) > _MOST_OTHERS:
+        click.echo(f"  and {len(others) - _MOST_OTHERS:,} more (--json names them all)")
+
+
+def _what(disk: DiskFigures) -> str:
+    form = disk.form.upper() if disk.form != "raw" else "raw"
+    table = {"none": "no partition table", "mbr": "MBR", "gpt": "GPT"}[disk.table.value]
+    parts = show.count(disk.partitions, "partition")
+    return f"{disk.kind} {form}, {table}, {parts}" if disk.kind else f"{form}, {table}, {parts}"
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else show.size(size)
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n{text}")

@@ -1,0 +1,1 @@
+"""What systems, the disks they lie in and the WIMs behind them take."""

@@ -1,0 +1,60 @@
+"""The file or device that holds a disk or a volume: what it takes on its host, and what it can take."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from wimboot.disk import LogWaits, peek
+from wimboot.errors import HostError
+from wimboot.formats.vhdfooter import DiskType
+from wimboot.formats.vhdsparse import UNUSED, bitmap_size
+from wimboot.ops.measuring.figures import DiskFigures
+
+if TYPE_CHECKING:
+    from wimboot.disk import Target
+    from wimboot.disk.vhd import Vhd
+
+__all__ = ["disk_figures"]
+
+_BLOCK = 512
+"""The unit of st_blocks, whatever the file system's is."""
+
+
+def disk_figures(target: Target) -> DiskFigures:
+    """Of an opened target. Raises LogWaits where an interrupted run waits, what reading its table raises, HostError."""
+    if peek(target.folder, target.log_name):
+        raise LogWaits(where=str(target.place.path))
+    vhd, size = target.vhd, target.file.size()
+    partitions = target.partitions
+    occupied, free = None, None
+    if not target.is_device:
+        try:
+            occupied = target.path.stat().st_blocks * _BLOCK
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise HostError(what="looking at", where=str(target.place.path), why=why) from error
+        with suppress(HostError):
+            free = target.folder.free_size()
+    return DiskFigures(
+        path=target.place.path,
+        form="raw" if vhd is None else "vhd",
+        kind=None if vhd is None else vhd.kind.name.lower(),
+        table=target.table.kind,
+        partitions=len(partitions),
+        size=size,
+        occupied=occupied,
+        disk_size=target.disk.size(),
+        full=size if vhd is None else _full(vhd, size),
+        free=free,
+        parent=None if vhd is None or vhd.parent is None else vhd.parent.path,
+        damage="" if vhd is None else vhd.damage,
+    )
+
+
+def _full(vhd: Vhd, size: int) -> int:
+    """The file once every block has its place in it."""
+    header, table = vhd.layout.header, vhd.layout.table
+    if vhd.kind is DiskType.FIXED or header is None or table is None:
+        return size
+    return size + table.count(UNUSED) * (header.block_size + bitmap_size(header.block_size))
