@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadImageName", "Image", "ImageNameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image",
-    "begin_append", "existing_store", "image_name_for", "read_back", "read_back_shared", "write_image",
+    "begin_append", "create_options", "existing_store", "image_name_for", "read_back", "read_back_shared",
+    "write_image",
 ]
 
 _CODECS = {
@@ -99,6 +100,12 @@ class Image:
     growth: int
 
 
+def create_options(compression: Compression | None) -> CreateOptions:
+    """What a new WIM is to be, and an existing one has to be; None: whatever it is, and the default for a new one."""
+    codec, chunk_size = (None, None) if compression is None else _CODECS[compression]
+    return CreateOptions(compression=codec, chunk_size=chunk_size)
+
+
 @contextmanager
 def begin_append(options: CaptureOptions, *, check_images: bool = True) -> Iterator[Append]:
     """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all.
@@ -106,9 +113,7 @@ def begin_append(options: CaptureOptions, *, check_images: bool = True) -> Itera
     `check_images` reads every image's list of files first, which takes as long as there are images: nothing is built on
     a WIM that lost one. Raises BlobDamaged.
     """
-    codec, chunk_size = (None, None) if options.compression is None else _CODECS[options.compression]
-    create = CreateOptions(compression=codec, chunk_size=chunk_size)
-    with growing_wim(options.wim, options.target, create) as append:
+    with growing_wim(options.wim, options.target, create_options(options.compression)) as append:
         if append.store is not None and check_images:
             for number in range(1, len(append.store.images) + 1):
                 append.store.metadata(number)

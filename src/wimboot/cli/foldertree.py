@@ -1,0 +1,76 @@
+"""The folder of a plan drawn as a tree: what would come, what changes, what stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.deploy import Deployed
+
+__all__ = ["folder_tree"]
+
+_MOST_OTHERS = 8
+"""Of files that are not in the plan so many are shown in a folder."""
+
+
+@dataclass(slots=True)
+class _Node:
+    """A file or folder; `note` is what is said of it."""
+
+    note: str = ""
+    below: dict[str, _Node] = field(default_factory=dict)
+
+
+def folder_tree(done: Deployed) -> list[str]:
+    """The lines of the tree."""
+    planned, root = done.planned, _Node()
+    store = planned.declared.store
+    coming = f", {len(done.brought)} to come" if done.brought else ""
+    _put(root, store.wim, f"the store{coming}")
+    if store.spare is not None:
+        _put(root, store.spare, "spare copy of the store" + (", would be written" if done.spare_written else ""))
+    for one in done.systems:
+        wish = one.step.wish
+        if wish.file is not None:
+            _put(root, wish.file, f"{wish.name}: {one.step.action.value}, image {one.step.number}")
+        if wish.ram is not None:
+            _put(root, wish.ram.file, f"{wish.name}: RAM image")
+    _add_others(root, planned.folder)
+    return [str(planned.folder), *_drawn(root, "")]
+
+
+def _put(root: _Node, path: tuple[str, ...], note: str) -> None:
+    node = root
+    for part in path:
+        node = node.below.setdefault(part, _Node())
+    node.note = note
+
+
+def _add_others(node: _Node, folder: Path) -> None:
+    """What lies beside and is not in the plan."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return
+    for name, below in node.below.items():
+        if below.below:
+            _add_others(below, folder / name)
+    others = [name for name in names if name not in node.below]
+    for name in others[:_MOST_OTHERS]:
+        node.below[name] = _Node(note="not in the plan: stays")
+    if len(others) > _MOST_OTHERS:
+        node.below[f"({len(others) - _MOST_OTHERS} more)"] = _Node(note="not in the plan: stay")
+
+
+def _drawn(node: _Node, indent: str) -> list[str]:
+    lines = []
+    entries = sorted(node.below.items(), key=lambda entry: (bool(entry[1].below), entry[0].casefold()))
+    for number, (name, below) in enumerate(entries, start=1):
+        last = number == len(entries)
+        note = f"   {below.note}" if below.note else ""
+        lines.append(f"{indent}{'└─' if last else '├─'} {name}{note}")
+        lines += _drawn(below, indent + ("   " if last else "│  "))
+    return lines

@@ -1,0 +1,128 @@
+"""A plan's file and the paths in it: what is relative is so to the plan's own folder, or to the folder it is for."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Busy, HostError, Refused, UsageError
+from wimboot.plan.declaring import read_plan
+from wimboot.plan.tomltable import MAX_PLAN_SIZE
+from wimboot.storage import HostFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from wimboot.plan.declared import Declared, FolderPath, SystemWish
+
+__all__ = ["FolderBusy", "LeavesFolder", "NoPlan", "Planned", "holding", "load_plan"]
+
+
+class FolderBusy(Busy):
+    """Another run builds in the folder."""
+
+    id = "plan-folder-busy"
+    sentence = "another run is building in {folder}"
+    advice = "Wait until that one is done."
+
+
+class NoPlan(UsageError):
+    """There is no such file."""
+
+    id = "no-plan"
+    sentence = "{plan} is not a file"
+    advice = "Name the TOML file that says what the folder is to hold; the README has an example."
+
+
+class LeavesFolder(Refused):
+    """A link in the folder that leads out of it."""
+
+    id = "plan-leaves-folder"
+    sentence = "{path} leads to {real}, out of the folder {folder}"
+    advice = "Take the link away, or name another path: what is built has to lie where Windows will look for it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan and where it counts from: `base` is its own folder, `folder` the one it is for, links followed."""
+
+    declared: Declared
+    base: Path
+    folder: Path
+
+    @property
+    def wim(self) -> Path:
+        """The store."""
+        return self.file(self.declared.store.wim)
+
+    def file(self, path: FolderPath) -> Path:
+        """A file of the folder. Raises LeavesFolder, HostError."""
+        found = self.folder.joinpath(*path)
+        try:
+            real = found.parent.resolve() / found.name
+        except (OSError, RuntimeError) as error:
+            raise HostError(what="opening", where=str(found), why="its symbolic links lead in a circle") from error
+        if not real.is_relative_to(self.folder) or found.is_symlink():
+            with contextlib.suppress(OSError, RuntimeError):
+                real = found.resolve()
+            raise LeavesFolder(path=found, real=real, folder=self.folder)
+        return found
+
+    def target(self, system: SystemWish) -> str:
+        """PATH or PATH#N of a system's volume. Raises LeavesFolder, HostError."""
+        return str(self.file(system.file)) if system.file is not None else self.beside(system.partition or "")
+
+    def beside(self, text: str) -> str:
+        """A path that counts from the plan's own folder, PATH#N and PATH#N:/dir/file too."""
+        return str(self.base / text)
+
+    def driver(self, system: SystemWish) -> str | None:
+        """The driver's file, or the word none."""
+        return system.driver if system.driver in (None, "none") else self.beside(system.driver)
+
+
+def load_plan(plan: Path) -> Planned:
+    """Read a plan; nothing of what it names is looked at. Raises NoPlan, PlanNotToml, PlanInvalid, HostError."""
+    if not plan.is_file():
+        raise NoPlan(plan=plan)
+    file = HostFile.open(plan)
+    try:
+        data = file.pread(0, MAX_PLAN_SIZE + 1)
+    finally:
+        file.close()
+    declared = read_plan(data, str(plan))
+    try:
+        base = plan.parent.resolve()
+        folder = (base / declared.folder).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise HostError(what="opening", where=declared.folder, why=str(error)) from error
+    if not folder.is_dir():
+        raise NoPlan(plan=folder)
+    return Planned(declared=declared, base=base, folder=folder)
+
+
+@contextlib.contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Keep other runs of a plan out of the folder meanwhile. Raises FolderBusy, HostError."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(what="opening", where=str(folder), why=error.strerror or str(error)) from error
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FolderBusy(folder=folder) from error
+    except OSError:     # a file system without locks
+        return

@@ -1,0 +1,220 @@
+"""From what a plan declares and what there is to the steps that make the one the other. Pure.
+
+A system that stands as declared is left alone; whatever the plan does not know is never a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wimboot.disk.table import TableKind
+    from wimboot.plan.declared import Declared, ImageOrigin, SystemWish
+    from wimboot.windows.wimplace import WimPlace
+
+__all__ = [
+    "Action", "ArchitectureDiffers", "DeploySteps", "DiskDiffers", "FoundImage", "FoundStore", "FoundSystem", "Ground",
+    "HoldsSomethingElse", "ImageUndeclared", "SystemStep", "plan_deploy",
+]
+
+_NO_ARCHITECTURE = "one that it does not tell"
+
+
+class ImageUndeclared(UsageError):
+    """An image that is nowhere."""
+
+    id = "plan-no-image"
+    sentence = "system {system!r} is to stand on image {image!r}, which {wim} does not have and the plan does not bring"
+    advice = "Add it to the plan as a [[store.image]], or name another; `wimboot images` lists those that are there."
+
+
+class ArchitectureDiffers(Refused):
+    """An image for other processors than the plan says."""
+
+    id = "plan-architecture"
+    sentence = "system {system!r} is declared as {wanted}, and image {image} ({name}) is of {found}"
+    advice = "Name the right image, or correct the architecture in the plan."
+
+
+class DiskDiffers(Refused):
+    """A disk that cannot become what is declared without being made anew."""
+
+    id = "plan-disk-differs"
+    sentence = "{where} is there with {found}, and the plan says {wanted}"
+    advice = "Correct the plan; or move that disk away, and it is built anew."
+
+
+class HoldsSomethingElse(Refused):
+    """Something that the plan did not put there."""
+
+    id = "plan-holds-other"
+    sentence = "{where} is there and is no system of this plan: {why}"
+    advice = "Give another file or volume in the plan, or move that one away: what is not of the plan is left alone."
+
+
+class Ground(Enum):
+    """What lies where a system is to be."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+    STANDING = "standing"
+    OTHER = "other"
+
+
+class Action(Enum):
+    """What is done about a system."""
+
+    BUILD = "build"
+    APPLY = "apply"
+    RESTORE = "restore"
+    REFRESH = "refresh"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundImage:
+    """An image of the store; `architecture` is what its processors are called, "" where it does not tell."""
+
+    name: str
+    architecture: str = ""
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundStore:
+    """The store as it is; no images where there is none. `coming` are those of the plan's origins, by their names."""
+
+    images: tuple[FoundImage, ...] = ()
+    coming: tuple[FoundImage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSystem:
+    """What is there for a system. `image` is the number that it stands on, `place` where it looks for the store,
+    `behind` how many of its pointers know an older table; `why` tells of what is no system of this store.
+
+    `size`, `fixed` and `table` are of a VHD, None where it is none.
+    """
+
+    ground: Ground
+    image: int = 0
+    place: WimPlace | None = None
+    behind: int = 0
+    size: int | None = None
+    fixed: bool | None = None
+    table: TableKind | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemStep:
+    """One system, the image it is to stand on, what is done for it and why."""
+
+    wish: SystemWish
+    number: int
+    image: FoundImage
+    action: Action
+    why: str = ""
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploySteps:
+    """All that is to be done: images that the store gets, in this order, then the systems."""
+
+    origins: tuple[ImageOrigin, ...]
+    systems: tuple[SystemStep, ...]
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything stands as declared."""
+        return not self.origins and all(step.action is Action.KEEP for step in self.systems)
+
+    @property
+    def undoing(self) -> tuple[SystemStep, ...]:
+        """The systems whose changes since their image are undone."""
+        return tuple(step for step in self.systems if step.action is Action.RESTORE)
+
+
+def plan_deploy(declared: Declared, store: FoundStore, found: Sequence[FoundSystem], *, wim: str,
+                place: WimPlace | None) -> DeploySteps:
+    """The steps. `place` is where the store is to be registered; None where systems keep what they have.
+
+    Raises ImageUndeclared, ArchitectureDiffers, DiskDiffers, HoldsSomethingElse.
+    """
+    names = {image.name for image in store.images}
+    origins = tuple(origin for origin in declared.store.origins if origin.name not in names)
+    coming = {image.name: image for image in store.coming}
+    images = (*store.images, *(coming.get(origin.name) or FoundImage(name=origin.name) for origin in origins))
+    grows = bool(origins) and bool(store.images)
+    steps = tuple(_step(wish, one, images, wim, place, grows=grows)
+                  for wish, one in zip(declared.systems, found, strict=True))
+    return DeploySteps(origins=origins, systems=steps)
+
+
+def _step(wish: SystemWish, found: FoundSystem, images: Sequence[FoundImage], wim: str, place: WimPlace | None, *,
+          grows: bool) -> SystemStep:
+    number = _number(wish, images, wim)
+    image = images[number - 1]
+    _check_architecture(wish, number, image)
+    action, why = _action(wish, found, number, place, grows=grows)
+    return SystemStep(wish=wish, number=number, image=image, action=action, why=why, before=found.image)
+
+
+def _number(wish: SystemWish, images: Sequence[FoundImage], wim: str) -> int:
+    """By name, else by number, as every verb chooses."""
+    for number, image in enumerate(images, start=1):
+        if image.name == wish.image:
+            return number
+    if wish.image.isdecimal() and 1 <= int(wish.image) <= len(images):
+        return int(wish.image)
+    raise ImageUndeclared(system=wish.name, image=wish.image, wim=wim)
+
+
+def _check_architecture(wish: SystemWish, number: int, image: FoundImage) -> None:
+    """An image still to be captured is looked at when it is there: its name is all that is known."""
+    if wish.architecture is not None and image.files and image.architecture != wish.architecture.value:
+        raise ArchitectureDiffers(system=wish.name, wanted=wish.architecture.value, image=number, name=image.name,
+                                  found=image.architecture or _NO_ARCHITECTURE)
+
+
+def _action(wish: SystemWish, found: FoundSystem, number: int, place: WimPlace | None, *,
+            grows: bool) -> tuple[Action, str]:
+    where = "/".join(wish.file) if wish.file is not None else wish.partition
+    if found.ground is Ground.ABSENT:
+        if wish.file is None:
+            raise HoldsSomethingElse(where=where, why=found.why)
+        return Action.BUILD, "it is not there"
+    if found.ground is Ground.OTHER:
+        raise HoldsSomethingElse(where=where, why=found.why)
+    _check_disk(wish, found)
+    if found.ground is Ground.EMPTY:
+        return Action.APPLY, "its volume is empty"
+    if found.image != number:
+        return Action.RESTORE, f"it stands on image {found.image}"
+    if place is not None and found.place != place:
+        return Action.REFRESH, f"it looks for the store at {found.place or 'a place that is not understood'}"
+    if found.behind:
+        return Action.REFRESH, f"{found.behind:,} pointers are behind the store"
+    return (Action.REFRESH, "the store grows") if grows else (Action.KEEP, "")
+
+
+def _check_disk(wish: SystemWish, found: FoundSystem) -> None:
+    """Raises DiskDiffers."""
+    if wish.file is None:
+        return
+    pairs = [(f"{found.size:,} bytes" if found.size is not None else "no size", f"{wish.size:,} bytes",
+              found.size == wish.size),
+             ("a fixed form" if found.fixed else "a dynamic form", "fixed" if wish.fixed else "dynamic",
+              found.fixed == wish.fixed),
+             (f"the table {found.table.value}" if found.table else "no table",
+              wish.table.value if wish.table else "none", found.table == wish.table)]
+    for has, wanted, same in pairs:
+        if not same:
+            raise DiskDiffers(where="/".join(wish.file), found=has, wanted=wanted)
