@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mounting import UTF_8
 
-__all__ = ["Start", "master_boot_code", "put_boot_code", "start_disk", "volume_boot_code"]
+__all__ = ["Start", "boot_code_files", "put_boot_code", "start_disk"]
 
 _MBR = r"""
     .code16
@@ -232,6 +232,16 @@ def volume_boot_code() -> bytes:
     code = _assemble(_VBR, 0x7C00)
     assert len(code) <= 510
     return b"\xeb\x52\x90" + bytes(0x51) + code[0x54:].ljust(510 - 0x54, b"\0") + _SIGNATURE
+
+
+def boot_code_files(folder: Path) -> tuple[Path, Path]:
+    """Both in files as a user has them: an MBR, and the first 16 sectors of an NTFS volume."""
+    mbr, volume = folder / "mbr.bin", folder / "volume.bin"
+    mbr.write_bytes(master_boot_code() + bytes(70) + _SIGNATURE)
+    sector = bytearray(volume_boot_code())
+    sector[3:11] = b"NTFS    "
+    volume.write_bytes(sector + bytes(15 * 512))
+    return mbr, volume
 
 
 def put_boot_code(disk: Path, offset: int) -> None:
