@@ -96,7 +96,7 @@ def draw(found: Space) -> str:
     for wim in found.wims:
         users = [(volume, share) for volume in found.volumes for share in volume.shares
                  if share.blobs is not None and share.guid == wim.guid and volume.where in wim.users]
-        if not wim.problem and (users or wim.copy_of is None):
+        if wim.blobs is not None and (users or wim.copy_of is None):
             _wim(sheet, wim)
             for volume, share in users:
                 _volume(sheet, volume, disks[volume.disk], share)

@@ -59,7 +59,7 @@ def windows_name(volume: VolumeFigures) -> str:
 
 
 def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
-    if wim.problem:
+    if wim.blobs is None:
         _heading(f"{show.plain(wim.path)}: could not be read: {wim.problem}")
         return
     images = show.count(len(wim.images), "image")
@@ -73,6 +73,8 @@ def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
         _volumes(rows)
     for line in _saved(wim):
         click.echo(f"  {line}")
+    if wim.problem:
+        click.echo(f"  {wim.problem}")
 
 
 def _same(share: Share, wim: WimFigures) -> bool:

@@ -21,7 +21,7 @@ from wimboot.ops.measuring.kinds import FileKind, kind_of
 from wimboot.ops.measuring.reading import reading
 from wimboot.ops.measuring.volumes import Asked, measure_volume
 from wimboot.ops.measuring.walking import walk
-from wimboot.ops.measuring.wims import OpenWims
+from wimboot.ops.measuring.wims import UsedWims
 from wimboot.ops.options import Folders, TargetOptions
 from wimboot.storage import HostFolder
 
@@ -109,15 +109,15 @@ class _Measuring:
     def all(self) -> Space:
         places = list(self._places())
         folders = tuple(Path(place) for place in self._options.places if Path(place).is_dir())
-        with OpenWims(self._folders, self._options.log_folder) as wims:
-            named = {wims.open(path).store.guid: path for key, path in self._wims.items() if key in self._named_wims}
-            asked = Asked(explain=self._options.explain, config=self._options.config, named=named, found_in=folders)
-            phase = Phase(name="volumes", total=len(places), unit="files")
-            self._emit(phase)
-            for place, by_name in places:
-                self._disk(place, asked, wims, by_name=by_name)
-                phase.counter.add(1)
-            figures, shares = wims.figures(self._wims.values(), self._emit)
+        wims = UsedWims(self._folders, self._options.log_folder, self._wims.values())
+        named = {wims.used(path).guid: path for key, path in self._wims.items() if key in self._named_wims}
+        asked = Asked(explain=self._options.explain, config=self._options.config, named=named, found_in=folders)
+        phase = Phase(name="volumes", total=len(places), unit="files")
+        self._emit(phase)
+        for place, by_name in places:
+            self._disk(place, asked, wims, by_name=by_name)
+            phase.counter.add(1)
+        figures, shares = wims.figures(self._emit)
         return Space(disks=tuple(self._disks.values()), wims=tuple(figures), others=tuple(self._others),
                      complete=self._complete,
                      volumes=tuple(_with_shares(volume, shares) for volume in self._volumes.values()))
@@ -167,7 +167,7 @@ class _Measuring:
 
     # ---- disks and their volumes
 
-    def _disk(self, place: Place, asked: Asked, wims: OpenWims, *, by_name: bool) -> None:
+    def _disk(self, place: Place, asked: Asked, wims: UsedWims, *, by_name: bool) -> None:
         key = identity_of(place.path) or str(place.path)
         try:
             with open_target(place, write=False, log_folder=self._options.log_folder, opener=self._folders) as target:
@@ -188,7 +188,7 @@ class _Measuring:
                 where = place.path if number is None else f"{place.path}#{number}"
                 self._fail(where, "volume", error, by_name=by_name)
 
-    def _volume(self, disk: DiskFigures, number: int | None, asked: Asked, wims: OpenWims) -> VolumeFigures:
+    def _volume(self, disk: DiskFigures, number: int | None, asked: Asked, wims: UsedWims) -> VolumeFigures:
         options = self._options
         place = str(disk.path) if number is None else f"{disk.path}#{number}"
         target = TargetOptions(place=place, log_folder=options.log_folder, wim_folder=options.wim_folder,
@@ -204,7 +204,7 @@ class _Measuring:
 
 
 def _with_shares(volume: VolumeFigures, shares: SharesOf) -> VolumeFigures:
-    """With what `OpenWims.figures` found out."""
+    """With what `UsedWims.figures` found out."""
     known = tuple(
         share if (found := shares.get((volume.where, share.data_source_id))) is None else replace(
             share, blobs=found.blobs, alone=found.alone) for share in volume.shares)

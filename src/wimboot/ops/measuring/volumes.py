@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.ops.finding.locating import Located
-    from wimboot.ops.measuring.wims import OpenWims
+    from wimboot.ops.measuring.wims import UsedWims
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import TargetOptions
     from wimboot.tree import Tree
@@ -51,18 +52,21 @@ class Asked:
 
 def measure_volume(
     options: TargetOptions, disk: Path, partition: int | None, full: tuple[int, int] | None, asked: Asked,
-    wims: OpenWims, emit: Emit
+    wims: UsedWims, emit: Emit
 ) -> VolumeFigures:
     """Measure one. `full` is (bytes with all blocks, bytes now) of the dynamic VHD that holds it.
 
-    Raises what opening and scanning a volume raise. Shares are without what others share: `OpenWims.figures` tells.
+    Raises what opening and scanning a volume raise. Shares are without what others share: `UsedWims.figures` tells.
     """
-    with open_volume(options, silent, write=False, windows=False, inspect=True) as opened:
+    with (
+        open_volume(options, silent, write=False, windows=False, inspect=True) as opened,
+        ExitStack() as stores,
+    ):
         tree, problems = opened.tree, list[str]()
         contents = Contents(tree, opened.device, opened.volume)
         shares, unregistered = _shares(opened, contents, asked, wims, problems)
-        known = (wims.open(share.wim).store for share in shares if share.wim is not None and not share.problem)
-        contents = contents.through(*known)
+        readable = dict.fromkeys(share.wim for share in shares if share.wim is not None and not share.problem)
+        contents = contents.through(*(stores.enter_context(wims.opened(wim)) for wim in readable))
         system = _identify(contents, problems)
         classes = Counter(passes.classify(tree, MAX_POINTER_SIZE))
         seen, occupied = passes.sizes(tree)
@@ -91,7 +95,7 @@ def measure_volume(
 
 
 def _shares(
-    opened: Opened, contents: Contents, asked: Asked, wims: OpenWims, problems: list[str]
+    opened: Opened, contents: Contents, asked: Asked, wims: UsedWims, problems: list[str]
 ) -> tuple[tuple[Share, ...], int]:
     """What the pointers of each data source need, and how many pointers have none that is registered."""
     pointers = len(passes.flagged_streams(opened.tree, StreamFlag.POINTER))
@@ -115,9 +119,9 @@ def _locate(opened: Opened, sources: Sources, found_in: tuple[Path, ...]) -> dic
     return located
 
 
-def _share(opened: Opened, located: Located, asked: Asked, wims: OpenWims) -> Share:
+def _share(opened: Opened, located: Located, asked: Asked, wims: UsedWims) -> Share:
     source = located.source
-    wim = asked.named.get(source.wim_guid) or (None if located.found is None else located.found.path)
+    wim = asked.named.get(source.wim_guid) or (None if located.found is None else wims.called(located.found.path))
     pointers, seen = pointers_of(opened.tree, source.data_source_id)
     share = Share(data_source_id=source.data_source_id, guid=source.wim_guid, image=source.wim_index,
                   place=located.place, state=located.state, wim=wim, looked=located.looked, pointers=pointers,
@@ -125,7 +129,7 @@ def _share(opened: Opened, located: Located, asked: Asked, wims: OpenWims) -> Sh
     if wim is None:
         return share
     try:
-        use = wims.open(wim).use(opened.where, opened.tree, source.data_source_id)
+        use = wims.used(wim).use(opened.where, opened.tree, source.data_source_id)
     except Error as error:
         return replace(share, problem=f"{error} {error.hint}".strip())
     return replace(share, apart=use.apart, missing=use.missing)

@@ -1,14 +1,17 @@
-"""The WIMs that the measured volumes use, and others that were found: each opened once, added up at the end."""
+"""The WIMs that the measured volumes use, and others that were found: added up once all volumes are known.
+
+None is kept open in between, for it may lie inside a disk, which is given back with the volume.
+"""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
 from wimboot.disk.loops import identity_of
-from wimboot.errors import Error
+from wimboot.errors import Busy, Error
 from wimboot.events import Phase
 from wimboot.ops.measuring.figures import ImageFigures, WimFigures
 from wimboot.ops.opening.storing import opened_store
@@ -16,16 +19,23 @@ from wimboot.wim import real_path
 from wimboot.wim.usage import Blobs, Marks, PointerUse, Sums, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from wimboot.events import Emit
     from wimboot.ops.options import Folders
     from wimboot.tree import Tree
     from wimboot.wim import Store
 
-__all__ = ["NamedBlobs", "OpenWim", "OpenWims", "SharesOf"]
+__all__ = ["NamedBlobs", "SharesOf", "UsedWim", "UsedWims", "WimChanging"]
+
+
+class WimChanging(Busy):
+    """A WIM grew, or was replaced, while it was being measured."""
+
+    id = "wim-changing"
+    sentence = "{where} was changed while it was being measured"
+    advice = "Measure again once whatever writes it is done."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +47,14 @@ class NamedBlobs:
 
 
 @dataclass(slots=True, kw_only=True)
-class OpenWim:
-    """A WIM, and who uses it: (volume, data source id) -> what its pointers name."""
+class UsedWim:
+    """A WIM, and who uses it: (volume, data source id) -> what its pointers name. `usage` goes by the table that it had
+    when `table_hash` was its hash.
+    """
 
     path: Path
-    store: Store
+    guid: bytes
+    table_hash: bytes
     usage: Usage
     uses: dict[tuple[str, int], PointerUse] = field(default_factory=dict)
 
@@ -55,58 +68,60 @@ class OpenWim:
 SharesOf = dict[tuple[str, int], NamedBlobs]
 
 
-class OpenWims:
-    """Every WIM of one run. A context manager: leaving it closes them."""
+class UsedWims:
+    """Every WIM of one run; those at `known` paths are called so, under whatever name they are come upon."""
 
-    def __init__(self, folders: Folders, log_folder: Path | None) -> None:
+    def __init__(self, folders: Folders, log_folder: Path | None, known: Iterable[Path]) -> None:
         self._folders = folders
+        self._names = {_key(path): path for path in known}
         self._log_folder = log_folder
-        self._stack = ExitStack()
-        self._open: dict[object, OpenWim] = {}
+        self._used: dict[object, UsedWim] = {}
         self._failed: dict[object, WimFigures] = {}
 
-    def __enter__(self) -> Self:
-        return self
+    def called(self, path: Path) -> Path:
+        """What a WIM is called."""
+        return self._names.get(_key(path), path)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self._stack.close()
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[Store]:
+        """A WIM for a while. Raises what opening it raises."""
+        with opened_store(path, self._folders, self._log_folder) as store:
+            yield store
 
-    def open(self, path: Path) -> OpenWim:
-        """The WIM at a path, opened once under whatever name. Raises what opening it raises."""
+    def used(self, path: Path) -> UsedWim:
+        """The WIM at a path, so that its use can be noted. Raises what opening it raises."""
         key = _key(path)
-        if key not in self._open:
+        if key not in self._used:
             try:
-                store = self._stack.enter_context(opened_store(path, self._folders, self._log_folder))
+                with self.opened(path) as store:
+                    self._used[key] = UsedWim(path=path, guid=store.guid, table_hash=store.table_hash,
+                                              usage=Usage(store))
             except Error as error:
                 self._failed.setdefault(key, _failed(path, error))
                 raise
-            self._open[key] = OpenWim(path=path, store=store, usage=Usage(store))
-        return self._open[key]
+        return self._used[key]
 
-    def figures(self, others: Iterable[Path], emit: Emit) -> tuple[list[WimFigures], SharesOf]:
-        """Those that volumes use, then `others`; and what each volume's data sources name."""
-        rest = {_key(path): path for path in others}
-        used = [key for key in self._open if self._open[key].uses]
-        paths = {**{key: self._open[key].path for key in used}, **rest}
+    def figures(self, emit: Emit) -> tuple[list[WimFigures], SharesOf]:
+        """Those that volumes use, then the other known ones; and what each volume's data sources name."""
+        paths = {key: used.path for key, used in self._used.items() if used.uses}
+        paths |= {key: path for key, path in self._names.items() if key not in paths and key not in self._failed}
         phase = Phase(name="WIMs", total=len(paths), unit="files")
         emit(phase)
         wims: list[WimFigures] = []
         shares: SharesOf = {}
         for key, path in paths.items():
-            if key not in self._failed:
-                wims.append(self._measured(key, path, shares))
+            wims.append(self._measured(key, path, shares))
             phase.counter.add(1)
-        wims += self._failed.values()
-        return _with_copies(wims), shares
+        return _with_copies([*wims, *self._failed.values()]), shares
 
     def _measured(self, key: object, path: Path, shares: SharesOf) -> WimFigures:
-        known = self._open.get(key)
         try:
-            if known is not None:
-                return _figures(known, shares)
-            with opened_store(path, self._folders, self._log_folder) as store:
-                return _figures(OpenWim(path=path, store=store, usage=Usage(store)), shares)
+            with self.opened(path) as store:
+                known = self._used.get(key) or UsedWim(path=path, guid=store.guid, table_hash=store.table_hash,
+                                                       usage=Usage(store))
+                if store.table_hash != known.table_hash:
+                    raise WimChanging(where=str(path))
+                return _figures(known, store, shares)
         except Error as error:
             return _failed(path, error)
 
@@ -131,8 +146,7 @@ def _sizes(path: Path) -> tuple[int, int | None]:
     return status.st_size, status.st_blocks * 512
 
 
-def _figures(wim: OpenWim, shares: SharesOf) -> WimFigures:
-    store = wim.store
+def _figures(wim: UsedWim, store: Store, shares: SharesOf) -> WimFigures:
     names = list(wim.uses)
     own = wim.usage.sums([use.marks for use in wim.uses.values()])
     volumes = list(dict.fromkeys(volume for volume, _ in names))
@@ -140,9 +154,9 @@ def _figures(wim: OpenWim, shares: SharesOf) -> WimFigures:
     between = own if len(volumes) == len(names) else wim.usage.sums(merged)
     for name, blobs, alone in zip(names, own.each, own.alone, strict=True):
         shares[name] = NamedBlobs(blobs=blobs, alone=alone)
-    images = wim.usage.sums([wim.usage.image(number) for number in range(1, len(store.images) + 1)])
+    images, problem = _image_sums(store)
     size, occupied = _sizes(wim.path)
-    parts = [_sizes(real_path(wim.path).with_name(name)) for name in _other_parts(wim)]
+    parts = [_sizes(real_path(wim.path).with_name(name)) for name in _other_parts(wim.path, store)]
     solid = wim.usage.solid
     return WimFigures(
         path=wim.path,
@@ -151,20 +165,30 @@ def _figures(wim: OpenWim, shares: SharesOf) -> WimFigures:
         occupied=None if occupied is None else sum((one or 0 for _, one in parts), occupied),
         compression=store.compression.name.lower(),
         chunk_size=store.chunk_size,
-        images=_images(store, images),
-        blobs=images.everything,
-        unused=_less(images.everything, images.together),
+        images=() if images is None else _images(store, images),
+        blobs=own.everything,
+        unused=None if images is None else _less(images.everything, images.together),
         named=own.together if names else None,
         between_volumes=None if solid or not names else between.shared,
-        between_images=None if solid else images.shared,
+        between_images=None if solid or images is None else images.shared,
         solid=solid,
         not_backable=store.not_backable,
         users=tuple(volumes),
+        problem=problem,
     )
 
 
-def _other_parts(wim: OpenWim) -> list[str]:
-    return [f"{wim.path.stem}{number}{wim.path.suffix}" for number in range(2, len(wim.store.parts) + 1)]
+def _image_sums(store: Store) -> tuple[Sums | None, str]:
+    """What its images refer to; else why that cannot be read, which is no reason not to know the rest."""
+    usage = Usage(store)
+    try:
+        return usage.sums([usage.image(number) for number in range(1, len(store.images) + 1)]), ""
+    except Error as error:
+        return None, f"{error} {error.hint}".strip()
+
+
+def _other_parts(path: Path, store: Store) -> list[str]:
+    return [f"{path.stem}{number}{path.suffix}" for number in range(2, len(store.parts) + 1)]
 
 
 def _images(store: Store, sums: Sums) -> tuple[ImageFigures, ...]:
