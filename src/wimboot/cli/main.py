@@ -53,6 +53,9 @@ SECTIONS = {
         "create": "create",
         "deploy": "deploy",
     },
+    "Starting it": {
+        "boot": "boot",
+    },
     "Reading files": {
         "extract": "extract",
         "mount": "mount",

@@ -1,0 +1,118 @@
+"""What a system needs to be started from a system partition: which firmware, which files, which entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wimboot.errors import Damaged
+from wimboot.events import Note
+from wimboot.ops.booting.bootfiles import boot_file_set, renewed
+from wimboot.ops.booting.firmware import chosen_firmware
+from wimboot.ops.booting.placing import boot_place
+from wimboot.ops.booting.systempartition import PartitionKind
+from wimboot.ops.finding.unbacked import backed_stores
+from wimboot.ops.opening.contents import Contents
+from wimboot.ops.opening.volume import NoWindows, open_volume
+from wimboot.registry.files import CONFIG_FOLDER
+from wimboot.windows.bcd import Store
+from wimboot.windows.bcdentries import Firmware
+from wimboot.windows.bcdloader import LoaderWish, loader_entry, loader_path
+from wimboot.windows.identify import identify
+
+if TYPE_CHECKING:
+    from wimboot.events import Emit
+    from wimboot.formats.bootdevice import Device
+    from wimboot.ops.booting.bootfiles import FilesChange
+    from wimboot.ops.booting.options import BootOptions
+    from wimboot.ops.booting.systempartition import SystemPartition
+    from wimboot.ops.opening.volume import Opened
+    from wimboot.windows.bcd import BcdObject
+    from wimboot.windows.bcdentries import Entry
+    from wimboot.windows.bootplace import BootPlace
+    from wimboot.windows.identify import System
+
+__all__ = ["Starting", "starting"]
+
+_TEMPLATE: Final = f"{CONFIG_FOLDER}\\BCD-Template"
+_LOCALE: Final = "en-US"
+_STARTS_POINTERS: Final = (6, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starting:
+    """What is to be brought onto a system partition, or taken from it."""
+
+    firmwares: tuple[Firmware, ...]
+    files: tuple[FilesChange, ...] = ()
+    entries: tuple[tuple[Firmware, Entry], ...] = ()
+    template: tuple[BcdObject, ...] = ()
+    locale: str = _LOCALE
+    remove_device: Device | None = None
+
+
+def starting(options: BootOptions, partition: SystemPartition, emit: Emit) -> Starting:
+    """Read the system that is to be started. Nothing is written.
+
+    Raises NoWindows, NoBootFiles, what `boot_place` and `renewed` raise, and what opening and reading a volume raises.
+    """
+    if options.target is None:
+        raise NoWindows(where=partition.where)
+    with (
+        open_volume(options.target, emit, write=False) as opened,
+        backed_stores(opened, options.wim, emit) as stores,
+    ):
+        contents = Contents(opened.tree, opened.device, opened.volume, stores)
+        system = identify(contents.read_path)
+        if system is None:
+            raise NoWindows(where=opened.where)
+        place = boot_place(opened, options, emit)
+        sets = {firmware: boot_file_set(opened.tree, contents, firmware, opened.where) for firmware in Firmware}
+        firmwares = chosen_firmware(partition, sets, options.firmware)
+        files = tuple(renewed(sets[each], partition, options.boot_files, system.architecture, emit)
+                      for each in firmwares)
+        template = _template(contents, opened, emit)
+        locale = options.locale or system.default_language or _LOCALE
+        for each in firmwares:
+            _warn(each, place, system, opened, partition, files, emit)
+        return Starting(firmwares=firmwares, files=files, template=template, locale=locale, entries=tuple(
+            (each, loader_entry(place, _wish(options, system, each, locale, template))) for each in firmwares))
+
+
+def _wish(options: BootOptions, system: System, firmware: Firmware, locale: str,
+          template: tuple[BcdObject, ...]) -> LoaderWish:
+    return LoaderWish(
+        firmware=firmware, product=system.product or f"Windows {system.version}", locale=locale, title=options.title,
+        version=(system.major, system.minor), test_signing=options.test_signing, menu=options.menu,
+        no_integrity_checks=options.no_integrity_checks, template=template)
+
+
+def _template(contents: Contents, opened: Opened, emit: Emit) -> tuple[BcdObject, ...]:
+    """The objects of the system's BCD-Template; without it, what every Windows can do with is taken."""
+    data = contents.read_path(_TEMPLATE)
+    if not data:
+        return ()
+    try:
+        with Store(data, where=f"{opened.where}:{_TEMPLATE}") as store:
+            return store.objects()
+    except Damaged as error:
+        emit(Note(id="template-unusable", warning=True, text=(
+            f"{error}: the entries are made without this template.")))
+        return ()
+
+
+def _warn(firmware: Firmware, place: BootPlace, system: System, opened: Opened, partition: SystemPartition,
+          files: tuple[FilesChange, ...], emit: Emit) -> None:
+    """Say what will keep the system from starting, as far as it is seen from here."""
+    path = loader_path(firmware)
+    if opened.tree.find(path) < 0:
+        emit(Note(id="no-loader", warning=True, text=(
+            f"{opened.where} has no {path}: this entry will not start it.")))
+    if firmware is Firmware.UEFI and partition.kind is PartitionKind.NTFS:
+        emit(Note(id="uefi-reads-fat", warning=True, text=(
+            f"{partition.where} is an NTFS volume: most UEFI firmware starts from FAT only.")))
+    version = next((each.version for each in files if each.firmware is firmware), None)
+    if place.file is not None and system.wimboot and version is not None and version[:2] < _STARTS_POINTERS:
+        emit(Note(id="old-boot-manager", warning=True, text=(
+            f"The boot manager on {partition.where} is of Windows {version[0]}.{version[1]}: it is said not to start a "
+            "WIMBoot system from a VHD. Run `boot` for a Windows 8.1 or 10 too, whose boot manager then replaces it.")))
