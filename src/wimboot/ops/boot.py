@@ -14,7 +14,7 @@ from wimboot.formats.bcd import object_id
 from wimboot.formats.bootdevice import BootDevice
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.ops.booting.bootfiles import MANAGERS
-from wimboot.ops.booting.editing import StoreEdits, edit_store
+from wimboot.ops.booting.editing import StoreEdits, edit_store, starts_alone
 from wimboot.ops.booting.firmware import existing_stores
 from wimboot.ops.booting.grub4dos import grub4dos_files
 from wimboot.ops.booting.placing import boot_place
@@ -136,9 +136,10 @@ def _stores(options: BootOptions, partition: SystemPartition, start: Starting) -
         edits = StoreEdits(here=here, entries=tuple(entry for at, entry in start.entries if at is firmware),
                            default=options.default, timeout=options.timeout, grub4dos=options.grub4dos,
                            remove=tuple(map(object_id, options.remove_ids)), remove_device=start.remove_device)
-        changes.append(edit_store(read_store(partition, firmware), manager, edits,
-                                  where=f"{partition.where}:{STORE_PATHS[firmware]}",
-                                  written=from_unix_ns(time.time_ns())))
+        old, where = read_store(partition, firmware), f"{partition.where}:{STORE_PATHS[firmware]}"
+        if options.inside and old is not None and not starts_alone(old, edits, where):
+            old = None      # what it starts lies on a disk that is not the one in memory
+        changes.append(edit_store(old, manager, edits, where=where, written=from_unix_ns(time.time_ns())))
     return tuple(changes)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wimboot.formats.bootdevice import Device
     from wimboot.windows.bcdentries import Entry
 
-__all__ = ["StoreChange", "StoreEdits", "edit_store"]
+__all__ = ["StoreChange", "StoreEdits", "edit_store", "starts_alone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +77,14 @@ def edit_store(old: bytes | None, manager: Manager, edits: StoreEdits, *, where:
             outcome=outcome, entries=tuple(entries), removed=removed, unknown=unknown,
             default=found.text(ElementType.DEFAULT) if found else None,
             timeout=waits if isinstance(waits, int) else None)
+
+
+def starts_alone(data: bytes, edits: StoreEdits, where: str) -> bool:
+    """Whether a store has these entries and no others. Raises NotAStore."""
+    with Store(data, where=where) as store:
+        found = {each.id for each in store.objects() if each.type in (ObjectType.OS_LOADER, ObjectType.RESUME)}
+        wanted = {each.id for entry in edits.entries for each in find_entry(store, entry.device, entry.path)}
+    return found == wanted
 
 
 def _as_it_is(store: Store, entry: Entry, here: Device | None) -> Entry:

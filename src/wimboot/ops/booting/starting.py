@@ -17,7 +17,7 @@ from wimboot.ops.opening.volume import NoWindows, open_volume
 from wimboot.registry.files import CONFIG_FOLDER
 from wimboot.windows.bcd import Store
 from wimboot.windows.bcdentries import Firmware
-from wimboot.windows.bcdloader import LoaderWish, loader_entry, loader_path
+from wimboot.windows.bcdloader import LoaderWish, MenuPolicy, loader_entry, loader_path
 from wimboot.windows.identify import identify
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ def starting(options: BootOptions, partition: SystemPartition, emit: Emit) -> St
 
 def _wish(options: BootOptions, system: System, firmware: Firmware, locale: str,
           template: tuple[BcdObject, ...]) -> LoaderWish:
+    menu = MenuPolicy.LEGACY if options.inside and options.menu is None else options.menu
     return LoaderWish(
         firmware=firmware, product=system.product or f"Windows {system.version}", locale=locale, title=options.title,
-        version=(system.major, system.minor), test_signing=options.test_signing, menu=options.menu,
+        version=(system.major, system.minor), test_signing=options.test_signing, menu=menu,
         no_integrity_checks=options.no_integrity_checks, template=template)
 
 
