@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import pytest
@@ -134,8 +135,10 @@ def test_an_append_keeps_what_readers_see() -> None:
 def test_references_are_added_and_never_wrap() -> None:
     """Counts grow by name; a hash without a row is nobody's."""
     table = bytearray(pack_row(_row(1)) + pack_row(_row(2, reference_count=2**32 - 1)))
-    add_references(table, {_row(1).sha1: 5, _row(2).sha1: 5, _row(3).sha1: 1})
-    assert [int.from_bytes(table[at + 26:at + 30], "little") for at in (0, ROW_SIZE)] == [6, 2**32 - 1]
+    add_references(table, b"".join(_row(number).sha1 for number in (1, 2, 3, 1)), array("I", [5, 5, 1, 2]))
+    assert [int.from_bytes(table[at + 26:at + 30], "little") for at in (0, ROW_SIZE)] == [8, 2**32 - 1]
+    with pytest.raises(ValueError, match="a count for each"):
+        add_references(table, bytes(20), array("I"))
 
 
 @given(st.lists(rows, max_size=12), st.lists(st.integers(0, 14), max_size=20))

@@ -20,7 +20,7 @@ from libc.string cimport memcpy, memset
 
 from wimboot.disk._fold cimport fold
 from wimboot.errors import HostError, Internal
-from wimboot.storage._device cimport Device, FileDevice
+from wimboot.storage._device cimport Device, FileDevice, push
 from wimboot.storage.host import OutOfSpace
 
 
@@ -194,6 +194,7 @@ cdef class Overlay(Device):
             if code:
                 self.log_failed = True
                 return code
+            push(self.log, count * PAGE, self.data_offset + self.written * PAGE)
             self.written += count
         return 0
 

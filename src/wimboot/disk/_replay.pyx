@@ -10,7 +10,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from wimboot.disk._fold cimport fold
-from wimboot.storage._device cimport Device
+from wimboot.storage._device cimport Device, FileDevice, push
 
 cdef enum:
     PAGE = 4096
@@ -32,7 +32,7 @@ cdef inline Record record_at(const unsigned char *index, int64_t number) noexcep
     return record
 
 
-def copy_pages(Device log, Device target, bytes index, int64_t first, int64_t end, int64_t data_offset):
+def copy_pages(Device log, FileDevice target, bytes index, int64_t first, int64_t end, int64_t data_offset):
     """Copy the new content of records `first` to `end` (not included) to the target, in runs as long as they lie together.
 
     A page whose checksum is wrong stops it before the page is written. Returns True, False where that happened.
@@ -72,6 +72,8 @@ def copy_pages(Device log, Device target, bytes index, int64_t first, int64_t en
                     if code:
                         with gil:
                             failed = target
+                    else:
+                        push(target, size, page * PAGE)
                 i += run
         if code == EBADMSG and failed is log:
             return False

@@ -81,21 +81,23 @@ def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_si
     return index, metadata, solids, end
 
 
-def add_references(bytearray table, references):
-    """Add {hash: count} to the reference counts of the rows."""
+def add_references(bytearray table, const uint8_t[::1] digests, const unsigned int[::1] counts):
+    """Add counts to the reference counts of the rows with these hashes of 20 bytes, one behind the other."""
     cdef bytes copy = bytes(table)
     cdef HashIndex index = HashIndex(copy)
     cdef uint8_t *raw = table
-    cdef Py_ssize_t row
+    cdef Py_ssize_t row, i
     cdef int64_t found
     cdef uint64_t total
     cdef uint32_t kept
+    if digests.shape[0] != HASH * counts.shape[0]:
+        raise ValueError("a count for each hash")
     for row in range(len(copy) // ROW):
         index.add(<uint32_t> row)
-    for digest, count in references.items():
-        found = index.row_of(digest)
+    for i in range(counts.shape[0]):
+        found = index.find(&digests[i * HASH])
         if found >= 0:
-            total = number(raw + found * ROW + 26, 4) + <uint64_t> count
+            total = number(raw + found * ROW + 26, 4) + counts[i]
             kept = <uint32_t> min(total, <uint64_t> 0xFFFFFFFF)
             memcpy(raw + found * ROW + 26, &kept, 4)
 

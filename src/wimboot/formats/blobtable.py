@@ -28,7 +28,7 @@ from wimboot.formats.wimheader import ResourceHeader
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
 __all__ = [
     "MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "HashIndex", "SolidRun", "add_references", "pack_row",
@@ -66,9 +66,11 @@ def pack_row(row: BlobRow) -> bytes:
                      row.sha1)
 
 
-def add_references(rows: bytearray, references: Mapping[bytes, int]) -> None:
-    """Raise the reference counts of these hashes' entries; `rows` are entries one behind the other."""
-    _blobrows.add_references(rows, references)
+def add_references(rows: bytearray, digests: bytes | bytearray, counts: array[int]) -> None:
+    """Raise the reference counts of entries, one behind the other in `rows`, by a count for each 20 bytes of
+    `digests`; a hash may come more than once.
+    """
+    _blobrows.add_references(rows, digests, counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.capturing.comparing import hash_streams
-from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for, read_back
+from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for, reading_back
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import require_wim, stores_behind
 from wimboot.ops.finding.standing import Standing, carry_known
 from wimboot.ops.opening.inside import free_size
+from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.ops.opening.storing import commit_all, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import CaptureOptions, UpdateOptions
@@ -22,6 +24,7 @@ from wimboot.ops.pointing.placing import volume_sources, write_sources
 from wimboot.ops.pointing.pointers import count_behind, point_files, refresh_pointers
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
+from wimboot.ops.sharing.users import users_of
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.plan.pointing import PointingPlan, plan_pointing
 from wimboot.plan.report import count_changes
@@ -70,7 +73,8 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
     1. Pointers carry their hashes; files with the times and size that the image has, and that stay real, are taken
        over unread.
     2. What is left is read, and what the WIM lacks captured behind its end, then the new image.
-    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared.
+    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared, while the
+       pointers that stay learn the WIM's new table in the transaction.
     4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
     5. WIM and volumes commit together (`storing.commit_all`).
 
@@ -92,10 +96,7 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
             others = stack.enter_context(open_others(options.others, options.target, append.store, wim, emit,
                                                      besides=opened))
             looked = _look(options, opened, sources, standing, capturing, stores, emit)
-            done = _carry_out(looked, others, append, capturing, stores, emit)
-            if done.image is not None:
-                tell_of_others(append, wim, emit, [opened, *others])
-            return done
+            return _carry_out(looked, others, append, capturing, stores, emit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +136,14 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
     store = append.pending() if image is not None else stores[0]
     pointing = plan_pointing(tree, included=plan.included, ruled_by=looked.snapshot.selection.real_by,
                              places=store.pointer_places)
-    if image is not None or pointing.rows:
-        read_back(store, _to_read_back(looked, store, pointing), capturing, emit, old=append.store)
+    blobs = _to_read_back(looked, store, pointing) if image is not None or pointing.rows else {}
     number = standing.number if image is None else image.number
-    done = Updated(
-        wim=capturing.wim, image=image, number=number, name=standing.name if image is None else image.name,
-        counts=count_changes(standing.image, tree, undo), read_size=plan.read_size, pointed=len(pointing.rows),
-    )
-    return _point(looked, others, append if image is not None else None, store, pointing, done, emit)
+    with reading_back(store, blobs, capturing, emit, old=append.store) as reading:
+        done = Updated(
+            wim=capturing.wim, image=image, number=number, name=standing.name if image is None else image.name,
+            counts=count_changes(standing.image, tree, undo), read_size=plan.read_size, pointed=len(pointing.rows),
+        )
+        return _point(looked, others, append if image is not None else None, store, pointing, reading, done, emit)
 
 
 def _to_read_back(looked: _Looked, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
@@ -152,23 +153,28 @@ def _to_read_back(looked: _Looked, store: Store, pointing: PointingPlan) -> dict
 
 
 def _point(looked: _Looked, others: list[Opened], append: Append | None, store: Store, pointing: PointingPlan,
-           done: Updated, emit: Emit) -> Updated:
+           reading: Meanwhile[None], done: Updated, emit: Emit) -> Updated:
     """Change the volumes and commit, where there is anything to change."""
     opened, source = looked.opened, looked.standing.source
     if append is None and not pointing.rows and not _behind([opened, *others], store):
         return done
     free_before = opened.volume.free_clusters
-    phase = Phase(name="point", total=len(pointing.rows))
-    emit(phase)
     if append is not None:
         write_sources(opened.volume, volume_sources(opened.volume).stand_on(source.data_source_id, done.number))
     refreshed = refresh_pointers(opened.volume, opened.tree, store)
+    reading.result()    # what follows gives files up
+    phase = Phase(name="point", total=len(pointing.rows))
+    emit(phase)
     point_files(opened.volume, opened.tree, pointing, store, source.data_source_id, phase.counter)
     freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
     opened.volume.close()
     refreshed_others = refresh_others(others, store)
     emit(Phase(name="commit"))
-    commit_all(transactions_of([opened, *others]), append, done.wim)
+    volumes = [opened, *others]
+    with Meanwhile(partial(users_of, store.guid, done.wim), apart=append is not None) as users:
+        commit_all(transactions_of(volumes), append, done.wim)
+    if append is not None:
+        tell_of_others(append, done.wim, emit, volumes, users.result())
     return replace(done, refreshed=refreshed, others=refreshed_others, freed=freed)
 
 

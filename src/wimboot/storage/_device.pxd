@@ -1,6 +1,11 @@
 """The byte protocol as C sees it: what libntfs-3g, the $MFT pass and the batch reader call without the GIL."""
 
 from libc.stdint cimport int64_t
+from posix.types cimport off_t
+
+cdef extern from "<fcntl.h>" nogil:
+    int sync_file_range(int descriptor, off_t offset, off_t size, unsigned int flags)
+    int SYNC_FILE_RANGE_WRITE
 
 
 cdef class Device:
@@ -25,3 +30,9 @@ cdef class FileDevice(Device):
 cdef class SliceDevice(Device):
     cdef Device base
     cdef int64_t start
+
+
+cdef inline void push(FileDevice device, int64_t size, int64_t offset) noexcept nogil:
+    # The kernel begins to write this out, so that the next sync is short.
+    if device.descriptor >= 0:
+        sync_file_range(device.descriptor, offset, size, SYNC_FILE_RANGE_WRITE)

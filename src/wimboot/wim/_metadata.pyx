@@ -26,10 +26,10 @@ from wimboot.wim._linkgroups cimport LinkGroups
 
 from wimboot.errors import FormatError
 from wimboot.tree._tree import MAX_DEPTH
-from wimboot.wim._metadata_write import NotStorable, image_counts, references, serialise
+from wimboot.wim._metadata_write import NotStorable, image_counts, reference_columns, references, serialise
 from wimboot.wim.tagged import parse_items
 
-__all__ = ["NotStorable", "image_counts", "parse", "references", "serialise"]
+__all__ = ["NotStorable", "image_counts", "parse", "reference_columns", "references", "serialise"]
 
 cdef enum:
     SIZE_MAX = 0x7FFFFFFF   # bytes of metadata: some ten million files

@@ -12,6 +12,8 @@ from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+from array import array
+
 from wimboot.tree._stored cimport (A_DIRECTORY, A_ENCRYPTED, A_NORMAL, A_REPARSE, A_SPARSE, blob_key, is_backed,
                                    is_reparse_point, is_stored)
 from wimboot.tree._tree cimport HASHED, REPARSE, ROOT, Link, Node, Stream, Tree
@@ -23,7 +25,7 @@ from wimboot.wim._dentry cimport (ATTRIBUTES, CREATION, FIXED, LAST_ACCESS, LAST
 from wimboot.errors import FormatError, Internal, Unsupported
 from wimboot.wim.tagged import pack_items
 
-__all__ = ["NotStorable", "image_counts", "references", "serialise"]
+__all__ = ["NotStorable", "image_counts", "reference_columns", "references", "serialise"]
 
 cdef enum:
     NOT_FIXED = 0x10000     # in reparse_extra: the link's target is as the volume had it
@@ -69,11 +71,14 @@ def image_counts(Tree tree not None, const uint8_t[::1] excluded=None):
     return folders, files, total, further
 
 
-def references(Tree tree not None, const uint8_t[::1] excluded=None):
-    """{SHA-1: how many names refer to it}, as the blob table counts them. Raises Internal if a hash is not known."""
+def reference_columns(Tree tree not None, const uint8_t[::1] excluded=None):
+    """(SHA-1s one behind the other, array('I') of how many names refer to each), as the blob table counts them.
+
+    A hash comes once for each stream that has it. Raises Internal if one is not known.
+    """
     cdef uint32_t node, i
-    cdef bytes key
-    cdef dict counts = {}
+    cdef bytearray digests = bytearray()
+    cdef object counts = array("I")
     writer = _Writer(tree)
     writer.choose(excluded)
     for node in range(tree.node_count):
@@ -81,9 +86,19 @@ def references(Tree tree not None, const uint8_t[::1] excluded=None):
             continue
         for i in range(tree.nodes[node].first_stream, tree.nodes[node].first_stream + tree.nodes[node].stream_count):
             if is_stored(tree, i) and writer.hash_of(i) != NULL:
-                key = (<char *> tree.streams[i].hash)[:20]
-                counts[key] = counts.get(key, 0) + writer.names[node]
-    return counts
+                digests += (<char *> tree.streams[i].hash)[:20]
+                counts.append(writer.names[node])
+    return bytes(digests), counts
+
+
+def references(Tree tree not None, const uint8_t[::1] excluded=None):
+    """{SHA-1: how many names refer to it}. Raises Internal if a hash is not known."""
+    cdef dict found = {}
+    digests, counts = reference_columns(tree, excluded)
+    for at, count in enumerate(counts):
+        key = digests[20 * at:20 * at + 20]
+        found[key] = found.get(key, 0) + count
+    return found
 
 
 cdef class _Writer:

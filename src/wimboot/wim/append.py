@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -35,7 +36,7 @@ from wimboot.formats.wimxml import WimXml, parse_xml
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
-from wimboot.wim._metadata import image_counts, references, serialise
+from wimboot.wim._metadata import image_counts, reference_columns, serialise
 from wimboot.wim.creating import CODEC_FLAGS, CreateOptions
 from wimboot.wim.errors import (
     BlobDamaged,
@@ -58,7 +59,6 @@ from wimboot.wim.undo import PAGE_SIZE, UndoRecord
 from wimboot.wim.writer import BlobWriter
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
@@ -99,7 +99,7 @@ class Append:
         self._record: UndoRecord | None = None
         self._images: list[bytes] = []
         self._metadata: dict[int, bytes] = {}   # rows of older images' metadata that was stored anew, by index
-        self._references: dict[bytes, int] = {}
+        self._referred, self._counts = bytearray(), array("I")      # hashes of 20 bytes, and by how many names
         self._sealed: WimHeader | None = None
         self._header_begun = False
         self._open = True
@@ -214,7 +214,7 @@ class Append:
     def keep(self, references: Mapping[bytes, int]) -> None:
         """Keep blobs of this run that no image of this run has: {hash: how often older images, or files, refer}."""
         for sha1, count in references.items():
-            self._references[sha1] = self._references.get(sha1, 0) + count
+            self._refer(sha1, array("I", [count]))
 
     def replace_metadata(self, image: int, metadata: bytes, *, threads: int = 2) -> None:
         """Store the list of files of an older image anew, whose bytes here are damaged. Raises BlobDamaged."""
@@ -233,21 +233,23 @@ class Append:
 
         Every stream's hash must be known and its blob here. Raises BlobMissing, NotStorable.
         """
-        counts = references(tree, excluded)
-        for sha1 in counts:
-            if sha1 not in self._blobs:
-                raise BlobMissing(where=self.where, sha1=sha1.hex())
+        digests, counts = reference_columns(tree, excluded)
+        for at in self._blobs.lacking(digests):
+            raise BlobMissing(where=self.where, sha1=digests[20 * at:20 * at + 20].hex())
         metadata = serialise(tree, excluded)
         offset, size_in_wim, compressed = write_resource(self.writer(), metadata, threads=threads)
         flags = ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)
         self._images.append(pack_row(BlobRow(size_in_wim, flags, offset, len(metadata), 1, 1, hashlib.sha1(
             metadata, usedforsecurity=False).digest())))
-        for sha1, count in counts.items():
-            self._references[sha1] = self._references.get(sha1, 0) + count
+        self._refer(digests, counts)
         directories, files, total, hard_link_bytes = image_counts(tree, excluded)
         self._xml = self._xml.add_image(replace(image, directory_count=directories, file_count=files,
                                                 total_bytes=total, hard_link_bytes=hard_link_bytes))
         return self._header.image_count + len(self._images)
+
+    def _refer(self, digests: bytes, counts: array[int]) -> None:
+        self._referred += digests
+        self._counts.extend(counts)
 
     # ---- making it durable
 
@@ -286,7 +288,7 @@ class Append:
         metadata, old = self._old_table().kept_rows() if self.store else ([], b"")
         metadata = [self._metadata.get(number, row) for number, row in enumerate(metadata)]
         rows = bytearray(self._blobs.moved(old) + self._blobs.rows())
-        add_references(rows, self._references)
+        add_references(rows, self._referred, self._counts)
         fresh = (rows[at:at + ROW_SIZE] for at in range(len(old), len(rows), ROW_SIZE))
         used = (row for row in fresh if any(row[26:30]))
         return b"".join((*metadata, *self._images, rows[:len(old)], *used))

@@ -6,10 +6,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, UsageError
-from wimboot.events import Emit, Phase
+from wimboot.events import Counter, Emit, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.ini import CaptureList
 from wimboot.formats.wimheader import Compression as Codec
@@ -17,11 +19,13 @@ from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.opening.contents import PointerUnbacked
 from wimboot.ops.opening.inside import growing_wim, wim_exists
+from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
-from wimboot.wim import CreateOptions, copy_blobs
+from wimboot.wim import CreateOptions, copy_blobs, real_path
+from wimboot.wim.errors import Cancelled
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadImageName", "Image", "ImageNameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image",
     "begin_append", "create_options", "existing_store", "image_name_for", "read_back", "read_back_shared",
-    "write_image",
+    "reading_back", "write_image",
 ]
 
 _CODECS = {
@@ -221,11 +225,45 @@ def read_back(
     `blobs` are hashes and sizes; `store` is the WIM as it will be, `old` as it was. Raises ReadBackFailed,
     OlderDataDamaged.
     """
-    phase = Phase(name="read-back", total=sum(blobs.values()), unit="bytes")
-    emit(phase)
+    with reading_back(store, blobs, options, emit, old=old, apart=False) as reading:
+        reading.result()
+
+
+def reading_back(
+    store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit, *, old: Store | None, apart: bool = True
+) -> Meanwhile[None]:
+    """The same, with `apart` while the caller goes on: nothing may be committed before its `result` was asked for."""
+    counter = _Stoppable()
+    if blobs:
+        emit(Phase(name="read-back", total=sum(blobs.values()), unit="bytes", counter=counter))
+    inside = parse_inside(real_path(options.wim)) is not None     # its bytes come from a library for one thread
+    return Meanwhile(partial(_compare, store.apart(), blobs, options, counter, old), apart=apart and not inside,
+                     stop=counter.stop)
+
+
+class _Stoppable(Counter):
+    """Counts until it is stopped; then it stops who counts."""
+
+    __slots__ = ("_stopped",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def add(self, amount: int) -> None:
+        if self._stopped:
+            raise Cancelled
+        super().add(amount)
+
+
+def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, counter: Counter, old: Store | None
+             ) -> None:
     before = {sha1 for sha1 in blobs if old is not None and sha1 in old}
     for hashes, failure in ((before, OlderDataDamaged), (blobs.keys() - before, ReadBackFailed)):
-        problems = store.check_blobs(hashes, phase.counter, options.threads) if hashes else ()
+        problems = store.check_blobs(hashes, counter, options.threads) if hashes else ()
         if problems:
             raise failure(where=str(options.wim), count=len(problems), first=problems[0].text)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from threading import Thread
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from wimboot.disk.inside import parse_inside
-from wimboot.errors import Internal
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ops.finding.backing import WimOlder
+from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.windows.mapped import written_through_memory
 
@@ -40,42 +40,21 @@ class Standing:
         self.source = source
         self.number = number
         self.name = store.images[number - 1].name
-        self._store = store.apart()
-        self._tree: Tree | None = None
-        self._error: BaseException | None = None
-        self._thread: Thread | None = None
-        if parse_inside(wim) is None:   # the bytes of a WIM inside a volume come from a library for one thread
-            self._thread = Thread(target=self._load, daemon=True)
-            self._thread.start()
+        # the bytes of a WIM inside a volume come from a library for one thread
+        self._tree = Meanwhile(partial(store.apart().load_tree, number, allow_missing=True),
+                               apart=parse_inside(wim) is None)
 
     @property
     def image(self) -> Tree:
         """Its files. Raises what loading raised: BlobDamaged, WimDamaged."""
-        self._wait()
-        if self._tree is None and self._error is None:
-            self._load()
-        if self._error is not None:
-            raise self._error
-        if self._tree is None:
-            raise Internal(what="an image was neither loaded nor refused")
-        return self._tree
-
-    def _load(self) -> None:
-        try:
-            self._tree = self._store.load_tree(self.number, allow_missing=True)
-        except BaseException as error:  # noqa: BLE001 - for whoever asks
-            self._error = error
-
-    def _wait(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
+        return self._tree.result()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._wait()
+        self._tree.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wimboot.events import Emit
     from wimboot.ops.opening.volume import Opened
+    from wimboot.ops.sharing.users import Users
     from wimboot.wim import Append
 
 __all__ = ["tell_of_others"]
@@ -20,14 +21,16 @@ __all__ = ["tell_of_others"]
 _SHOWN = 5
 
 
-def tell_of_others(append: Append, wim: Path, emit: Emit, took_part: Sequence[Opened] = ()) -> None:
+def tell_of_others(append: Append, wim: Path, emit: Emit, took_part: Sequence[Opened] = (),
+                   users: Users | None = None) -> None:
     """Say which volumes that stand on a WIM did not take part in its growth; `took_part` are still open.
 
-    Their pointers carry the hash of the older table, and Windows may refuse them.
+    Their pointers carry the hash of the older table, and Windows may refuse them. `users` are those of the WIM where
+    they were looked for already.
     """
     if append.store is None or not append.store.images:
         return
-    users = users_of(append.guid, wim).but(took_part)
+    users = (users or users_of(append.guid, wim)).but(took_part)
     places = [user.place for user in users.found]
     if places:
         named = ", ".join(places[:_SHOWN]) + (f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else "")

@@ -1,0 +1,60 @@
+"""Work in a thread of its own while the caller goes on with something else."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["Meanwhile"]
+
+T = TypeVar("T")
+
+
+class Meanwhile(Generic[T]):
+    """`work`, begun at once; with `apart` False when its result is first asked for, in the caller's thread.
+
+    A context manager: leaving it waits for the thread, by an exception after calling `stop`. What the work raised is
+    raised to whoever asks for its result, and to nobody else.
+    """
+
+    def __init__(self, work: Callable[[], T], *, apart: bool = True, stop: Callable[[], None] | None = None) -> None:
+        self._work = work
+        self._stop = stop
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+        self._thread: Thread | None = None
+        if apart:
+            self._thread = Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def result(self) -> T:
+        """What the work returned, when it is over. Raises what it raised."""
+        self._wait()
+        if not self._results and self._error is None:
+            self._run()
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # noqa: BLE001 - for whoever asks
+            self._error = error
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if kind is not None and self._stop is not None:
+            self._stop()
+        self._wait()
