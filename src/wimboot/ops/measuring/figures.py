@@ -166,8 +166,9 @@ class WimFigures:
 
     `blobs` are all of it, `unused` those that no image refers to, `named` those that the volumes here name together.
     `between_volumes` and `between_images` are what would be there more had each one its own WIM. `problem` says why
-    images, or, where `blobs` are None, all of it could not be read. `users` are the volumes; `solid` WIMs cannot say what a blob takes. `copy_of` is another
-    WIM here with its GUID, `same_blobs` whether it has as many and as large ones as that.
+    images, or, where `blobs` are None, all of it could not be read. `users` are the volumes; `solid` WIMs cannot say
+    what a blob takes. `copy_of` is another WIM here with its GUID, `same_blobs` whether it has as many and as large
+    ones as that.
     """
 
     path: Path

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from wimboot.errors import Busy
 from wimboot.storage import HostFolder
+from wimboot.storage.durable import LEFTOVER_SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,10 @@ class RunUnfinished(Busy):
 
 
 class ReadingFolder:
-    """A folder of which files are only read. Names that a run left behind stay; changes raise RunUnfinished."""
+    """A folder of which files are only read; changes raise RunUnfinished.
+
+    A file that an unfinished run left and nobody needs is not there: it need not be removed before others are read.
+    """
 
     def __init__(self, folder: Folder, where: str) -> None:
         self._folder = folder
@@ -42,11 +46,11 @@ class ReadingFolder:
     def replace(self, _old: str, new: str) -> NoReturn:
         self._refuse(new)
 
-    def remove(self, name: str) -> None:
-        """Removes nothing: what an unfinished run left and nobody needs is no reason not to read what is there."""
+    def remove(self, name: str) -> NoReturn:
+        self._refuse(name)
 
     def exists(self, name: str) -> bool:
-        return self._folder.exists(name)
+        return not name.endswith(LEFTOVER_SUFFIX) and self._folder.exists(name)
 
     def free_size(self) -> int:
         return self._folder.free_size()
