@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import shutil
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wimboot.errors import FormatError
-from wimboot.formats.gpt import Gpt, GptEntry, GptHeader, read_gpt
+from wimboot.formats.gpt import Gpt, GptEntry, GptHeader, pack_gpt, protective_entry, read_gpt
 from wimboot.formats.guid import guid_text
 from wimboot.formats.mbr import Mbr
 
@@ -46,6 +47,45 @@ def test_any_bytes_are_a_header_or_refused(data: bytes) -> None:
     for candidate in (data, b"EFI PART\0\0\1\0" + data):
         with contextlib.suppress(FormatError):
             GptHeader.parse(candidate)
+
+
+@given(st.data(), st.sampled_from([512, 4096]), st.integers(100, 5000))
+def test_table_comes_back_from_either_end(data: st.DataObject, sector_size: int, sectors: int) -> None:
+    """What is packed is read from the start of the disk, and from its end where the start is lost."""
+    cuts = sorted(data.draw(st.sets(st.integers(40, sectors - 40), max_size=6)))
+    entries = tuple(GptEntry(number=number, type_guid=b"t" * 16, guid=bytes([number]) * 16, first_sector=first,
+                             last_sector=last - 1, name=data.draw(NAMES), attributes=data.draw(SECTORS))
+                    for number, (first, last) in enumerate(itertools.pairwise(cuts), 1))
+    disk = bytearray(sectors * sector_size)
+    for sector, part in pack_gpt(b"d" * 16, entries, sectors, sector_size):
+        disk[sector * sector_size:sector * sector_size + len(part)] = part
+
+    def read(sector: int, count: int) -> bytes:
+        return bytes(disk[sector * sector_size:(sector + count) * sector_size])
+
+    found = read_gpt(read, sectors, sector_size)
+    assert (found.entries, found.from_backup, found.header.disk_guid) == (entries, False, b"d" * 16)
+    disk[sector_size:6 * sector_size] = bytes(5 * sector_size)
+    spare = read_gpt(read, sectors, sector_size)
+    assert (spare.entries, spare.from_backup) == (entries, True)
+
+
+@pytest.mark.parametrize(("places", "sectors"), [
+    ([(1, 34, 60), (1, 61, 70)], 200), ([(0, 34, 60)], 200), ([(129, 34, 60)], 200), ([(1, 34, 60), (2, 60, 70)], 200),
+    ([(1, 33, 60)], 200), ([(1, 34, 167)], 200), ([(1, 60, 50)], 200), ([], 60),
+])
+def test_impossible_tables_are_not_packed(places: list[tuple[int, int, int]], sectors: int) -> None:
+    """Numbers twice or beyond the array, entries that overlap or lie over the tables, a disk without room."""
+    entries = [GptEntry(number=number, type_guid=b"t" * 16, guid=b"g" * 16, first_sector=first, last_sector=last)
+               for number, first, last in places]
+    with pytest.raises(FormatError):
+        pack_gpt(b"d" * 16, entries, sectors)
+
+
+def test_protective_entry_reaches_as_far_as_its_fields() -> None:
+    """To the last sector by CHS and number; where they cannot, they say so."""
+    assert protective_entry(2048).pack() == bytes.fromhex("00000200ee20200001000000ff070000")
+    assert protective_entry(1 << 40).pack()[5:] == b"\xff\xff\xff\1\0\0\0\xff\xff\xff\xff"
 
 
 @given(st.data())

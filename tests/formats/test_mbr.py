@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wimboot.errors import FormatError
-from wimboot.formats.mbr import ACTIVE, Mbr, MbrEntry, MbrPartition, mbr_partitions
+from wimboot.formats.mbr import ACTIVE, NO_CHS, Mbr, MbrEntry, MbrPartition, chs_of, mbr_partitions
 
 NUMBERS = st.integers(0, 2**32 - 1)
 ENTRIES = st.builds(
@@ -46,6 +46,25 @@ def test_any_chain_ends_or_is_refused(records: dict[int, Mbr], first: Mbr) -> No
     with contextlib.suppress(FormatError):
         for partition in mbr_partitions(first, lambda sector: records.get(sector % 7, first).pack(), 2**32):
             assert 0 < partition.first_sector <= partition.first_sector + partition.sectors <= 2**32
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_chs_leads_back_to_its_sector(sector: int) -> None:
+    """With 255 heads of 63 sectors; beyond cylinder 1023 there is only the value that says so."""
+    head, packed, low = chs_of(sector)
+    cylinder = (packed & 0xC0) << 2 | low
+    if sector < 1024 * 255 * 63:
+        assert (cylinder * 255 + head) * 63 + (packed & 0x3F) - 1 == sector
+        assert head < 255
+    else:
+        assert chs_of(sector) == NO_CHS == b"\xfe\xff\xff"
+
+
+def test_chs_is_what_windows_writes() -> None:
+    """Into the entry of a VHD of 10 MiB (LBA 128 to 14463), and of a partition at 1 MiB."""
+    assert chs_of(128) == bytes((2, 3, 0))
+    assert chs_of(14463) == bytes((229, 37, 0))
+    assert chs_of(2048) == b"\x20\x21\x00"
 
 
 def run(program: str, *arguments: str, text: str = "") -> str:

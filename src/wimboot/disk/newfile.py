@@ -41,15 +41,16 @@ def refuse_existing(folder: Folder, name: str, where: str) -> None:
 
 
 @contextlib.contextmanager
-def new_file(folder: Folder, name: str, *, where: str, final: bool = False) -> Iterator[File]:
+def new_file(folder: Folder, name: str, *, where: str, final: bool = False, replace: bool = False) -> Iterator[File]:
     """The file while it is written; leaving the block in order gives it the name, an exception removes it.
 
     With `final` a Ctrl-C that comes when it has its name is forgotten, and later ones are too: nothing follows in this
-    run. Without, it takes the file away again.
+    run. Without, it takes the file away again. With `replace` a file of that name goes when the new one takes it.
 
     Raises DiskExists, Locked (another run is making it), HostError.
     """
-    refuse_existing(folder, name, where)
+    if not replace:
+        refuse_existing(folder, name, where)
     temporary = durable.temporary_name(name)
     _remove_leftover(folder, temporary, where)
     file: File | None = None
@@ -59,17 +60,20 @@ def new_file(folder: Folder, name: str, *, where: str, final: bool = False) -> I
         _hold(file, where)
         yield file
         file.sync()
-        refuse_existing(folder, name, where)
+        if not replace:
+            refuse_existing(folder, name, where)
     except BaseException:
         if file is not None:
             with uninterrupted():
                 _remove_own(folder, temporary, file)
         raise
-    _publish(folder, temporary, name, final=final)
-    file.close()
+    try:
+        _publish(folder, temporary, name, final=final, replace=replace)
+    finally:
+        file.close()
 
 
-def _publish(folder: Folder, temporary: str, name: str, *, final: bool) -> None:
+def _publish(folder: Folder, temporary: str, name: str, *, final: bool, replace: bool) -> None:
     there = False
     try:
         with uninterrupted(forget=final):
@@ -80,7 +84,8 @@ def _publish(folder: Folder, temporary: str, name: str, *, final: bool) -> None:
                 DECIDED.set()
     except BaseException:
         with contextlib.suppress(HostError), uninterrupted():
-            folder.remove(name if there else temporary)
+            if not (there and replace):     # what was there is gone, and the new file is whole
+                folder.remove(name if there else temporary)
         raise
 
 

@@ -73,8 +73,10 @@ class ParentPlace:
 def create_vhd(folder: Folder, name: str, *, kind: DiskType, size: int | None = None, block_size: int = BLOCK_SIZE,
                parent: ParentPlace | None = None, unique_id: bytes | None = None, unix_time: int | None = None,
                counter: Counter | None = None, fill: Callable[[File], None] | None = None, where: str = "",
-               final: bool = False) -> None:
+               final: bool = False) -> int:
     """Make the VHD `name` in `folder`, of `size` bytes, whose disk reads as zeros, or as the parent.
+
+    Returns how many bytes the file has.
 
     Args:
         folder: where; the temporary file lies there, too.
@@ -117,6 +119,7 @@ def create_vhd(folder: Folder, name: str, *, kind: DiskType, size: int | None = 
         else:
             file.pwrite(0, _start(footer, block_size, parent, footer_of_parent))
             file.pwrite(file.size(), footer.pack())
+        return file.size()
 
 
 def check_vhd(where: str, kind: DiskType, size: int, block_size: int, parent: Footer | None) -> None:

@@ -44,11 +44,12 @@ def create(options: CreateOptions | ChildOptions, emit: Emit) -> MadeDisk | Made
         if shape.table is TableKind.GPT:
             raise BootCodeForGpt
         shape = replace(shape, boot_code=read_boot_code(options.boot_code, emit, folders=options.folders))
+    free = options.folders(options.path.parent).free_size()
     if options.dry_run:
         made = made_of(options.path, shape, plan_disk(options.path, shape, folders=options.folders))
     else:
         made = make_disk(options.path, shape, emit, folders=options.folders, final=True)
-    _tell(made, shape, options.folders(options.path.parent).free_size(), emit)
+    _tell(made, shape, free, emit)
     return made
 
 

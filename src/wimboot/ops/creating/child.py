@@ -54,11 +54,9 @@ def make_child(path: Path, parent: Path, *, size: int | None = None, dry_run: bo
         unique_id = secrets.token_bytes(16)
         file_size = 0
         if not dry_run:
-            create_vhd(folder, path.name, kind=DiskType.DIFFERENCING, size=size, unique_id=unique_id, where=str(path),
-                       parent=ParentPlace(file=target.file, relative=relative), final=final)
-            file = folder.open(path.name)
-            file_size = file.size()
-            file.close()
+            file_size = create_vhd(folder, path.name, kind=DiskType.DIFFERENCING, size=size, unique_id=unique_id,
+                                   where=str(path), parent=ParentPlace(file=target.file, relative=relative),
+                                   final=final)
     return MadeChild(path=path, parent=parent, size=size, unique_id=unique_id, parent_id=footer.unique_id,
                      relative=relative, file_size=file_size)
 

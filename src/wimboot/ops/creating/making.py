@@ -22,7 +22,7 @@ from wimboot.ntfs import copy_formatted, format_volume
 from wimboot.ntfs.bootcode import put_boot_code
 from wimboot.ntfs.format import check_formattable
 from wimboot.ops.creating.shape import MSR_SIZE, DiskForm, DiskShape, MadeDisk
-from wimboot.ops.creating.systempartition import format_system_partition
+from wimboot.ops.creating.systempartition import check_system_partition, format_system_partition
 from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import FileDevice, HostFolder, SliceDevice
 from wimboot.storage.scratch import scratch_file
@@ -52,8 +52,8 @@ class FormNotFixed(UsageError):
 def plan_disk(path: Path, shape: DiskShape, *, folders: Callable[[Path], Folder] = HostFolder) -> NewTable:
     """The table that a disk of that shape at `path` would have; ids that the shape leaves open are random.
 
-    Raises DiskExists, TableNotPossible, VhdNotPossible, FormNotFixed, SizeNotFormattable, QemuImgMissing,
-    NotEnoughSpace (a fixed disk), HostError.
+    Raises DiskExists, TableNotPossible, EspTooSmall, VhdNotPossible, FormNotFixed, SizeNotFormattable,
+    QemuImgMissing, NotEnoughSpace (a fixed disk), HostError.
     """
     folder = folders(path.parent)
     refuse_existing(folder, path.name, str(path))
@@ -61,6 +61,7 @@ def plan_disk(path: Path, shape: DiskShape, *, folders: Callable[[Path], Folder]
         check_vhd(str(path), DiskType.FIXED if shape.fixed else DiskType.DYNAMIC, shape.size, BLOCK_SIZE, None)
     elif shape.fixed and shape.form is not DiskForm.RAW and shape.form not in _FIXED_OPTIONS:
         raise FormNotFixed(form=shape.form.value)
+    check_system_partition(shape.esp_size)
     table = lay_out(shape.size, kind=shape.table, esp_size=shape.esp_size, msr_size=MSR_SIZE if shape.msr else 0,
                     tail=shape.tail, disk_id=shape.disk_id)
     check_formattable(table.windows.size, cluster_size=shape.cluster_size, label=shape.label,
@@ -92,8 +93,9 @@ def make_disk(path: Path, shape: DiskShape, emit: Emit, *, folders: Callable[[Pa
 
     if shape.form is DiskForm.VHD:
         zeros = _zeros_phase(shape, emit)
-        create_vhd(folder, path.name, kind=DiskType.FIXED if shape.fixed else DiskType.DYNAMIC, size=shape.size,
-                   fill=fill, where=where, final=final, counter=None if zeros is None else zeros.counter)
+        file_size = create_vhd(folder, path.name, kind=DiskType.FIXED if shape.fixed else DiskType.DYNAMIC,
+                               size=shape.size, fill=fill, where=where, final=final,
+                               counter=None if zeros is None else zeros.counter)
     elif shape.form is DiskForm.RAW:
         with new_file(folder, path.name, where=where, final=final) as file:
             zeros = _zeros_phase(shape, emit)
@@ -102,9 +104,10 @@ def make_disk(path: Path, shape: DiskShape, emit: Emit, *, folders: Callable[[Pa
             else:
                 write_zeros(file, shape.size, zeros.counter)
             fill(file)
+        file_size = shape.size
     else:
-        _make_foreign(folder, path, shape, fill, emit, final=final)
-    return made_of(path, replace(shape, serial=serial), table, file_size=_size_of(folder, path.name))
+        file_size = _make_foreign(folder, path, shape, fill, emit, final=final)
+    return made_of(path, replace(shape, serial=serial), table, file_size=file_size)
 
 
 def made_of(path: Path, shape: DiskShape, table: NewTable, *, file_size: int = 0) -> MadeDisk:
@@ -132,7 +135,7 @@ def _fill(file: File, shape: DiskShape, table: NewTable, serial: int, emit: Emit
     for partition in table.partitions:
         device = SliceDevice(disk, partition.start, partition.size)
         if partition.kind is PartitionKind.ESP:
-            format_system_partition(device, hidden_sectors=partition.start // SECTOR)
+            format_system_partition(device, start=partition.start)
         elif partition.kind is PartitionKind.WINDOWS:
             with format_volume(partition.size, cluster_size=shape.cluster_size, label=shape.label, serial=serial,
                                hidden_sectors=partition.start // SECTOR) as fresh:
@@ -142,8 +145,11 @@ def _fill(file: File, shape: DiskShape, table: NewTable, serial: int, emit: Emit
 
 
 def _make_foreign(folder: Folder, path: Path, shape: DiskShape, fill: Callable[[File], None], emit: Emit, *,
-                  final: bool) -> None:
-    """A form that qemu-img makes. It is copied to its place whole, for Windows attaches no VHDX that lies sparse."""
+                  final: bool) -> int:
+    """A form that qemu-img makes; how large its file is.
+
+    It is copied to its place whole, for Windows attaches no VHDX that lies sparse.
+    """
     beside = getattr(folder, "path", None) if shape.fixed else None
     with new_file(folder, path.name, where=str(path), final=final) as file, contextlib.ExitStack() as stack:
         raw = scratch_file(beside, size=shape.size)
@@ -158,11 +164,4 @@ def _make_foreign(folder: Folder, path: Path, shape: DiskShape, fill: Callable[[
             part = made.pread(offset, _STEP)
             file.pwrite(offset, part)
             copying.counter.add(len(part))
-
-
-def _size_of(folder: Folder, name: str) -> int:
-    file = folder.open(name)
-    try:
-        return file.size()
-    finally:
-        file.close()
+        return copying.total
