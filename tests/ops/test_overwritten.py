@@ -68,7 +68,7 @@ def test_files_of_other_kinds_are_not_formatted_over(kind: str, wim: Path, tmp_p
     """Archives, disk images that are no raw ones, other file systems."""
     target = tmp_path / "target.img"
     _archive(kind, target)
-    error, code = ("holds-other", 4) if kind in ("zip", "tar", "ext4") else ("disk-format", 1)
+    error, code = ("holds-other", 4) if kind in ("zip", "tar", "ext4") else ("disk-not-writable", 4)
     refused(error, code, "apply", wim, "1", target, *FORMAT, watching=(target,))
 
 

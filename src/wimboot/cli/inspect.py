@@ -97,6 +97,8 @@ def _info(found: Info) -> dict[str, Any]:
                 }
                 for part in disk.table.partitions
             ],
+            "form": disk.form,
+            "file_bytes": disk.file_size,
             "vhd": None if disk.vhd is None else {
                 "kind": disk.vhd.kind.name.lower(),
                 "file_bytes": disk.vhd.size,
@@ -171,7 +173,7 @@ def _tell_info(found: Info) -> None:
     disk = found.disk
     kind = {"none": "one volume", "mbr": "an MBR disk", "gpt": "a GPT disk"}[disk.table.kind.value]
     identity = _identity(disk.table)
-    held = ""
+    held = "" if disk.form == "raw" else f", in a {disk.form.upper()} of {show.size(disk.file_size)}"
     if disk.vhd is not None:
         below = "" if disk.vhd.parent is None else f" on {disk.vhd.parent}"
         held = f", in a {disk.vhd.kind.name.lower()} VHD of {show.size(disk.vhd.size)}{below}"

@@ -17,6 +17,7 @@ from libc.errno cimport EFBIG, EIO, ENOMEM, EROFS
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
+from wimboot.disk._placed cimport clear_free
 from wimboot.errors import Internal
 
 cdef enum:
@@ -378,25 +379,15 @@ cdef class SparseDisk(Device):
         """
         cdef int64_t pages = self.base.length // PAGE
         cdef const unsigned char *bits = bitmap
-        cdef int64_t block, page, data, here, unit, last
+        cdef int64_t block
         if start < 0 or unit_size <= 0 or count < 0 or (count + 7) // 8 > len(bitmap) or start > self.length \
                 or count > (self.length - start) // unit_size:
             raise Internal(what="the map of free clusters does not fit the disk")
-        result = bytearray(b"\xff" * ((pages + 7) // 8))
+        result = bytearray(b"\xff" * (pages // 8 + 1))
         cdef unsigned char[::1] out = result
         with nogil:
             for block in range(self.blocks):
-                if self.table[block] == UNUSED:
-                    continue
-                data = self.place(block)
-                page = (data + PAGE - 1) // PAGE
-                while page * PAGE + PAGE <= data + self.block_size:
-                    here = (block << self.shift) + page * PAGE - data - start
-                    if here >= 0 and here + PAGE <= count * unit_size:
-                        unit, last = here // unit_size, (here + PAGE - 1) // unit_size
-                        while unit <= last and not (bits[unit >> 3] >> (unit & 7)) & 1:
-                            unit += 1
-                        if unit > last and page < pages:
-                            out[page >> 3] &= <unsigned char> (0xFF ^ (1 << (page & 7)))
-                    page += 1
+                if self.table[block] != UNUSED:
+                    clear_free(&out[0], pages, self.place(block), self.block_size, (block << self.shift) - start, bits,
+                               unit_size, count)
         return bytes(result), pages

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.mounts import HOST, SECTOR, Host, mounts
-from wimboot.disk.table import DiskFormat, TableKind, read_table
+from wimboot.disk.table import DiskFormat, TableKind, container_of, read_table
 from wimboot.disk.vhd import open_vhd
 from wimboot.disk.vhdlayout import is_vhd
 from wimboot.errors import Error, HostError
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from wimboot.disk.table import Partition, Table
     from wimboot.storage import Device
 
-__all__ = ["Disk", "Disks", "attached_disks", "disk_bytes", "disk_in", "mount_points", "path_in_mount"]
+__all__ = [
+    "Disk", "Disks", "attached_disks", "disk_bytes", "disk_in", "disk_of_partition", "mount_points", "path_in_mount",
+]
 
 _NO_DISKS = re.compile(r"(sr|fd|ram|zram)[0-9].*")
 """Drives of removable discs (asking them takes seconds), and memory."""
@@ -84,14 +86,22 @@ def attached_disks(host: Host = HOST) -> Disks:
 
 @contextmanager
 def disk_bytes(path: Path) -> Iterator[Device]:
-    """The disk in a device or an image, that inside a VHD too; it is only read, and not locked.
+    """The disk in a device or an image, that inside a VHD, VHDX, QCOW2, VMDK or VDI too; it is only read, not locked.
 
     Raises HostError, FormatError, Unsupported. A differencing VHD is not read: its parent may be anywhere.
     """
     file = HostFile.open(path)
     try:
-        if path.is_block_device() or not is_vhd(file):
+        if path.is_block_device():
             yield FileDevice(file)
+            return
+        if not is_vhd(file):
+            foreign = None
+            if container_of(file.pread(0, SECTOR)) is not None:
+                from wimboot.disk.foreign import open_foreign  # few disks need what it brings along
+
+                foreign = open_foreign(file, path, where=str(path), write=False)
+            yield FileDevice(file) if foreign is None else foreign.over(FileDevice(file))
             return
         vhd = open_vhd(file, path, where=str(path), write=False, parent_opener=None)
         if vhd.kind is DiskType.DIFFERENCING:
@@ -137,6 +147,17 @@ def _partition_node(disk: Path, partition: Partition) -> Path | None:
         return None
     return next((node for node in nodes if (node / "partition").exists()
                  and _text(node / "start") == str(partition.start // SECTOR)), None)
+
+
+def disk_of_partition(device: Path, host: Host = HOST) -> tuple[Disk, Partition] | None:
+    """The attached disk that a block device is a partition of, and which; None where it is none."""
+    for disk in attached_disks(host).found:
+        node = None if disk.node is None else disk.node / device.name.replace("/", "!")
+        if node is None or not (node / "partition").exists():
+            continue
+        start = _text(node / "start")
+        return next(((disk, one) for one in disk.table.partitions if str(one.start // SECTOR) == start), None)
+    return None
 
 
 def path_in_mount(point: Path, root: str, parts: Sequence[str]) -> Path | None:

@@ -14,7 +14,7 @@ from wimboot.formats.mbr import Mbr, mbr_partitions
 if TYPE_CHECKING:
     from wimboot.storage import File
 
-__all__ = ["BitLocker", "DiskFormat", "NotADisk", "Partition", "Table", "TableKind", "read_table"]
+__all__ = ["SECTOR", "BitLocker", "DiskFormat", "NotADisk", "Partition", "Table", "TableKind", "container_of", "read_table"]
 
 SECTOR = 512
 _LARGE_SECTOR = 4096
@@ -131,10 +131,15 @@ def read_table(file: File, *, where: str, sector_size: int | None = None) -> Tab
     raise problem or NotADisk(where=where, why="no sector size fits")
 
 
+def container_of(head: bytes) -> str | None:
+    """The form of a disk that is not raw, by its first bytes."""
+    return next((name for offset, magic, name in _CONTAINERS if head[offset:offset + len(magic)] == magic), None)
+
+
 def _refuse_container(file: File, head: bytes, where: str) -> None:
-    for offset, magic, name in _CONTAINERS:
-        if head[offset:offset + len(magic)] == magic:
-            raise DiskFormat(where=where, format=name)
+    name = container_of(head)
+    if name is not None:
+        raise DiskFormat(where=where, format=name)
     # the footer of a VHD of fixed size; 511 bytes long in those of the first Virtual PC
     size = file.size()
     tail = file.pread(max(0, size - SECTOR), SECTOR)

@@ -19,7 +19,7 @@ from wimboot.disk.errors import LogWaits
 from wimboot.disk.locking import Locked, ReadOnlyTarget, device_number, lock
 from wimboot.disk.loops import backing_of, identity_of
 from wimboot.disk.mounts import HOST, Host, mount_of
-from wimboot.disk.table import NotADisk, TableKind, read_table
+from wimboot.disk.table import SECTOR, NotADisk, TableKind, container_of, read_table
 from wimboot.disk.use import Mounted, refuse_if_used, related_devices
 from wimboot.disk.vhd import Vhd, open_vhd
 from wimboot.disk.vhdlayout import is_vhd
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from wimboot.disk.foreign import Foreign
     from wimboot.disk.table import Partition, Table
     from wimboot.storage import Device, File, Folder
 
@@ -128,7 +129,8 @@ class Target:
 
     def __init__(self, *, place: Place, path: Path, file: File, folder: Folder, log_name: str,
                  locks: contextlib.ExitStack, sector_size: int | None,
-                 vhd_opener: Callable[[File], Vhd] | None = None) -> None:
+                 vhd_opener: Callable[[File], Vhd] | None = None,
+                 foreign_opener: Callable[[File], Foreign | None] | None = None) -> None:
         self.place = place
         self.path = path
         self.partition = place.partition
@@ -140,6 +142,8 @@ class Target:
         self._table: Table | None = None
         self._vhd_opener = vhd_opener
         self._vhd: Vhd | None = None
+        self._foreign_opener = foreign_opener
+        self._foreign: Foreign | None = None
         self._disk: Device | None = None
 
     @property
@@ -155,15 +159,28 @@ class Target:
         return self._vhd
 
     @property
+    def foreign(self) -> Foreign | None:
+        """Where the disk's bytes lie in a VHDX, QCOW2, VMDK or VDI, if the file is one; never on a block device.
+
+        Raises what `open_foreign` raises, and as `vhd`.
+        """
+        if self._foreign_opener is not None:
+            if self.vhd is None:
+                self._foreign = self._foreign_opener(self.file)
+            self._foreign_opener = None
+        return self._foreign
+
+    @property
     def disk(self) -> Device:
-        """The disk, for reading only where it is a VHD. Raises as `vhd`."""
+        """The disk, for reading only where it has a form of its own. Raises as `foreign`."""
         if self._disk is None:
             self._disk = self.over(FileDevice(self.file))
         return self._disk
 
     def over(self, base: Device) -> Device:
-        """The disk, `base` being the file as somebody else sees it. Raises as `vhd`."""
-        return base if self.vhd is None else self.vhd.over(base)
+        """The disk, `base` being the file as somebody else sees it. Raises as `foreign`."""
+        form = self.vhd or self.foreign
+        return base if form is None else form.over(base)
 
     @property
     def room(self) -> int | None:
@@ -275,8 +292,16 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
             return open_vhd(file, path, where=str(place.path), write=write, opener=opener, host=host,
                             parent_opener=parent if parents else None)
 
+        def foreign(file: File) -> Foreign | None:
+            if container_of(file.pread(0, SECTOR)) is None:
+                return None
+            from wimboot.disk.foreign import open_foreign     # few disks need what it brings along
+
+            return open_foreign(file, path, where=str(place.path), write=write)
+
         return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX,
-                      locks=undo.pop_all(), sector_size=sector_size, vhd_opener=None if is_device else vhd)
+                      locks=undo.pop_all(), sector_size=sector_size, vhd_opener=None if is_device else vhd,
+                      foreign_opener=None if is_device else foreign)
 
 
 def _open_parent(path: Path, opener: Callable[[Path], Folder], host: Host) -> Target:

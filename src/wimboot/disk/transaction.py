@@ -35,6 +35,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
+from wimboot.disk._mapped import MappedDisk
 from wimboot.disk._overlay import Overlay, hash_of
 from wimboot.disk._vhd import SparseDisk
 from wimboot.disk.copying import Copying
@@ -108,7 +109,7 @@ class Transaction:
             self._overlay.where, self._overlay.log_where = where, f"the log of the change ({name})"
             self._overlay.before_growth = self._note_growth
             self._device: Device = self._overlay if disk is None else disk(self._overlay)
-            if isinstance(self._device, SparseDisk):
+            if isinstance(self._device, (SparseDisk, MappedDisk)):
                 self._device.mend()
         except BaseException:
             self.abort()
@@ -139,7 +140,7 @@ class Transaction:
         one bit each, low bit first, clear where free (as in NTFS' $Bitmap). A page that is logged already
         stays logged. May be called for several areas; a page is free where one map says so.
         """
-        if isinstance(self._device, SparseDisk):
+        if isinstance(self._device, (SparseDisk, MappedDisk)):
             bitmap, count = self._device.free_pages(start, unit_size, bitmap, count)
             start, unit_size = 0, PAGE
         self._overlay.set_free(start, unit_size, bitmap, count)
@@ -151,7 +152,7 @@ class Transaction:
         """
         if self._state is not _State.OPEN or offset < 0 or offset + len(dirty) > self._device.size():
             raise Internal(what="a guard came too late or lies outside the target")
-        if not isinstance(self._device, SparseDisk):
+        if not isinstance(self._device, (SparseDisk, MappedDisk)):
             self._guard_bytes(offset, dirty)
             return
         places = self._device.places(offset, len(dirty))

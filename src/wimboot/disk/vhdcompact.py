@@ -195,4 +195,4 @@ def free_pages(disk: Device, maps: Sequence[FreeMap]) -> tuple[bytes, int]:
             bits, pages = disk.free_pages(area.start, area.unit_size, area.bitmap, area.count)
             number = int.from_bytes(bits, "little")
             used = number if used is None else used & number
-    return (b"", 0) if used is None else (used.to_bytes((pages + 7) // 8, "little"), pages)
+    return (b"", 0) if used is None else (used.to_bytes(pages // 8 + 1, "little"), pages)

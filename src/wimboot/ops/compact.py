@@ -83,14 +83,17 @@ def compact(options: CompactOptions, emit: Emit) -> Compacted:
                                "told to the device by fstrim, while it is mounted.")
     finish_interrupted(target, emit)
     with open_target(place, write=not target.dry_run, log_folder=target.log_folder, opener=target.folders) as opened:
-        _refuse_fixed(opened, target.place)
+        _refuse_form(opened, target.place)
         maps = _free_maps(opened, target.place, emit)
         if opened.vhd is not None:
             return _compact_vhd(opened, opened.vhd, maps, options, emit)
         return _compact_raw(opened, maps, options, emit)
 
 
-def _refuse_fixed(opened: Target, where: str) -> None:
+def _refuse_form(opened: Target, where: str) -> None:
+    if opened.foreign is not None:
+        raise NothingToCompact(where=where, why=f"room within a {opened.foreign.form} is given back by other programs",
+                               hint="Copy it: qemu-img convert leaves zeros out.")
     if opened.vhd is not None and opened.vhd.kind is DiskType.FIXED:
         raise NothingToCompact(where=where, why="a fixed VHD always has the size of its disk", hint=(
             "Make a dynamic one of it: qemu-img convert -f vpc -O vpc -o subformat=dynamic,force_size=on "

@@ -48,11 +48,15 @@ class VhdInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskInfo:
-    """The target as a disk. `vhd` None where the file is the disk."""
+    """The target as a disk. `form` says in which form its file holds it: "raw", "vhd", "vhdx", "qcow2", "vmdk", "vdi";
+    `file_size` is that of the file.
+    """
 
     path: Path
     size: int
     table: Table
+    form: str
+    file_size: int
     vhd: VhdInfo | None = None
 
 
@@ -106,7 +110,9 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     """Look at a target. Raises what opening the file or device raises."""
     finish_interrupted(options, emit)
     with open_target(parse_place(options.place), write=False, log_folder=options.log_folder) as target:
-        disk = DiskInfo(path=target.path, size=target.disk.size(), table=target.table, vhd=_vhd(target))
+        form = "vhd" if target.vhd is not None else "raw" if target.foreign is None else target.foreign.form.lower()
+        disk = DiskInfo(path=target.path, size=target.disk.size(), table=target.table, vhd=_vhd(target), form=form,
+                        file_size=target.file.size())
     try:
         with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)

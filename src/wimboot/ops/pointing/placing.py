@@ -79,7 +79,7 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit, *, target: str | No
 def place_inside(inside: Inside, pointers: str | None = None) -> WimPlace:
     """The place of a file in a volume that is not mounted: its disk's own table tells it.
 
-    For pointers on another disk than this, a VHD has to be found first, so its own place belongs to that of the file.
+    For pointers on another disk than this, a VHD or VHDX has to be found first, so its own place belongs to that of the file.
     Raises PlaceUnknown, UnreadablePlace.
     """
     where = str(inside.volume)
@@ -91,7 +91,8 @@ def place_inside(inside: Inside, pointers: str | None = None) -> WimPlace:
         if table.kind is TableKind.NONE or partition is None:
             raise PlaceUnknown(where=inside, why="it is a volume by itself, not a partition of a disk")
         apart = pointers is not None and parse_place(pointers).path.resolve() != target.path
-        container = _place_now(target.path) if apart and target.vhd is not None else None
+        attachable = target.vhd is not None or (target.foreign is not None and target.foreign.form == "VHDX")
+        container = _place_now(target.path) if apart and attachable else None
     if partition.guid is not None and table.disk_guid is not None:
         place = WimPlace.gpt(table.disk_guid, partition.guid, inside.path)
     elif table.signature:
