@@ -34,7 +34,7 @@ $(VENV)/.created: $(VENV)/.packages
 $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	@echo "== Python packages (pyproject.toml)"
 	@$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.0.8' wheel
-	@WIMBOOT_COMPILE=no $(BIN)/pip install -q --no-build-isolation -e '.[test,lint,mount]'
+	@WIMBOOT_COMPILE=no $(BIN)/pip install -q --no-build-isolation -e '.[test,lint,mount,ram]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed setup.py $(SOURCES)
