@@ -143,14 +143,20 @@ def _id_text(made: MadeDisk) -> str:
 
 
 def _disk_fields(made: MadeDisk) -> dict[str, Any]:
+    """As `info` has them, and what else was settled here."""
+    from wimboot.disk import TableKind
     from wimboot.formats.guid import guid_text
 
+    is_mbr = made.table.kind is TableKind.MBR
     return {
-        "disk": made.path, "format": made.form.value, "fixed": made.fixed, "bytes": made.table.size,
-        "file_bytes": made.file_size, "table": made.table.kind.value, "disk_id": _id_text(made), "parent": None,
-        "partitions": [{"number": one.number, "kind": one.kind.value, "start": one.start, "bytes": one.size,
-                        "type": one.type, "guid": None if one.guid is None else guid_text(one.guid)}
-                       for one in made.table.partitions],
+        "disk": {
+            "path": made.path, "bytes": made.table.size, "table": made.table.kind.value, "id": _id_text(made),
+            "partitions": [{
+                "number": one.number, "kind": one.kind.value, "offset": one.start, "bytes": one.size, "type": one.type,
+                "guid": None if one.guid is None else guid_text(one.guid), "active": is_mbr,
+            } for one in made.table.partitions],
+            "form": made.form.value, "fixed": made.fixed, "file_bytes": made.file_size, "parent": None,
+        },
         "volume": {"partition": made.number, "label": made.label, "cluster_bytes": made.cluster_size,
                    "serial": f"{made.serial:016x}"},
         "boot_code": {"mbr": made.boots_mbr, "volume": made.boots_volume},
@@ -158,8 +164,11 @@ def _disk_fields(made: MadeDisk) -> dict[str, Any]:
 
 
 def _child_fields(made: MadeChild) -> dict[str, Any]:
-    return {"disk": made.path, "format": "vhd", "fixed": False, "bytes": made.size, "file_bytes": made.file_size,
-            "parent": {"path": made.parent, "id": made.parent_id, "found_by": made.relative}}
+    return {"disk": {
+        "path": made.path, "bytes": made.size, "form": "vhd", "fixed": False, "file_bytes": made.file_size,
+        "vhd_id": made.unique_id,
+        "parent": {"path": made.parent, "vhd_id": made.parent_id, "found_by": made.relative},
+    }}
 
 
 def _told_disk(made: MadeDisk) -> list[str]:
