@@ -148,7 +148,10 @@ class Store:
             return key.set(_VALUE, RegistryValue(element.registry_type, element.data))
 
     def set(self, id_: str, type_: int, value: Value) -> bool:
-        """`put` of an element made of these."""
+        """`put` of an element made of these; False also where the one there means the same (a string ended twice)."""
+        there = self.get(id_)
+        if there is not None and there.value(type_) == value:
+            return False
         return self.put(id_, Element.of(type_, value))
 
     def unset(self, id_: str, type_: int) -> bool:

@@ -170,7 +170,7 @@ def find_entry(store: Store, device: Device, path: str | None = None, type_: int
 def add_entry(store: Store, entry: Entry, *, default: bool = False) -> Added:
     """Bring an entry into the store and its menu: a new one, or the one that is there made as it is to be.
 
-    It becomes the default if that is asked, or there is none. Raises NotAStore.
+    It becomes the default if that is asked, or nothing else is started. Raises NotAStore.
     """
     there = find_entry(store, entry.device, entry.path, entry.type)
     id_ = there[0].id if there else f"{{{uuid.uuid4()}}}"
@@ -191,15 +191,20 @@ def add_entry(store: Store, entry: Entry, *, default: bool = False) -> Added:
 
 
 def _in_menu(store: Store, id_: str, *, default: bool) -> int:
-    """See that the boot manager shows an entry; how many elements had to change."""
+    """See that the boot manager shows an entry; how many elements had to change.
+
+    What started before without a menu comes first in the menu that there is now.
+    """
     manager = _manager(store)
     order, edits = manager.ids(ElementType.DISPLAY_ORDER), 0
     if not order and manager.element(ElementType.DISPLAY_ORDER) is not None:
         _refuse_unreadable(store, manager)
-    if id_ not in order:
-        edits += store.set(Ids.BOOT_MANAGER, ElementType.DISPLAY_ORDER, (*order, id_))
     chosen = manager.text(ElementType.DEFAULT)
-    if default or chosen is None or store.get(chosen) is None:
+    started = None if chosen is None or store.get(chosen) is None else chosen.lower()
+    if id_ not in order:
+        before = order or ((started,) if started is not None else ())
+        edits += store.set(Ids.BOOT_MANAGER, ElementType.DISPLAY_ORDER, tuple(dict.fromkeys((*before, id_))))
+    if default or (started is None and (chosen is not None or not order)):
         edits += store.set(Ids.BOOT_MANAGER, ElementType.DEFAULT, id_)
     return edits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import Lies, PlaceUnknown, parse_place
 from wimboot.errors import Refused, UsageError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from wimboot.ops.opening.volume import Opened
 
 __all__ = ["NotAVhd", "VhdPlaceNeeded", "VolumePlaceNeeded", "boot_place"]
+
+_NATIVE: Final = ("VHDX",)
+"""What Windows starts from besides VHDs, since Windows 8. Disks of other forms belong to virtual machines."""
 
 
 class VolumePlaceNeeded(Refused):
@@ -60,11 +63,12 @@ def boot_place(opened: Opened, options: BootOptions, emit: Emit) -> BootPlace:
     if options.volume_place is not None:
         return BootPlace.parse_volume(options.volume_place)
     target = opened.target
+    virtual = target.vhd is not None or (target.foreign is not None and target.foreign.form in _NATIVE)
     if options.vhd_place is not None:
-        if target.vhd is None:
+        if not virtual:
             raise NotAVhd(where=opened.where)
         return _checked(BootPlace.parse_vhd(options.vhd_place), emit)
-    if target.vhd is not None and not _same_disk(options.to, target.path):
+    if virtual and not _same_disk(options.to, target.path):
         return _vhd_now(target.path, emit)
     return BootPlace.volume(_partition_now(opened))
 

@@ -37,6 +37,7 @@ __all__ = ["Starting", "starting"]
 _TEMPLATE: Final = f"{CONFIG_FOLDER}\\BCD-Template"
 _LOCALE: Final = "en-US"
 _STARTS_POINTERS: Final = (6, 3)
+_STARTS_VHDX: Final = (6, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,9 @@ def _warn(firmware: Firmware, place: BootPlace, system: System, opened: Opened, 
     if firmware is Firmware.UEFI and partition.kind is PartitionKind.NTFS:
         emit(Note(id="uefi-reads-fat", warning=True, text=(
             f"{partition.where} is an NTFS volume: most UEFI firmware starts from FAT only.")))
+    if place.file is not None and opened.target.foreign is not None and (system.major, system.minor) < _STARTS_VHDX:
+        emit(Note(id="vhdx-needs-windows-8", warning=True, text=(
+            f"{opened.where} is in a VHDX, from which Windows {system.version} does not start: it needs a VHD.")))
     version = next((each.version for each in files if each.firmware is firmware), None)
     if place.file is not None and system.wimboot and version is not None and version[:2] < _STARTS_POINTERS:
         emit(Note(id="old-boot-manager", warning=True, text=(
