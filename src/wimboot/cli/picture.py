@@ -37,11 +37,13 @@ svg { font-family: system-ui, "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "Micr
   "WenQuanYi Micro Hei", sans-serif; font-size: 13px }
 .page { fill: #ffffff } .text { fill: #1f2933 } .quiet { fill: #52606d } .rule { stroke: #cbd2d9 }
 .title { font-size: 20px; font-weight: 600 } .head { font-size: 15px; font-weight: 600 } .name { font-weight: 600 }
-.seen { fill: #829ab1 } .own { fill: #1d4ed8 } .shared { fill: #6d9df2 } .host { fill: #0f766e } .rest { fill: #9fb3c8 }
+.seen { fill: #829ab1 } .own { fill: #1d4ed8 } .shared { fill: #6d9df2 } .host { fill: #0f766e }
+.named { fill: #52606d } .rest { fill: #b4c0cc }
 .claim { fill: none; stroke: #0f766e; stroke-width: 1.5; stroke-dasharray: 4 3 }
 @media (prefers-color-scheme: dark) {
 .page { fill: #14181d } .text { fill: #e4e7eb } .quiet { fill: #a8b3bf } .rule { stroke: #3e4c59 }
-.seen { fill: #7b8794 } .own { fill: #5b8def } .shared { fill: #a9c5fb } .host { fill: #2aa79b } .rest { fill: #52606d }
+.seen { fill: #7b8794 } .own { fill: #5b8def } .shared { fill: #a9c5fb } .host { fill: #2aa79b }
+.named { fill: #a8b3bf } .rest { fill: #52606d }
 .claim { stroke: #2aa79b }
 }"""
 _LEGEND: Final = (("seen", "as Windows sees it"), ("own", "in the WIM, only its own"), ("shared", "in the WIM, shared"),
@@ -145,7 +147,7 @@ def _wim(sheet: _Sheet, wim: WimFigures) -> None:
     named = 0 if wim.named is None or wim.solid else min(wim.named.in_wim, wim.size)
     sheet.y += 28
     sheet.text(_MARGIN, "the WIM", "quiet")
-    end = sheet.bar("own", "named_by_volumes.bytes_in_wim", named) if named else 0.0
+    end = sheet.bar("named", "named_by_volumes.bytes_in_wim", named) if named else 0.0
     end = max(end, sheet.bar("rest", "other_bytes", wim.size - named, begin=named))
     sheet.text(end + 8, f"{show.size(wim.size)}" + (f", {show.size(named)} of it for these systems" if named else ""))
 
@@ -160,10 +162,10 @@ def _volume(sheet: _Sheet, volume: VolumeFigures, disk: DiskFigures, share: Shar
         own, shared = share.alone.in_wim, share.blobs.in_wim - share.alone.in_wim
         sheet.y += _STEP
         sheet.text(_MARGIN, "in the WIM", "quiet")
-        end = sheet.bar("own", "alone_bytes_in_wim", own)
+        end = sheet.bar("own", "alone_bytes_in_wim", own) if own or not shared else 0.0
         if shared:
             end = sheet.bar("shared", "shared_bytes_in_wim", shared, begin=own)
-        text = f", {show.size(shared)} of it shared" if shared else ""
+        text = f", {show.size(shared) if own else 'all'} of it shared" if shared else ""
         sheet.text(end + 8, show.size(share.blobs.in_wim) + text)
     elif share is not None:
         sheet.y += _STEP
