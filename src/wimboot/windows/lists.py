@@ -25,11 +25,12 @@ from wimboot.tree.selection import ListKind, Lists, Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SYSTEM_LIST", "Lists", "built_in", "compose", "needs_loader_set"]
+__all__ = ["SYSTEM_LIST", "Lists", "built_in", "compose", "needs_loader_set", "with_loader_set"]
 
 ALWAYS: Final = "built in: holds for every system"
 LOGS: Final = "built in: a registry hive's newest changes are in its logs"
 LOADER: Final = "built in: this Windows' loader reads it and cannot follow pointers"
+IN_MEMORY: Final = "built in: the loader reads it from a disk in memory, and follows no pointers to other disks"
 DEFAULT: Final = "built in: the default list"
 OWN: Final = "built in: the WIM that backs this volume, and what belongs to it"
 BOOT_SERVICE: Final = "registry: a driver or data that this system starts with"
@@ -89,6 +90,11 @@ def compose(
         rules += _named(kind.EXCLUSION, config.exclusion, origin)
         rules += _named(kind.EXCEPTION, config.exception, origin)
     return Lists(rules=tuple(rules))
+
+
+def with_loader_set(lists: Lists) -> Lists:
+    """The same rules for a volume on a disk in memory: any loader reads that through the BIOS, as Windows 7's does."""
+    return Lists(rules=(*lists.rules, *_built(ListKind.REAL, built_in("default").prepopulate, IN_MEMORY)))
 
 
 def _own(paths: Iterable[str], origin: str) -> list[Rule]:
