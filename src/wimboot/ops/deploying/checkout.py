@@ -115,12 +115,16 @@ class Checkout:
             self._counter.add(1)
 
     def _respell(self) -> None:
-        for old_link, new_link in self._changes.respelled:
-            before, after = self._old.link(old_link), self._new.link(new_link)
+        """DOS names go before others come: two files may have changed theirs with each other."""
+        links = [(self._old.link(old_link), self._new.link(new_link)) for old_link, new_link in self._changes.respelled]
+        for before, after in links:
+            if before.short_name and before.short_name != after.short_name:
+                self._volume.set_short_name(self._ids[after.node], self._ids[after.parent], before.name, b"")
+        for before, after in links:
             file_id, parent = self._ids[after.node], self._ids[after.parent]
             if before.name != after.name:
                 self._volume.rename(file_id, parent, before.name, parent, after.name, after.short_name)
-            else:
+            elif after.short_name:
                 self._volume.set_short_name(file_id, parent, after.name, after.short_name)
             self._touched.update((after.node, after.parent))
             self._counter.add(1)
