@@ -12,6 +12,7 @@ from hypothesis import settings
 
 import build
 from converted import SMALL, converted, converted_once, pristine_small
+from deploy_plans import deployed, deployed_once, yard
 from mounting import copy_sparse, need_mounts
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
@@ -22,7 +23,8 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same")
 
-__all__ = ["converted", "converted_once", "data_volume", "pair", "pair_once", "place", "pristine_small", "two_places"]
+__all__ = ["converted", "converted_once", "data_volume", "deployed", "deployed_once", "pair", "pair_once", "place",
+           "pristine_small", "two_places", "yard"]
 
 
 @pytest.fixture(autouse=True, scope="session")

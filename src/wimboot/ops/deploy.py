@@ -273,7 +273,7 @@ def _tell_of_others(planned: Planned, emit: Emit) -> None:
     with opened_store(planned.wim) as store:
         guid = store.guid
     mine = {real_path(parse_place(planned.target(wish)).path) for wish in planned.declared.systems}
-    others = [user.place for user in users_of(guid, planned.wim).found if parse_place(user.place).path not in mine]
+    others = [user.place for user in users_of(guid, planned.wim, [planned.folder]).found if parse_place(user.place).path not in mine]
     if others:
         emit(Note(id="not-in-plan", warning=True, text=(
             f"{', '.join(others)} stand on the store too, and are not in the plan: Windows may refuse their pointers "

@@ -1,0 +1,194 @@
+"""What `deploy` refuses, and what it leaves where something fails."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import pytest
+
+from deploy_plans import HEAD, X64, X86, Yard, system
+from running import done, refused, wimboot
+from wimboot.events import Event, Note
+from wimboot.ops.apply import apply
+from wimboot.ops.build import BuildJob, Built, build
+from wimboot.ops.deploy import DeployOptions, deploy
+
+STORE = HEAD[:HEAD.index("[[store.image]]")]
+
+
+def refuses(yard: Yard, error: str, code: int, *parts: str) -> str:
+    """Refuse a plan, and change nothing; the message."""
+    plan = yard.says(*parts)
+    before = yard.files()
+    run = refused(error, code, "deploy", plan)
+    assert yard.files() == before
+    assert refused(error, code, "deploy", plan, "--dry-run").err.splitlines()[-2:] == run.err.splitlines()[-2:]
+    return run.err
+
+
+def test_no_plan(yard: Yard) -> None:
+    """A file that is not there, a folder that is not there, and one that says nonsense."""
+    refused("no-plan", 2, "deploy", yard.base / "none.toml")
+    refuses(yard, "no-plan", 2, 'folder = "nowhere"\n' + HEAD[HEAD.index("[place]"):], X64)
+    refuses(yard, "plan-syntax", 2, "[[")
+    refuses(yard, "plan-invalid", 2, HEAD, X64, "speed = 3\n")
+
+
+def test_image_that_is_nowhere(deployed: Yard) -> None:
+    """By name, and by a number that the store does not have; so is one of another WIM."""
+    assert "'win8'" in refuses(deployed, "plan-no-image", 2, HEAD, X64, system("n", "win8", "n.vhd"))
+    refuses(deployed, "plan-no-image", 2, HEAD, X64, system("n", 3, "n.vhd"))
+    origin = '[[store.image]]\nname = "more"\nfrom = "disk/wimboot/wimboot.wim"\nimage = 7\n'
+    refuses(deployed, "no-image", 2, HEAD, origin, X64)
+    refuses(deployed, "wim-missing", 2, HEAD, origin.replace("disk/wimboot/", ""), X64)
+
+
+def test_image_of_other_processors(deployed: Yard) -> None:
+    """Told from the store; an image still to be captured is looked at when it is there, before anything is built."""
+    refuses(deployed, "plan-architecture", 4, HEAD, X64.replace("win7-x64", "win7-x86"))
+    origin = '[[store.image]]\nname = "third"\ncapture = "x86.img"\n'
+    third = system("third", "third", "third.vhd", more='architecture = "arm64"\ndriver = "none"')
+    assert wimboot("deploy", deployed.says(HEAD, origin, third), "--json").json["error"]["id"] == "plan-architecture"
+    assert not (deployed.folder / "third.vhd").exists()
+
+
+def test_disk_that_is_not_ours(deployed: Yard) -> None:
+    """No disk at all, a disk with other things, a system on another store: each is left as it is."""
+    other = deployed.folder / "other.vhd"
+    plan = (HEAD, X64, system("other", 1, "other.vhd"))
+    other.write_bytes(b"a text, not a disk")
+    refuses(deployed, "plan-holds-other", 4, *plan)
+    other.unlink()
+    done("create", other, "--size", "48M")
+    assert wimboot("deploy", deployed.says(*plan), "--dry-run", "--json").json["systems"][1]["action"] == "apply"
+    done("capture", deployed.base / "x86.img", "--wim", deployed.base / "another.wim", "--name", "x")
+    done("apply", deployed.base / "another.wim", 1, other, "--wim-place", "later", "--driver", "none")
+    assert "it stands on another WIM" in refuses(deployed, "plan-holds-other", 4, *plan)
+    other.unlink()
+    done("create", other, "--size", "48M")
+    done("apply", deployed.wim, 1, other, "--full")
+    assert "it holds" in refuses(deployed, "plan-holds-other", 4, *plan)
+
+
+@pytest.mark.parametrize("change", ['fixed = true', 'table = "gpt"', 'size = "50 MB"'])
+def test_disk_of_another_shape(deployed: Yard, change: str) -> None:
+    """A disk is not made anew for it."""
+    lines = [line for line in X64.splitlines() if not line.startswith(change[:4])]
+    assert "wimboot/x64/win7.vhd is there with" in refuses(
+        deployed, "plan-disk-differs", 4, HEAD, "\n".join([*lines, change, ""]))
+
+
+def test_place_has_to_be_said(yard: Yard) -> None:
+    """Where the folder lies now is of no use to Windows; the place of a plan is checked like any other."""
+    without = HEAD[:HEAD.index("[place]")] + HEAD[HEAD.index("[store]"):]
+    said = wimboot("deploy", yard.says(without, X64), "--json").json["error"]
+    assert said["id"] == "plan-place"
+    assert yard.names() == []
+    long = HEAD.replace("[store]", "directory = '" + "/abcdefgh" * 4000 + "'\n[store]")
+    refuses(yard, "plan-invalid", 2, long, X64)
+
+
+def test_folder_is_not_left_by_links(yard: Yard) -> None:
+    """A link of the folder that leads out of it is followed neither for a system nor for the store."""
+    (yard.folder / "out").symlink_to(yard.base)
+    refuses(yard, "plan-leaves-folder", 4, HEAD, system("x", 1, "out/x.vhd"))
+    (yard.folder / "w.wim").symlink_to(yard.base / "w.wim")
+    refuses(yard, "plan-leaves-folder", 4, HEAD.replace("wimboot/wimboot.wim", "w.wim"), X64)
+    (yard.folder / "ring").symlink_to("ring")
+    assert wimboot("deploy", yard.says(HEAD, system("x", 1, "ring/x.vhd"))).code in (1, 4)
+
+
+def test_one_volume_under_two_names(deployed: Yard) -> None:
+    """By a link, and by the file of another system."""
+    (deployed.base / "link.vhd").symlink_to(deployed.x64)
+    for other in ("link.vhd#1", "disk/wimboot/x64/win7.vhd"):
+        text = f'[[system]]\nname = "again"\nimage = 1\npartition = "{other}"\n'
+        refuses(deployed, "same-volume", 2, HEAD, X64, text)
+
+
+def test_two_runs_in_one_folder(yard: Yard) -> None:
+    """The second one waits for nothing, and says so."""
+    descriptor = os.open(yard.folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    refused("plan-folder-busy", 4, "deploy", yard.plan)
+    os.close(descriptor)
+    assert yard.names() == []
+
+
+def test_what_fails_stops_no_other(yard: Yard) -> None:
+    """A Windows 7 without a word about its driver is refused; the other system is built, stays, and is named."""
+    plan = yard.says(HEAD, X64.replace('driver = "none"\n', ""), X86)
+    run = wimboot("deploy", plan)
+    assert run.code == 4
+    assert "Finished, and there to stay: x86." in run.err
+    assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x86/win7.vhd"]
+    both = wimboot("deploy", yard.says(HEAD, *(text.replace('driver = "none"\n', "") for text in (
+        X64, system("x86", 2, "b.vhd")))), "--threads", 1)
+    assert both.code == 4
+    assert "problem: " in both.err
+    assert "No system had been finished" in both.err
+    assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x86/win7.vhd"]
+
+
+def test_driver_that_is_none(yard: Yard) -> None:
+    """A file that is missing, or no driver: refused, no disk is left."""
+    for name in ("missing.sys", "x64.img"):
+        plan = yard.says(HEAD, X64.replace('"none"', f'"{name}"'))
+        assert wimboot("deploy", plan).code in (1, 2, 4)
+        assert yard.names() == ["wimboot/wimboot.wim"]
+
+
+def test_spare_that_is_ahead(deployed: Yard) -> None:
+    """The store is not to be overwritten unseen: told before anything is done."""
+    (deployed.folder / "spare.wim").write_bytes(deployed.wim.read_bytes())
+    done("capture", deployed.base / "x86.img", "--wim", deployed.folder / "spare.wim", "--name", "ahead")
+    head = HEAD.replace("[[store.image]]", 'spare = "spare.wim"\n[[store.image]]', 1)
+    refuses(deployed, "copy-is-newer", 4, head, X64, system("n", 1, "n.vhd"))
+
+
+def test_interruption_keeps_what_is_finished(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other: Ctrl-C in the second leaves the first; the next run builds only the second."""
+    calls = []
+
+    def work(job: BuildJob, emit: object) -> Built:
+        calls.append(job)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return build(job, emit)  # type: ignore[arg-type]  # as given
+
+    monkeypatch.setattr("wimboot.ops.deploy.build", work)
+    told: list[Event] = []
+    with pytest.raises(KeyboardInterrupt):
+        deploy(DeployOptions(plan=yard.plan, threads=1), told.append)
+    notes = [event.text for event in told if isinstance(event, Note)]
+    assert "Finished, and there to stay: x64." in notes[-1]
+    assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x64/win7.vhd"]
+    calls.clear()
+    monkeypatch.setattr("wimboot.ops.deploy.build", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    run = wimboot("deploy", yard.plan, "--threads", 1)
+    assert run.code == 130
+    assert "what is finished stays" in run.err
+    monkeypatch.undo()
+    done("deploy", yard.plan)
+    done("verify", yard.x86, "--wim", yard.wim)
+
+
+def test_file_that_comes_meanwhile_is_not_overwritten(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody puts a file where the system is being built."""
+    def meanwhile(*arguments: object) -> object:
+        yard.x64.write_bytes(b"mine")
+        return apply(*arguments)  # type: ignore[arg-type]  # as given
+
+    monkeypatch.setattr("wimboot.ops.build.apply", meanwhile)
+    run = wimboot("deploy", yard.says(HEAD, X64), "--json")
+    assert run.json["error"]["id"] == "disk-exists"
+    assert yard.x64.read_bytes() == b"mine"
+    assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x64/win7.vhd"]
+
+
+def test_folder_that_cannot_be_made(yard: Yard) -> None:
+    """A file lies where a folder is to be."""
+    (yard.folder / "wimboot").write_bytes(b"mine")
+    assert wimboot("deploy", yard.plan, "--json").json["error"]["id"] == "host"
+    assert yard.names() == ["wimboot"]
