@@ -65,6 +65,21 @@ def test_each_kind_of_disk_is_named(pristine_small: Path, tmp_path: Path) -> Non
         assert volume["partition"] == (None if disk["table"] == "none" else 1)
 
 
+def test_disks_of_virtual_machines_are_named(pristine_small: Path, tmp_path: Path) -> None:
+    """VHDX, QCOW2, VMDK and VDI are measured as they lie; of these Windows starts from a VHDX, and may enlarge it."""
+    for form in ("vhdx", "qcow2", "vmdk", "vdi"):
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, pristine_small, tmp_path / form], check=True)
+    told = done("space", tmp_path, "--json").json
+    assert {(disk["form"], disk["kind"], disk["disk_bytes"] >= 24 << 20) for disk in told["disks"]} == {
+        (form, None, True) for form in ("vhdx", "qcow2", "vmdk", "vdi")}
+    assert len({volume["virtual_bytes"] for volume in told["volumes"]}) == 1
+    for volume in told["volumes"]:
+        (disk,) = (one for one in told["disks"] if one["path"] == volume["disk"])
+        assert disk["full_bytes"] >= disk["disk_bytes"]
+        assert (volume["start"] is not None) == (disk["form"] == "vhdx")
+        assert volume["start"] is None or volume["start"]["host_bytes"] == disk["full_bytes"]
+
+
 def test_every_volume_of_a_disk_is_measured(converted_copy: tuple[Path, Path], pristine_small: Path,
                                             tmp_path: Path) -> None:
     """Two NTFS partitions are two volumes of one file; one that is named stands alone."""

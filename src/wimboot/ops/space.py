@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Space", "SpaceOptions", "measure"]
 
 
+_GROW = (("vhd", DiskType.DYNAMIC.name.lower()), ("vhdx", None))
+"""Forms that Windows starts from and may make larger then; a VHDX may be full already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceOptions:
     """What to measure: `places` are folders, disks and volumes (PATH or PATH#N), and WIMs.
@@ -193,7 +197,7 @@ class _Measuring:
         place = str(disk.path) if number is None else f"{disk.path}#{number}"
         target = TargetOptions(place=place, log_folder=options.log_folder, wim_folder=options.wim_folder,
                                search=options.search, folders=self._folders)
-        grows = disk.kind == DiskType.DYNAMIC.name.lower() and disk.occupied is not None
+        grows = (disk.form, disk.kind) in _GROW and disk.occupied is not None
         full = (disk.full, disk.occupied or 0) if grows else None
         return measure_volume(target, disk.path, number, full, asked, wims, self._emit)
 

@@ -13,6 +13,7 @@ from wimboot.ops.measuring.figures import DiskFigures
 
 if TYPE_CHECKING:
     from wimboot.disk import Target
+    from wimboot.disk.foreign import Foreign
     from wimboot.disk.vhd import Vhd
 
 __all__ = ["disk_figures"]
@@ -25,7 +26,7 @@ def disk_figures(target: Target) -> DiskFigures:
     """Of an opened target. Raises LogWaits where an interrupted run waits, what reading its table raises, HostError."""
     if peek(target.folder, target.log_name):
         raise LogWaits(where=str(target.place.path))
-    vhd, size = target.vhd, target.file.size()
+    vhd, foreign, size = target.vhd, target.foreign, target.file.size()
     partitions = target.partitions
     occupied, free = None, None
     if not target.is_device:
@@ -38,18 +39,23 @@ def disk_figures(target: Target) -> DiskFigures:
             free = target.folder.free_size()
     return DiskFigures(
         path=target.place.path,
-        form="raw" if vhd is None else "vhd",
+        form="vhd" if vhd is not None else "raw" if foreign is None else foreign.form.lower(),
         kind=None if vhd is None else vhd.kind.name.lower(),
         table=target.table.kind,
         partitions=len(partitions),
         size=size,
         occupied=occupied,
         disk_size=target.disk.size(),
-        full=size if vhd is None else _full(vhd, size),
+        full=_full(vhd, size) if vhd is not None else size if foreign is None else _full_foreign(foreign, size),
         free=free,
         parent=None if vhd is None or vhd.parent is None else vhd.parent.path,
         damage="" if vhd is None else vhd.damage,
     )
+
+
+def _full_foreign(foreign: Foreign, size: int) -> int:
+    """The file once every byte of the disk has its place in it, but for the tables that lead there."""
+    return size + foreign.size - foreign.mapped_size
 
 
 def _full(vhd: Vhd, size: int) -> int:
