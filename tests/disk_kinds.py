@@ -1,28 +1,33 @@
 """One Windows on every kind of disk that a target may be, and the disk inside it as a raw file for the judges.
 
 The disks are made and unpacked by qemu-img, a differencing one by our own `create_vhd` and libvhdi, for qemu-img
-follows no parents.
+follows no parents. Those of FOREIGN have a place for every byte, so that they can be written.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import build
 from converted import SMALL
-from mounting import copy_sparse
+from mounting import carve, copy_sparse, mounted
 from vhd_judge import judge_vhd, libvhdi_reads
+from vhd_making import begin, writing
 from wimboot.disk.vhdcreate import ParentPlace, create_vhd
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.storage import HostFolder
 
-__all__ = ["KINDS", "KindOfDisk", "as_kind", "disk_of_kind", "empty_disk"]
+__all__ = ["FOREIGN", "KINDS", "KindOfDisk", "as_kind", "disk_of_kind", "empty_disk"]
 
 KINDS = ("raw", "mbr", "gpt", "fixed", "dynamic", "differencing")
+FOREIGN = ("vhdx", "qcow2", "vmdk", "vdi")
+_WHOLE = {"vhdx": "subformat=fixed", "qcow2": "preallocation=full", "vmdk": "subformat=monolithicSparse",
+          "vdi": "static=on"}
 VOLUME_SIZE = 24 << 20
 
 
@@ -44,6 +49,9 @@ class KindOfDisk:
         if self.kind in ("raw", "mbr", "gpt"):
             return self.path
         out = self.path.with_name("seen") / f"{self.path.name}.img"
+        if self.kind in FOREIGN:
+            _qemu("convert", "-f", self.kind, "-O", "raw", self.path, out)
+            return out
         if self.kind == "differencing":
             parent = judge_vhd(self.base.read_bytes(), aligned=False, tight=False)
             content = libvhdi_reads(self.path, self.base)
@@ -56,6 +64,26 @@ class KindOfDisk:
         with out.open("rb") as file:
             assert file.read() == judged
         return out
+
+    @contextmanager
+    def edited(self) -> Iterator[Path]:
+        """Its volume by the ntfs-3g driver, for changes: they are put into the disk page by page."""
+        volume = carve(self.raw(), self.offset, self.path.with_name("seen") / "edited.img")
+        old = volume.read_bytes()
+        with mounted(volume, write=True) as root:
+            yield root
+        new = volume.read_bytes()
+        with writing(self.path) as target, begin(target) as transaction:
+            for at in range(0, len(new), 4096):
+                if old[at:at + 4096] != new[at:at + 4096]:
+                    transaction.device.pwrite(self.offset + at, new[at:at + 4096])
+            transaction.commit()
+        volume.unlink()
+
+    @property
+    def volume(self) -> str:
+        """How its volume is named."""
+        return f"{self.path}#1" if self.offset else str(self.path)
 
     def beyond(self) -> list[Path]:
         """Files that no verb may change: the parent."""
@@ -92,8 +120,11 @@ def empty_disk(kind: str, folder: Path, *, name: str = "empty", size: int = VOLU
 def as_kind(kind: str, raw: Path, path: Path, offset: int) -> KindOfDisk:
     """A raw disk, whose volume begins at `offset`, as one of that kind."""
     path.with_name("seen").mkdir(exist_ok=True)
-    made = KindOfDisk(kind=kind, path=path.with_suffix(".img" if kind in ("raw", "mbr", "gpt") else ".vhd"),
-                      offset=offset)
+    suffix = ".img" if kind in ("raw", "mbr", "gpt") else f".{kind}" if kind in FOREIGN else ".vhd"
+    made = KindOfDisk(kind=kind, path=path.with_suffix(suffix), offset=offset)
+    if kind in FOREIGN:
+        _qemu("convert", "-f", "raw", "-O", kind, "-S", "0", "-o", _WHOLE[kind], raw, made.path)
+        return made
     if kind in ("raw", "mbr", "gpt"):
         copy_sparse(raw, made.path)
         return made

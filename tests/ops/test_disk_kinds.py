@@ -1,7 +1,8 @@
-"""What verbs do on a bare volume they do on every kind of disk: MBR, GPT, fixed, dynamic, differencing VHD."""
+"""What verbs do on a bare volume they do on every kind of disk: MBR, GPT, VHDs, and others' disks in place."""
 
 from __future__ import annotations
 
+import shlex
 import struct
 import subprocess
 from collections.abc import Callable
@@ -11,14 +12,13 @@ import pytest
 
 import build
 from converted import LOST_BITS, OVERLAY_FILES
-from disk_kinds import KINDS, KindOfDisk, as_kind, disk_of_kind, empty_disk
+from disk_kinds import FOREIGN, KINDS, KindOfDisk, as_kind, disk_of_kind, empty_disk
 from judges import every_pointer_leads_home, sound_volume
 from running import done, refused, unchanged, wimboot
-from snapshots import Snapshot, differences, seen_through, snapshot
+from snapshots import SYSTEM_HIVE, Snapshot, differences, seen_through, snapshot
 
 LATER = ("--wim-place", "later")
 VHDS = ("fixed", "dynamic", "differencing")
-
 
 
 def often(*kinds: str, among: tuple[str, ...] = KINDS) -> list[object]:
@@ -26,7 +26,7 @@ def often(*kinds: str, among: tuple[str, ...] = KINDS) -> list[object]:
     return [pytest.param(kind, marks=() if kind in kinds else pytest.mark.heavy) for kind in among]
 
 
-@pytest.fixture(params=often("dynamic", "differencing"))
+@pytest.fixture(params=often("dynamic", "differencing", among=(*KINDS, *FOREIGN)))
 def disk(request: pytest.FixtureRequest, built_system: Callable[..., build.System], tmp_path: Path) -> KindOfDisk:
     """A Windows on each kind of disk in turn."""
     return disk_of_kind(request.param, tmp_path, built_system)
@@ -57,7 +57,7 @@ def test_a_system_is_captured_converted_checked_and_restored(disk: KindOfDisk, t
     assert sorted(path.name for path in tmp_path.iterdir() if "wimboot" in path.name) == []
 
 
-@pytest.mark.parametrize("kind", often("dynamic"))
+@pytest.mark.parametrize("kind", often("dynamic", among=(*KINDS, *FOREIGN)))
 @pytest.mark.parametrize("form", [pytest.param("--pointers", marks=pytest.mark.heavy), "--full"])
 def test_an_image_is_applied(kind: str, form: str, built_system: Callable[..., build.System], tmp_path: Path) -> None:
     """Onto an empty volume; a VHD grows for it."""
@@ -73,7 +73,7 @@ def test_an_image_is_applied(kind: str, form: str, built_system: Callable[..., b
     if form == "--pointers":
         assert every_pointer_leads_home(target.raw(), wim, {}, target.offset) > 20
         now = seen_through(now)
-    gone = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", *OVERLAY_FILES)
+    gone = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", *OVERLAY_FILES, SYSTEM_HIVE)
     assert not differences(seen(source), now, attribute_mask=LOST_BITS, without=gone)
 
 
@@ -185,3 +185,24 @@ def test_dry_run_leaves_a_vhd_alone(built_system: Callable[..., build.System], t
     disk = disk_of_kind("dynamic", tmp_path, built_system)
     with unchanged(disk.path):
         assert wimboot("convert", disk.path, "--wim", tmp_path / "store.wim", *LATER, "--dry-run").code == 0
+
+
+@pytest.mark.parametrize("kind", often("vhdx", among=FOREIGN))
+def test_disks_of_others_that_grow_are_read_and_not_written(kind: str, built_system: Callable[..., build.System],
+                                                            tmp_path: Path) -> None:
+    """Capture and info read them as they lie; what writes names the command that makes a VHD, which then serves."""
+    raw = disk_of_kind("mbr", tmp_path, built_system)
+    (tmp_path / "wims").mkdir()
+    path, wim = tmp_path / f"it's {kind}.{kind}", tmp_path / "wims/store.wim"
+    options = ["-o", "block_size=1M"] if kind == "vhdx" else []
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", kind, *options, raw.path, path], check=True)
+    with unchanged(path):
+        done("capture", path, "--wim", wim, "--name", "here")
+        assert done("info", path, "--json").json["disk"]["form"] == kind
+        assert f"in a {kind.upper()}" in done("info", path).out
+    told = refused("disk-not-writable", 4, "convert", path, "--wim", wim, *LATER, watching=(path, wim))
+    refused("compact-not-possible", 4, "compact", path, "--dry-run", watching=(path,))
+    (command,) = [line for line in told.err.splitlines() if "qemu-img convert" in line]
+    subprocess.run(shlex.split(command[command.index("qemu-img"):]), check=True)
+    done("convert", f"{path}.vhd", "--wim", wim, *LATER)
+    done("verify", f"{path}.vhd", "--wim", wim)
