@@ -131,9 +131,9 @@ class VolumeFigures:
 class DiskFigures:
     """A file or device that holds a disk or a volume.
 
-    `form` is "raw", "vhd", ...; `kind` a VHD's, "fixed", "dynamic" or "differencing". `size` is that of the file, `occupied`
-    what it takes on its host (None for a device), `disk_size` that of the disk inside, `full` the file's with all
-    blocks of a disk that grows. `free` is what its host has left.
+    `form` is "raw", "vhd", ...; `kind` a VHD's, "fixed", "dynamic" or "differencing". `size` is that of the file,
+    `occupied` what it takes on its host (None for a device), `disk_size` that of the disk inside, `full` the file's
+    with all blocks of a disk that grows. `free` is what its host has left.
     """
 
     path: Path
