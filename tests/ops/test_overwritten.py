@@ -57,18 +57,20 @@ def _archive(kind: str, path: Path) -> None:
             tar.addfile(info, io.BytesIO(data))
     elif kind == "ext4":
         subprocess.run(["mkfs.ext4", "-q", str(path), "32M"], check=True, capture_output=True, env=UTF_8)
+    elif kind == "fat":
+        subprocess.run(["mkfs.fat", "-C", str(path), "32768"], check=True, capture_output=True)
     else:
         subprocess.run(["qemu-img", "create", "-q", "-f", kind, str(path), "32M"], check=True, capture_output=True)
     with path.open("r+b") as file:
         file.truncate(32 << 20)     # large enough for a volume
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "ext4", "qcow2", "vmdk", "vdi", "vhdx"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "ext4", "fat", "qcow2", "vmdk", "vdi", "vhdx"])
 def test_files_of_other_kinds_are_not_formatted_over(kind: str, wim: Path, tmp_path: Path) -> None:
     """Archives, disk images that are no raw ones, other file systems."""
     target = tmp_path / "target.img"
     _archive(kind, target)
-    error, code = ("holds-other", 4) if kind in ("zip", "tar", "ext4") else ("disk-not-writable", 4)
+    error, code = ("holds-other", 4) if kind in ("zip", "tar", "ext4", "fat") else ("disk-not-writable", 4)
     refused(error, code, "apply", wim, "1", target, *FORMAT, watching=(target,))
 
 

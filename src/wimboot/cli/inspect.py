@@ -28,6 +28,10 @@ _STATES = {
 }
 """Why nothing but `info` works on a volume."""
 
+_HOLDS = {"ntfs": "NTFS", "fat12": "FAT12", "fat16": "FAT16", "fat32": "FAT32", "exfat": "exFAT",
+          "bitlocker": "BitLocker"}
+"""What a partition holds, as people write it."""
+
 _ARCHITECTURES = {0: "x86", 5: "arm", 6: "ia64", 9: "x64", 12: "arm64"}
 """The numbers of WINDOWS/ARCH in a WIM's XML."""
 
@@ -91,6 +95,7 @@ def _info(found: Info) -> dict[str, Any]:
                     "bytes": part.size,
                     "type": part.type,
                     "ntfs": part.ntfs,
+                    "file_system": part.file_system or None,
                     "guid": None if part.guid is None else guid_text(part.guid),
                     "name": part.name,
                     "active": part.active,
@@ -180,9 +185,10 @@ def _tell_info(found: Info) -> None:
     click.echo(f"{disk.path}: {show.size(disk.size)}, {kind}" + (f", {identity}" if identity else "") + held)
     if disk.table.partitions:
         show.table(
-            [("#", "right"), ("offset", "right"), ("size", "right"), ("type", "left"), ("NTFS", "left")],
+            [("#", "right"), ("offset", "right"), ("size", "right"), ("type", "left"), ("holds", "left")],
             [
-                (part.number, part.start, show.size(part.size), part.name or part.type, "yes" if part.ntfs else "")
+                (part.number, part.start, show.size(part.size), part.name or part.type,
+                 _HOLDS.get(part.file_system, ""))
                 for part in disk.table.partitions
             ],
         )

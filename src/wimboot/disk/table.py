@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError, Refused, Unsupported
+from wimboot.formats.fatboot import FatBoot
 from wimboot.formats.gpt import read_gpt
 from wimboot.formats.guid import guid_text
 from wimboot.formats.mbr import Mbr, mbr_partitions
@@ -14,12 +15,16 @@ from wimboot.formats.mbr import Mbr, mbr_partitions
 if TYPE_CHECKING:
     from wimboot.storage import File
 
-__all__ = ["SECTOR", "BitLocker", "DiskFormat", "NotADisk", "Partition", "Table", "TableKind", "container_of", "read_table"]
+__all__ = [
+    "SECTOR", "BitLocker", "DiskFormat", "NotADisk", "Partition", "Table", "TableKind", "container_of", "fat_name",
+    "read_table",
+]
 
 SECTOR = 512
 _LARGE_SECTOR = 4096
 _NTFS = b"NTFS    "
 _BITLOCKER = b"-FVE-FS-"
+_NAMES = {_NTFS: "ntfs", _BITLOCKER: "bitlocker", b"EXFAT   ": "exfat"}
 
 _CONTAINERS = (
     (0, b"vhdxfile", "VHDX"), (0, b"conectix", "VHD"), (0, b"QFI\xfb", "QCOW2"), (0, b"KDMV", "VMDK"),
@@ -68,6 +73,7 @@ class Partition:
     (GPT).
 
     `id` is what Windows knows it by: 16 bytes, the partition GUID, or on an MBR disk the start and 8 zeros.
+    `file_system` is ntfs, fat12, fat16, fat32, exfat, bitlocker, or nothing where it is none of them.
     """
 
     number: int
@@ -80,6 +86,7 @@ class Partition:
     active: bool = False
     ntfs: bool = False
     encrypted: bool = False
+    file_system: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +122,13 @@ def read_table(file: File, *, where: str, sector_size: int | None = None) -> Tab
         return Table(kind=TableKind.NONE)
     if _is_encrypted(head):
         raise BitLocker(where=where)
+    fat = fat_name(head, file.size())
     try:
         mbr = Mbr.parse(head)
     except FormatError as error:
-        raise NotADisk(where=where, why=str(error)) from error
+        raise NotADisk(where=where, why=f"it is a {fat} volume" if fat else str(error)) from error
+    if fat and not mbr.is_protective and not _has_partitions(mbr, file.size() // (sector_size or SECTOR)):
+        raise NotADisk(where=where, why=f"it is a {fat} volume")
     if not mbr.is_protective:
         return _read_mbr(file, mbr, sector_size or SECTOR)
     sizes = (sector_size,) if sector_size else (SECTOR, _LARGE_SECTOR)
@@ -151,10 +161,26 @@ def _is_encrypted(boot: bytes) -> bool:
     return boot[3:11] == _BITLOCKER
 
 
-def _looks(file: File, start: int) -> tuple[bool, bool]:
-    """Whether a partition holds NTFS, and whether BitLocker."""
+def fat_name(boot: bytes, size: int) -> str:
+    """FAT12, FAT16 or FAT32, where a volume of at most `size` bytes begins so; else nothing."""
+    try:
+        found = FatBoot.parse(boot)
+    except FormatError:
+        return ""
+    return found.kind.name if found.volume_size <= size else ""
+
+
+def _has_partitions(mbr: Mbr, sectors: int) -> bool:
+    """Whether a sector that is a FAT volume's first one is an MBR all the same: there boot code lies at that place."""
+    used = [entry for entry in mbr.entries if entry.is_used]
+    return bool(used) and all(0 < entry.first_sector <= sectors - entry.sectors for entry in used)
+
+
+def _file_system(file: File, start: int, size: int) -> str:
+    """What a partition holds, as far as its first sector tells."""
     boot = file.pread(start, SECTOR)
-    return boot[3:11] == _NTFS, _is_encrypted(boot)
+    name = _NAMES.get(boot[3:11])
+    return fat_name(boot, size).lower() if name is None else name
 
 
 def _read_mbr(file: File, mbr: Mbr, sector_size: int) -> Table:
@@ -164,10 +190,11 @@ def _read_mbr(file: File, mbr: Mbr, sector_size: int) -> Table:
     partitions = []
     for entry in mbr_partitions(mbr, read, file.size() // sector_size):
         start = entry.first_sector * sector_size
-        ntfs, encrypted = (False, False) if entry.is_extended else _looks(file, start)
-        partitions.append(Partition(number=entry.number, start=start, size=entry.sectors * sector_size,
+        size = entry.sectors * sector_size
+        holds = "" if entry.is_extended else _file_system(file, start, size)
+        partitions.append(Partition(number=entry.number, start=start, size=size, file_system=holds,
                                     type=f"{entry.type:02x}", id=start.to_bytes(8, "little") + bytes(8),
-                                    active=entry.active, ntfs=ntfs, encrypted=encrypted))
+                                    active=entry.active, ntfs=holds == "ntfs", encrypted=holds == "bitlocker"))
     return Table(kind=TableKind.MBR, partitions=tuple(partitions), signature=mbr.disk_signature)
 
 
@@ -179,9 +206,10 @@ def _read_gpt(file: File, sector_size: int) -> Table:
     partitions = []
     for entry in gpt.entries:
         start = entry.first_sector * sector_size
-        ntfs, encrypted = _looks(file, start)
-        partitions.append(Partition(number=entry.number, start=start, size=entry.sectors * sector_size,
+        size = entry.sectors * sector_size
+        holds = _file_system(file, start, size)
+        partitions.append(Partition(number=entry.number, start=start, size=size, file_system=holds,
                                     type=guid_text(entry.type_guid), id=entry.guid, guid=entry.guid,
-                                    name=entry.name, ntfs=ntfs, encrypted=encrypted))
+                                    name=entry.name, ntfs=holds == "ntfs", encrypted=holds == "bitlocker"))
     return Table(kind=TableKind.GPT, partitions=tuple(partitions), disk_guid=gpt.header.disk_guid,
                  damage=gpt.why)

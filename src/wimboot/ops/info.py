@@ -11,6 +11,7 @@ from wimboot.disk import TableKind, open_target, parse_place
 from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.ntfs.refusals import NotNtfs
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.finding.locating import Located, locate
 from wimboot.ops.opening.contents import Contents
@@ -116,10 +117,16 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     try:
         with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
-    except (NoVolume, NoWindows, SeveralWindows) as error:
-        if disk.table.kind is TableKind.NONE:
+    except (NoVolume, NoWindows, NotNtfs, SeveralWindows) as error:
+        if disk.table.kind is TableKind.NONE or (isinstance(error, NotNtfs) and not _holds_other(disk, options.place)):
             raise
         return Info(disk=disk, volume=None, why_no_volume=error)
+
+
+def _holds_other(disk: DiskInfo, place: str) -> bool:
+    """Whether the partition that was named holds a file system that is known, so that there is something to tell."""
+    number = parse_place(place).partition
+    return any(one.number == number and one.file_system not in ("", "ntfs") for one in disk.table.partitions)
 
 
 def _vhd(target: Target) -> VhdInfo | None:

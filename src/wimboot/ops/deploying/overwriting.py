@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import parse_place
+from wimboot.disk.table import fat_name
 from wimboot.errors import Refused
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def refuse_other_contents(opened: Opened) -> None:
     head = opened.device.pread(0, min(_HEAD, opened.device.size()))
     if head.startswith(_WIMS):
         raise TargetIsWim(where=opened.where)
+    if opened.target.partition is None and fat_name(head, opened.device.size()):
+        raise HoldsOther(where=opened.where, what="a FAT file system")
     for offset, mark, what in _OTHERS if opened.target.partition is None else ():
         if head[offset:offset + len(mark)] == mark:
             raise HoldsOther(where=opened.where, what=what)
