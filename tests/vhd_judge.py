@@ -116,7 +116,7 @@ def _lay(disk: bytearray, data: bytes, number: int, place: int, bitmap_size: int
 
 
 def libvhdi_reads(path: Path, parent: Path | None = None) -> bytes:
-    """The disk as libvhdi sees it, 16 KiB at a time: a read of more that begins where a child has no block it takes from
+    """The disk as libvhdi sees it, 16 KiB at a time: a longer read that begins where a child has no block it takes from
     the parent to its end (libvhdi 20260901).
     """
     import pyvhdi
