@@ -18,6 +18,7 @@ from wimboot.disk.target import LOG_SUFFIX
 from wimboot.errors import Internal
 from wimboot.events import Emit, Event, Note
 from wimboot.ops.apply import apply
+from wimboot.ops.assembling.planned import holding
 from wimboot.ops.creating.making import make_disk
 from wimboot.ops.options import ApplyOptions, RelocateOptions, RestoreOptions, TargetOptions
 from wimboot.ops.relocate import relocate
@@ -38,11 +39,12 @@ BUILDING: Final = ".wimboot-build"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildJob:
-    """What is done for one system. `target.place` is its volume; of a disk that is still to be made, `path` is its file
-    and `shape` what it is to be. `place` is what `--wim-place` says, None where that stays.
+    """What is done for one system of the folder `folder`. `target.place` is its volume; of a disk that is still to be
+    made, `path` is its file and `shape` what it is to be. `place` is what `--wim-place` says, None where that stays.
     """
 
     action: Action
+    folder: Path
     target: TargetOptions
     wim: Path
     number: int
@@ -66,7 +68,12 @@ class Built:
 
 
 def build(job: BuildJob, emit: Emit) -> Built:
-    """Do it. It has happened, or everything of this system is as it was. Raises what the verbs raise."""
+    """Do it. It has happened, or this system is as it was. Raises FolderBusy, and what the verbs raise."""
+    with holding(job.folder, alone=False):
+        return _build(job, emit)
+
+
+def _build(job: BuildJob, emit: Emit) -> Built:
     if job.action is Action.BUILD:
         return _build_disk(job, emit)
     if job.action is Action.APPLY:

@@ -107,7 +107,7 @@ def deploy(options: DeployOptions, emit: Emit) -> Deployed:
         steps, spare = _look(planned, options, telling)
         return Deployed(planned=planned, brought=tuple(origin.name for origin in steps.origins), spare_written=spare,
                         systems=tuple(_told(planned, step) for step in steps.systems))
-    with holding(planned.folder):
+    with holding(planned.folder, alone=True) as share:
         steps, _ = _look(planned, options, telling)
         if steps.undoing and not options.undo:
             raise WouldUndo(systems=", ".join(f"{step.wish.name} (image {step.before} -> {step.number})"
@@ -117,6 +117,7 @@ def deploy(options: DeployOptions, emit: Emit) -> Deployed:
         brought = tuple(origin.name for origin in steps.origins)
         if brought:
             steps, _ = _look(planned, options, telling)
+        share()
         systems = _build_all(planned, steps, options, telling)
         if brought:
             _tell_of_others(planned, telling)
@@ -242,8 +243,8 @@ def _job(planned: Planned, step: SystemStep, options: DeployOptions, emit: Emit)
     registered = place_registered(planned)
     new = step.action in (Action.BUILD, Action.APPLY)
     place = place_for_new(planned, emit) if new else None if registered is None else str(registered)
-    return BuildJob(action=step.action, target=target, wim=planned.wim, number=step.number, place=place, path=path,
-                    driver=planned.driver(wish), shape=shape)
+    return BuildJob(action=step.action, folder=planned.folder, target=target, wim=planned.wim, number=step.number,
+                    place=place, path=path, driver=planned.driver(wish), shape=shape)
 
 
 def _tell_finished(done: dict[str, Outcome[Built]], emit: Emit) -> None:
@@ -273,7 +274,8 @@ def _tell_of_others(planned: Planned, emit: Emit) -> None:
     with opened_store(planned.wim) as store:
         guid = store.guid
     mine = {real_path(parse_place(planned.target(wish)).path) for wish in planned.declared.systems}
-    others = [user.place for user in users_of(guid, planned.wim, [planned.folder]).found if parse_place(user.place).path not in mine]
+    users = users_of(guid, planned.wim, [planned.folder]).found
+    others = [user.place for user in users if real_path(parse_place(user.place).path) not in mine]
     if others:
         emit(Note(id="not-in-plan", warning=True, text=(
             f"{', '.join(others)} stand on the store too, and are not in the plan: Windows may refuse their pointers "

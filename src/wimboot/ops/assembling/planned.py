@@ -14,7 +14,7 @@ from wimboot.plan.tomltable import MAX_PLAN_SIZE
 from wimboot.storage import HostFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from wimboot.plan.declared import Declared, FolderPath, SystemWish
@@ -106,22 +106,26 @@ def load_plan(plan: Path) -> Planned:
 
 
 @contextlib.contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Keep other runs of a plan out of the folder meanwhile. Raises FolderBusy, HostError."""
+def holding(folder: Path, *, alone: bool) -> Iterator[Callable[[], None]]:
+    """Keep other runs of a plan out of the folder meanwhile; what is yielded lets those in that are not to be `alone`.
+
+    A run begins alone. Each process that builds for it holds the folder too, so that none which outlives a run that was
+    killed is taken for gone. Raises FolderBusy, HostError.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise HostError(what="opening", where=str(folder), why=error.strerror or str(error)) from error
     try:
-        _lock(descriptor, folder)
-        yield
+        _lock(descriptor, folder, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield lambda: _lock(descriptor, folder, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(descriptor: int, folder: Path, kind: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise FolderBusy(folder=folder) from error
     except OSError:     # a file system without locks
