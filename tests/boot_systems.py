@@ -22,6 +22,7 @@ __all__ = [
     "boot_contents",
     "bootable",
     "bootable_volume",
+    "esp",
     "files_of",
     "newer_volume",
     "sample_template",
@@ -106,3 +107,11 @@ def boot_contents(volume: Path, paths: Iterable[str]) -> dict[str, bytes]:
     r"""What lies at these paths of a volume's \Windows\Boot, as the driver reads it."""
     with mounted(volume) as root:
         return {path: (root / "Windows/Boot" / path).read_bytes() for path in paths}
+
+
+@pytest.fixture
+def esp(tmp_path: Path) -> Path:
+    """An empty system partition, as a folder where it is mounted."""
+    folder = tmp_path / "esp"
+    folder.mkdir()
+    return folder

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 import build
-from boot_systems import bootable, bootable_volume, newer_volume
+from boot_systems import bootable, bootable_volume, esp, newer_volume
 from converted import SMALL, converted, converted_once, pristine_small
 from deploy_plans import deployed, deployed_once, yard
 from mounting import copy_sparse, need_mounts
@@ -25,7 +25,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same")
 
 __all__ = ["bootable", "bootable_volume", "converted", "converted_once", "data_volume", "deployed", "deployed_once",
-           "newer_volume", "pair", "pair_once", "place", "pristine_small", "two_places", "yard"]
+           "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "two_places", "yard"]
 
 
 @pytest.fixture(autouse=True, scope="session")
