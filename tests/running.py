@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -58,12 +59,13 @@ def done(*arguments: object) -> Run:
     return run
 
 
-def refused(error: str, code: int, *arguments: object, watching: tuple[Path, ...] = ()) -> Run:
+def refused(error: str, code: int, *arguments: object, watching: tuple[Path, ...] = (),
+            volumes: tuple[Path, ...] = ()) -> Run:
     """Run a command line that must refuse, once for people and once for programs, and change nothing.
 
     `error` is the id, `code` the exit code of the contract. Returns the run for people.
     """
-    with unchanged(*watching, times=False):
+    with unchanged(*watching, times=False, volumes=volumes):
         told = wimboot(*arguments)
         document = wimboot(*arguments, "--json").json
     assert (document["error"]["id"], document["exit"], document["schema"]) == (error, code, 1), document
@@ -76,15 +78,27 @@ def refused(error: str, code: int, *arguments: object, watching: tuple[Path, ...
 
 
 @contextmanager
-def unchanged(*paths: Path, times: bool = True) -> Iterator[None]:
-    """These files keep their bytes and `times`, those missing stay missing, and their folders get no new files."""
+def unchanged(*paths: Path, times: bool = True, volumes: tuple[Path, ...] = ()) -> Iterator[None]:
+    """These files keep their bytes and `times`, those missing stay missing, and their folders get no new files.
+
+    Of bare `volumes` what is in use stays: a run that is given up may have written to free clusters.
+    """
     before = {path: _state(path, times) for path in paths}
-    names = {path.parent: sorted(path.parent.iterdir()) for path in paths if path.parent.is_dir()}
+    used = {path: _in_use(path) for path in volumes}
+    names = {path.parent: sorted(path.parent.iterdir()) for path in (*paths, *volumes) if path.parent.is_dir()}
     yield
+    for path, digest in used.items():
+        assert _in_use(path) == digest, f"what is in use of {path.name} was changed"
     for path, state in before.items():
         assert _state(path, times) == state, f"{path.name} was changed"
     for folder, there in names.items():
         assert sorted(folder.iterdir()) == there, f"files came or went in {folder}"
+
+
+def _in_use(volume: Path) -> str:
+    """The SHA-1 of the clusters in use, as ntfsclone saves them."""
+    saved = subprocess.run(["ntfsclone", "-q", "-s", "-O", "-", str(volume)], check=True, capture_output=True).stdout
+    return hashlib.sha1(saved, usedforsecurity=False).hexdigest()
 
 
 def _state(path: Path, times: bool) -> tuple[int, int, str] | None:

@@ -6,8 +6,10 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import stat
 import struct
+import subprocess
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
@@ -17,7 +19,7 @@ from typing import Any
 from index_judge import DOS, RECORD_MASK, WIN32, WIN32_AND_DOS, open_volume, read_record
 from mounting import mounted
 
-__all__ = ["Facts", "Snapshot", "differences", "pointer", "seen_through", "snapshot"]
+__all__ = ["SYSTEM_HIVE", "Facts", "Snapshot", "differences", "pointer", "seen_through", "snapshot"]
 
 ENCRYPTED, REPARSE, SPARSE, NORMAL = 0x4000, 0x400, 0x200, 0x80
 WOF_TAG, WOF_HEADER = 0x80000017, struct.pack("<II", 1, 1)
@@ -25,6 +27,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.lgetxattr.restype = ctypes.c_ssize_t
 LIBC.lgetxattr.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
 UNTOLD = b"?"
+SYSTEM_HIVE = "Windows/System32/config/SYSTEM"
 VOLATILE = ("change_time", "record")
 
 
@@ -72,8 +75,23 @@ def snapshot(image: Path, offset: int = 0, *, contents: bool = True) -> Snapshot
             if stat.S_ISDIR(status.st_mode):
                 with os.scandir(full) as children:
                     waiting += [inner + b"/" + child.name if inner else child.name for child in children]
+        if contents:
+            _read_hive(found, root)
     _fill_in(found, image, offset, contents=contents)
     return {name: replace(facts, links=tuple(sorted(links[facts.record]))) for name, facts in found.items()}
+
+
+def _read_hive(found: Snapshot, root: Path) -> None:
+    """SYSTEM as what it says, told by hivexml, but for Setup\\WimBoot: that comes with pointers and goes with them."""
+    facts = found.get(SYSTEM_HIVE)
+    if facts is None or facts.reparse:
+        return
+    told = subprocess.run(["hivexml", str(root / SYSTEM_HIVE)], check=False, capture_output=True)
+    if told.returncode == 0 and told.stdout:
+        said = re.sub(rb"<byte_runs>.*?</byte_runs>", b"", told.stdout)     # where it lies in the file
+        said = said.replace(b'<value type="int32" key="WimBoot" value="1"></value>', b"")
+        digest = hashlib.sha1(said, usedforsecurity=False).hexdigest()
+        found[SYSTEM_HIVE] = replace(facts, streams=facts.streams | {"": (0, digest)})
 
 
 def _fill_in(found: Snapshot, image: Path, offset: int, *, contents: bool) -> None:

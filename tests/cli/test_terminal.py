@@ -135,7 +135,7 @@ def test_an_interrupted_run_leaves_all_as_it_was(
 
     volume, wim = tmp_path / "system.img", tmp_path / "store.wim"
     copy_sparse(pristine_volume, volume)
-    with unchanged(volume, wim, times=False):
+    with unchanged(wim, times=False, volumes=(volume,)):
         child = subprocess.Popen([*WIMBOOT, "convert", str(volume), "--wim", str(wim), *NO_PLACE, "--progress", "json",
                                   "--compress", "lzx", "--threads", "1"],
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -213,7 +213,7 @@ def test_a_windows_without_a_driver_is_refused(small_volume: Path, tmp_path: Pat
     place = ("--wim-place", "later")
     with unchanged(small_volume, wim):
         told = refused("driver-needed", 4, "convert", small_volume, "--wim", wim, *place)
-        refused("driver-not-installed", 4, "convert", small_volume, "--wim", wim, *place, "--driver", "/x/wofadk.sys")
+        refused("host", 1, "convert", small_volume, "--wim", wim, *place, "--driver", "/x/wofadk.sys")
     assert "--driver none" in told.err
     converted = done("convert", small_volume, "--wim", wim, *place, "--driver", "none")
     assert "will not start" in converted.err
@@ -268,7 +268,7 @@ def test_a_wim_that_cannot_fit_is_refused_before_anything_is_read(small_volume: 
 def test_a_disk_that_fills_up_during_a_capture_leaves_all_as_it_was(small_volume: Path, tmp_path: Path) -> None:
     """The estimate let it pass, the host did not: the half-written WIM is gone again."""
     with small_folder(tmp_path / "small", 900 << 10) as folder:
-        with unchanged(small_volume, folder / "store.wim"):
+        with unchanged(folder / "store.wim", volumes=(small_volume,)):
             told = wimboot("convert", small_volume, "--wim", folder / "store.wim", *NO_PLACE)
         assert told.code == 1
         assert "No space left" in told.err or "full" in told.err

@@ -108,8 +108,9 @@ def test_a_damaged_blob_never_passes_for_a_file(path: str, sound_wim: Path, smal
     watching = (wim, small_volume)
     error = "older-data-damaged"
     refused(error, 1, "capture", small_volume, "--wim", wim, watching=watching)
-    refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, watching=watching)
-    told = refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, "--format", "--yes", watching=watching)
+    refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, watching=(wim,), volumes=(small_volume,))
+    told = refused(error, 1, "convert", small_volume, "--wim", wim, *NO_PLACE, "--format", "--yes",
+                   watching=(wim,), volumes=(small_volume,))
     assert "just written" not in told.err
     empty = snapshot(fresh)
     refused("blob-damaged", 1, "apply", wim, "1", fresh, "--full", watching=(wim,))

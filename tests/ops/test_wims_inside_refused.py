@@ -139,7 +139,7 @@ def test_a_full_volume_is_told_beforehand_or_left_as_it_was(pristine_small: Path
         (root / "filling.bin").write_bytes(b"x" * (1800 << 10))
     target = tmp_path / "system.img"
     copy_sparse(pristine_small, target)
-    with unchanged(home, target, times=False):
+    with unchanged(home, times=False, volumes=(target,)):
         run = wimboot("convert", target, "--wim", f"{home}:/store.wim", *NO_PLACE, "--json")
     assert run.code in (1, 4)
     assert run.json["error"]["id"] in {"volume-full", "not-enough-space"}

@@ -22,8 +22,9 @@ NO_DRIVER = ("--wim-place", PLACE, "--driver", "none")
 STUDIO = {f"Program Files/Visual Studio/part {number}.dll": Random(number).randbytes(200_000) for number in range(3)}
 """What both systems install: the author's "several GB of VS2012"."""
 
-OVERLAY_SIZE = 1024
-"""More than WimOverlay.dat and its backup have, which are all that a conversion adds to what Windows sees."""
+OVERLAY_SIZE = 1024 + 4096
+"""More than WimOverlay.dat and its backup have, and by what SYSTEM grows to say that there are pointers: all that a
+conversion adds to what Windows sees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,7 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
                 config=chosen["config"],
                 wim_place=chosen["wim_place"],
                 driver=chosen["driver"],
+                no_expand=chosen["no_expand"],
             ),
             listen,
         )
@@ -81,7 +82,7 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
         )
     elif not chosen["quiet"]:
         verb = "Would deploy" if chosen["dry_run"] else "Deployed"
-        click.echo(
+        show.say(
             f"{verb} image {done.number}, {done.name}: {done.files:,} files and folders, {done.pointed:,} of them "
             f"pointers, {show.size(done.full_size)} of data."
         )
@@ -138,6 +139,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
                 config=chosen["config"],
                 wim_place=chosen["wim_place"],
                 driver=chosen["driver"],
+                no_expand=chosen["no_expand"],
             ),
             listen,
         )
@@ -155,7 +157,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
         click.echo(f"{target} equals image {done.number}, {done.name}: nothing to do.")
         return
     verb = "Would restore" if chosen["dry_run"] else "Restored"
-    click.echo(
+    show.say(
         f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "
         f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
         + (f", {len(done.kept):,} kept." if done.kept else ".")

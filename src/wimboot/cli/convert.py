@@ -103,6 +103,7 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
                 capture=options.capture_options(where, wim, chosen),
                 wim_place=chosen["wim_place"],
                 driver=chosen["driver"],
+                no_expand=chosen["no_expand"],
                 rebuild=chosen["rebuild"],
             ),
             listen,

@@ -173,7 +173,7 @@ def capturing(function: F) -> F:
 
 
 def placing(function: F) -> F:
-    """Where the WIM will lie, and which driver reads it."""
+    """Where the WIM will lie, and what the system needs to read it there."""
     return _all(
         click.option(
             "--wim-place",
@@ -185,8 +185,15 @@ def placing(function: F) -> F:
         click.option(
             "--driver",
             metavar="SYS",
-            help="wofadk.sys for a Windows without an overlay driver of its own "
-            "(7, 8.0); none: you see to it yourself.",
+            envvar="WIMBOOT_WOFADK",
+            help="wofadk.sys, which is installed into a Windows without an overlay driver of its own (7, 8.0, 8.1 "
+            "without Update); none: you see to it yourself. Default: the file that WIMBOOT_WOFADK names, else one beside "
+            "the WIM.",
+        ),
+        click.option(
+            "--no-expand",
+            is_flag=True,
+            help="Tell a system in a VHD that grows not to let it take its full size when Windows starts from it.",
         ),
     )(function)
 

@@ -16,16 +16,22 @@ marks another level. Its leaves give address and size. A version resource is VS_
     8   8   file version: minor | major << 16, revision | build << 16
     16  8   product version, likewise
     36  4   file type: 1 program, 2 library, 3 driver
+
+and behind it the strings (`formats.versionstrings`).
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wimboot.errors import FormatError
+from wimboot.formats.versionstrings import version_strings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["FixedVersion", "Machine", "ProgramFile"]
 
@@ -53,6 +59,12 @@ class FixedVersion:
     file: tuple[int, int, int, int]
     product: tuple[int, int, int, int]
     file_type: int
+    block: bytes = field(default=b"", repr=False)
+    """The whole resource."""
+
+    def strings(self) -> Mapping[str, str]:
+        """What it says in words: "CompanyName", "OriginalFilename", ... Raises FormatError."""
+        return version_strings(self.block)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,4 +171,5 @@ def _fixed(reader: _Reader, start: int, size: int) -> FixedVersion | None:
         raise FormatError("version resource", value, f"the signature {signature:#x} is not {_SIGNATURE:#x}")
     file, product = [(high >> 16, high & 0xFFFF, low >> 16, low & 0xFFFF)
                      for high, low in (numbers[:2], numbers[2:])]
-    return FixedVersion(file=file, product=product, file_type=reader.number(value + 36))
+    return FixedVersion(file=file, product=product, file_type=reader.number(value + 36),
+                        block=reader.data[start:start + length])

@@ -21,9 +21,11 @@ from wimboot.ops.opening.storing import choose_image, commit, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.pointing.placing import find_place
+from wimboot.ops.preparing.wishes import Wanted, prepared_image, wish_for_image
 from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, Tree, diff
 from wimboot.wim import real_path
+from wimboot.windows.lists import with_loader_set
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -72,9 +74,11 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
         number = choose_image(store, options.image, where=str(options.wim))
         emit(Phase(name="load"))
         view = view_image(store, number, options.config, options.wim, emit)
+        if options.in_memory:
+            view = replace(view, lists=with_loader_set(view.lists))
         place = None
         if pointers:
-            check_pointers_possible(view, options.driver, options.wim, emit)
+            check_pointers_possible(view, options.wim)
             place = find_place(options.wim_place, options.wim, emit, target=options.target.place)
         forms = view.forms(pointers=pointers)
         done = Applied(
@@ -92,6 +96,8 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             refuse_in_the_way(view.tree, opened)
             _check_empty(tree, own, opened.where)
             check_volume_space(free, view.tree.node_count, forms.full_size, where=opened.where)
+            wanted = Wanted(wim=options.wim, driver=options.driver, no_expand=options.no_expand, pointers=pointers)
+            wish = wish_for_image(opened, view, wanted, emit, moved=True)
             if dry_run:
                 return done
             ignored = bytearray(b"\1") * tree.link_count
@@ -100,6 +106,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
                     ignored[link] = 0
             changes = diff(tree, view.tree, ignored=ignored)
             carry_out(opened, view, changes, forms, place, emit)
+            prepared_image(opened, wish, emit)
             emit(Phase(name="commit"))
             commit(opened.writing, None, options.wim)
         return done

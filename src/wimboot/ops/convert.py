@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.events import Emit, Note, Phase
+from wimboot.events import Emit, Note, Phase, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
@@ -20,9 +20,10 @@ from wimboot.ops.finding.backing import stores_behind
 from wimboot.ops.opening.inside import free_size
 from wimboot.ops.opening.storing import commit_all
 from wimboot.ops.opening.volume import Opened, open_volume
-from wimboot.ops.pointing.driver import check_driver
 from wimboot.ops.pointing.placing import UnreadablePlace, find_place, register
 from wimboot.ops.pointing.pointers import NotBackable, point_files, refresh_pointers
+from wimboot.ops.preparing.prepare import prepare
+from wimboot.ops.preparing.wishes import Wanted, wish_in_place
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.pointing import PointingPlan, plan_pointing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wimboot.ops.options import ConvertOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Append, Store
+    from wimboot.windows.identify import System
     from wimboot.windows.whyreal import WhyReal
 
 __all__ = ["CaptureNotBackable", "Converted", "convert"]
@@ -67,10 +69,12 @@ class Converted:
 def convert(options: ConvertOptions, emit: Emit) -> Converted:
     """Convert the target in place.
 
-    1. Everything the WIM lacks is captured behind its end, and the new image; synced, not yet visible.
-    2. Every blob that a pointer will need is read back from the disk and its SHA-1 compared.
-    3. Files become pointers inside the volume's transaction.
-    4. WIM and volumes commit together (`storing.commit_all`).
+    1. The system gets what it needs to start from pointers (`preparing`), inside the volume's transaction; what follows
+       reads through that, so that the image holds what the volume will hold.
+    2. Everything the WIM lacks is captured behind its end, and the new image; synced, not yet visible.
+    3. Every blob that a pointer will need is read back from the disk and its SHA-1 compared.
+    4. Files become pointers inside the volume's transaction.
+    5. WIM and volumes commit together (`storing.commit_all`).
 
     An interruption anywhere before the commit leaves both as they were.
 
@@ -87,7 +91,8 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         open_others(options.capture.others, options.capture.target, append.store, options.capture.wim, emit,
                     besides=opened) as others,
     ):
-        ready = _look(options, opened, append.store, stores, emit)
+        free_before = opened.volume.free_clusters
+        ready = _ready(options, opened, append.store, stores, emit)
         image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
         if options.rebuild:
@@ -99,7 +104,6 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
             places=pending.pointer_places,
         )
         read_back(pending, _to_read_back(opened.tree, pending, pointing), options.capture, emit, old=append.store)
-        free_before = opened.volume.free_clusters
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
         source = register(opened.volume, pending.guid, image.number, ready.place)
@@ -142,14 +146,27 @@ class _Ready:
         return sum(1 for node, here in enumerate(self.plan.included) if here and not tree.attributes(node) & _FOLDER)
 
 
-def _look(
+def _ready(
     options: ConvertOptions, opened: Opened, own: Store | None, stores: list[Store], emit: Emit
 ) -> _Ready:
-    capturing = options.capture
+    """What is refused is refused before the first byte is written; then the system is prepared, and looked at anew."""
+    wim = options.capture.wim
     if own is not None and own.not_backable is not None:
-        raise CaptureNotBackable(wim=capturing.wim, why=own.not_backable)
-    snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
-    check_driver(snapshot.system, options.driver, where=opened.where, emit=emit)
+        raise CaptureNotBackable(wim=wim, why=own.not_backable)
+    wanted = Wanted(wim=wim, driver=options.driver, no_expand=options.no_expand)
+    here = wish_in_place(opened, stores, wanted, emit)
+    system = None if here is None else here.system
+    ready = _look(options, opened, own, stores, system, emit)
+    if here is not None and opened.transaction is not None and prepare(opened, here.wish, emit):
+        return _look(options, opened, own, stores, system, silent)
+    return ready
+
+
+def _look(
+    options: ConvertOptions, opened: Opened, own: Store | None, stores: list[Store], system: System | None, emit: Emit
+) -> _Ready:
+    capturing = options.capture
+    snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit, system=system)
     place = _place(options, snapshot, own, emit)
     plan = capture_plan(snapshot, emit)
     if options.rebuild and plan.encrypted:
@@ -212,7 +229,7 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         open_volume(options.capture.target, emit, write=False) as opened,
         stores_behind(opened, store, options.capture.target.folders) as stores,
     ):
-        ready = _look(options, opened, store, stores, emit)
+        ready = _ready(options, opened, store, stores, emit)
         classes = passes.classify(opened.tree, MAX_POINTER_SIZE)
         ruled_by = ready.snapshot.selection.real_by
         pointed = sum(

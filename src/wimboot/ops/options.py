@@ -96,11 +96,15 @@ class CaptureOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
-    """Capture, check, point. `wim_place` is where the WIM will lie when Windows runs; None: where it lies now."""
+    """Capture, check, point. `wim_place` is where the WIM will lie when Windows runs; None: where it lies now.
+
+    `driver` is a file with the overlay driver, or "none"; `no_expand` tells a system in a VHD that grows to keep it so.
+    """
 
     capture: CaptureOptions
     wim_place: str | None = None
     driver: str | None = None
+    no_expand: bool = False
     rebuild: bool = False
 
 
@@ -108,18 +112,21 @@ class ConvertOptions:
 class ApplyOptions:
     """Deploying image `image` (a number or a name) onto an empty or a freshly formatted volume.
 
-    `export` is a WIM into which the image is brought first, so that Windows can read pointers to it.
+    `export` is a WIM into which the image is brought first, so that Windows can read pointers to it. `in_memory`: the
+    volume is on a disk that a boot loader will hold in memory, so all that Windows' loader reads is real.
     """
 
     target: TargetOptions
     wim: Path
     image: str
     form: Form = Form.POINTERS
+    in_memory: bool = False
     export: Path | None = None
     rebuild: bool = False
     config: Path | None = None
     wim_place: str | None = None
     driver: str | None = None
+    no_expand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +156,7 @@ class RestoreOptions:
     config: Path | None = None
     wim_place: str | None = None
     driver: str | None = None
+    no_expand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from wimboot.ops.finding.locating import locate
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import commit, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
+from wimboot.ops.preparing.wishes import unmark
 from wimboot.plan.rehydrating import Rehydrated, clusters_for, plan_rehydration
 from wimboot.plan.space import check_log_space, check_room
 from wimboot.tree import StreamFlag, Tree, passes
@@ -106,6 +107,7 @@ def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
             ready.write(emit)
             if not left:
                 _unregister(opened)
+                unmark(opened, emit)
             opened.volume.close()
             emit(Phase(name="commit"))
             commit(opened.transaction, None, opened.target.path)

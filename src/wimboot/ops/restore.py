@@ -26,6 +26,8 @@ from wimboot.ops.opening.storing import choose_image, commit, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.pointing.placing import find_place
+from wimboot.ops.preparing.forgiving import as_prepared
+from wimboot.ops.preparing.wishes import Wanted, prepared_image, wish_for_image
 from wimboot.plan.space import NotEnoughSpace, check_volume_space
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.windows.sources import Sources, read_sources
@@ -125,6 +127,7 @@ def _restore(
     if options.image is None:
         _check_standing(opened.tree, view, wim, where=opened.where)
     place = _place(options, sources, view, wim, emit)
+    wish = wish_for_image(opened, view, _wanted(options, sources, wim, pointers=place is not None), emit, moved=False)
     forms = view.forms(pointers=place is not None)
     ground = _ground(options, opened, view.tree)
     contents = Contents(ground.tree, opened.device, opened.volume, [store])
@@ -142,6 +145,7 @@ def _restore(
         return done
     check_new_pointers(view, changes, forms, processors(), wim, emit)
     carry_out(opened, view, changes, forms, place, emit)
+    prepared_image(opened, wish, emit)
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
     return done
@@ -173,8 +177,9 @@ def _ground(options: RestoreOptions, opened: Opened, image: Tree) -> _Ground:
 
 
 def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, emit: Emit) -> Changes:
-    """What differs and is not left alone; logs of the registry go with their hives."""
-    changes = changes_between(tree, view.tree, spared.ignored, contents, emit)
+    """What differs and is not left alone; logs of the registry go with their hives. What was prepared stays so."""
+    changes = as_prepared(changes_between(tree, view.tree, spared.ignored, contents, emit), tree, view.tree, contents,
+                          view.store)
     stale = StaleLogs(tree, view.tree, changes, contents, view.store).find(spared.kept, spared.absent)
     staying: set[int] = set()
     if stale:
@@ -182,7 +187,8 @@ def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, em
             _tell(emit, "logs-with-hive", f"{len(stale & spared.kept)} registry logs that --keep names go or are "
                   "restored with their hives: left beside another hive they would damage it.")
         staying = spared.release(tree, stale)
-        changes = changes_between(tree, view.tree, spared.ignored, contents, emit)
+        changes = as_prepared(changes_between(tree, view.tree, spared.ignored, contents, emit), tree, view.tree,
+                              contents, view.store)
     without = leave_out(changes, tree, view.tree, spared.absent, staying)
     left = len(changes.added_links) - len(without.added_links)
     if left:
@@ -231,12 +237,18 @@ def _place(
     pointers = bool(known) if options.form is None else options.form is Form.POINTERS
     if not pointers:
         return None
-    check_pointers_possible(view, options.driver or ("none" if known else None), wim, emit)
+    check_pointers_possible(view, wim)
     if known and options.wim_place is None:
         registered = sources.place(known[-1].data_source_id)
         if registered is not None:
             return registered
     return find_place(options.wim_place, wim, emit, target=options.target.place)
+
+
+def _wanted(options: RestoreOptions, sources: Sources, wim: Path, *, pointers: bool) -> Wanted:
+    """A volume that stands on pointers already has its driver, or its user sees to it."""
+    return Wanted(wim=wim, driver=options.driver, no_expand=options.no_expand, pointers=pointers,
+                  stands=bool(sources.all))
 
 
 def _standing_without(sources: Sources, store: Store) -> Lists | None:

@@ -14,6 +14,7 @@ from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.ops.pointing.pointers import count_behind
+from wimboot.ops.preparing.forgiving import as_prepared
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.report import Change, changes_since
 from wimboot.tree import diff
@@ -76,7 +77,8 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
     carried = carry_known(tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
     hash_streams(tree, [stream for _, stream in carried.changes.unknown], snapshot.contents, emit)
-    undo = settled(tree, standing.image, carried.changes, excluded)
+    undo = as_prepared(settled(tree, standing.image, carried.changes, excluded), tree, standing.image,
+                       snapshot.contents, stores[0])
     candidates = hash_candidates(tree, standing.image, undo)
     if candidates:
         hash_streams(tree, candidates, snapshot.contents, emit)

@@ -22,6 +22,7 @@ from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import CaptureOptions, UpdateOptions
 from wimboot.ops.pointing.placing import volume_sources, write_sources
 from wimboot.ops.pointing.pointers import count_behind, point_files, refresh_pointers
+from wimboot.ops.preparing.forgiving import as_prepared
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.ops.sharing.users import users_of
@@ -130,7 +131,8 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
     plan, standing, tree = looked.plan, looked.standing, looked.opened.tree
     name = image_name_for(append, looked.snapshot, capturing)
     add_contents(append, looked.snapshot, plan, capturing, emit, stores[1:])
-    undo = settled(tree, standing.image, looked.changes, plan.excluded)
+    undo = as_prepared(settled(tree, standing.image, looked.changes, plan.excluded), tree, standing.image,
+                       looked.snapshot.contents, stores[0])
     changed = bool(undo) or bool(undo.skipped)
     image = add_image(append, looked.snapshot, plan, name, emit) if changed else None
     store = append.pending() if image is not None else stores[0]
@@ -194,7 +196,8 @@ def _preview(options: UpdateOptions, opened: Opened, sources: Sources, source: D
         looked = _look(options, opened, sources, standing, capturing, stores, emit)
         tree, plan = opened.tree, looked.plan
         hash_streams(tree, [stream for _, stream in looked.changes.unknown], looked.snapshot.contents, emit)
-        undo = settled(tree, standing.image, looked.changes, plan.excluded)
+        undo = as_prepared(settled(tree, standing.image, looked.changes, plan.excluded), tree, standing.image,
+                       looked.snapshot.contents, stores[0])
         classes, ruled_by = passes.classify(tree, MAX_POINTER_SIZE), looked.snapshot.selection.real_by
         candidates = (node for node, kind in enumerate(classes) if kind == passes.CANDIDATE and plan.included[node])
         return Updated(

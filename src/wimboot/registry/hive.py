@@ -51,6 +51,8 @@ class Hive:
         self._writable = False
         self._edited = False
         self._guarded: set[int] = set()
+        self.touched: set[int] = set()
+        """The places of keys that were edited, for whoever checks; not kept across a deletion."""
         self._file = _anonymous(memoryview(data)[:self._end])
         try:
             self.handle = Handle(f"/proc/self/fd/{self._file}", False)
@@ -93,12 +95,13 @@ class Hive:
         head = replace(block, sequence1=sequence, sequence2=sequence).pack()
         return head + written[HEADER_SIZE:] + self._data[len(written):]
 
-    def begin_edit(self) -> Handle:
-        """The handle, able to write; all places stay as they are."""
+    def begin_edit(self, *places: int) -> Handle:
+        """The handle, able to write; all places stay as they are. `places` are those of keys about to change."""
         if not self._writable:
             check_bins(self._data, self._block.bins_size)
             self._reopen(self._file)
         self._edited = True
+        self.touched.update(places)
         return self.handle
 
     def guard_values(self, node: Node) -> None:
@@ -126,6 +129,7 @@ class Hive:
         written = self._written() if self._edited else self._data
         check_subtree(written, BaseBlock.parse(written).bins_size, place)
         self.begin_edit().delete(place)
+        self.touched.clear()
 
     def _written(self) -> bytes:
         """What libhivex would write, without the room behind it."""
@@ -218,7 +222,7 @@ class Node:
         if len(value.data) > MAX_VALUE_SIZE:
             raise NotEditable(key=self.name, problem=f"'{name}' would have {len(value.data)} bytes")
         self.hive.guard_values(self)
-        self.hive.begin_edit().set_value(self.place, _utf8(name), value.type, value.data)
+        self.hive.begin_edit(self.place).set_value(self.place, _utf8(name), value.type, value.data)
         return True
 
     def unset(self, name: str) -> bool:
@@ -227,7 +231,7 @@ class Node:
             return False
         self.hive.guard_values(self)
         kept = [(other, value) for other, value in self.values() if not _same(other, name)]
-        handle = self.hive.begin_edit()
+        handle = self.hive.begin_edit(self.place)
         handle.clear_values(self.place)
         for other, value in kept:
             handle.set_value(self.place, _utf8(other), value.type, value.data)
@@ -239,7 +243,7 @@ class Node:
             raise NotEditable(key=self.name, problem=f"'{name}' is not a name that can be added")
         if any(_same(other.name, name) for other in self.children()):     # and all of them can be read
             raise NotEditable(key=self.name, problem=f"it has a key '{name}' already")
-        return Node(self.hive, self.hive.begin_edit().add_child(self.place, name.encode()))
+        return Node(self.hive, self.hive.begin_edit(self.place).add_child(self.place, name.encode()))
 
     def ensure(self, path: str) -> Node:
         r"""The key at a path such as `services\WofAdk`, made where it is missing."""

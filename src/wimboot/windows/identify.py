@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from locale import windows_locale
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wimboot.errors import Damaged, HostError, Unsupported
 from wimboot.formats.filetime import UNIX_EPOCH
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from wimboot.registry import Node
 
 __all__ = [
-    "Architecture", "Overlay", "Read", "System", "UnknownWindows", "hives", "identify", "image_name",
+    "MACHINES", "Architecture", "Overlay", "Read", "System", "UnknownWindows", "hives", "identify", "image_name",
     "looks_like_windows",
 ]
 
@@ -66,7 +66,7 @@ class Architecture(Enum):
         return {"x86": 0, "arm": 5, "ia64": 6, "amd64": 9, "arm64": 12}[self.value]
 
 
-_MACHINES: dict[int, Architecture] = {
+MACHINES: Final[dict[int, Architecture]] = {
     Machine.X86: Architecture.X86, Machine.ARM: Architecture.ARM, Machine.ARM_NT: Architecture.ARM,
     Machine.IA64: Architecture.IA64, Machine.AMD64: Architecture.AMD64, Machine.ARM64: Architecture.ARM64,
 }
@@ -257,7 +257,7 @@ def _read_kernel(read: Read, system: System, problems: list[str]) -> System:
             continue
         if program is None or (program.version is None and not system.major):
             continue
-        system = replace(system, architecture=system.architecture or _MACHINES.get(program.machine))
+        system = replace(system, architecture=system.architecture or MACHINES.get(program.machine))
         if program.version is None or system.major:
             return system
         major, minor, build, revision = program.version.file

@@ -10,6 +10,7 @@ from wimboot.events import Emit, Note
 from wimboot.formats.ini import MAX_INI_SIZE, CaptureList
 from wimboot.ops.opening.inside import read_beside
 from wimboot.windows.bootfiles import boot_files
+from wimboot.windows.identify import Overlay
 from wimboot.windows.lists import SYSTEM_LIST, Lists, compose
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def find_lists(
     return compose(
         lists,
         version=None if system is None else (system.major, system.minor),
-        has_overlay_driver=system is not None and system.has_wof,
+        has_overlay_driver=system is not None and system.overlay is Overlay.INBOX,   # whose loader knows pointers
         origin=origin,
         own_files=own_files,
         boot_files=_sane(boot_files(read)),

@@ -48,12 +48,13 @@ class Snapshot:
 
 
 def take_snapshot(
-    opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None, emit: Emit
+    opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None, emit: Emit,
+    *, system: System | None = None
 ) -> Snapshot:
-    """Scan and identify. `stores` are where pointers are followed to."""
+    """Scan and identify, unless `system` is known. `stores` are where pointers are followed to."""
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, stores)
-    system = identify(contents.read_path)
+    system = system or identify(contents.read_path)
     lists = find_lists(config, wim, contents.read_path, system, emit, own_files(opened))
     return Snapshot(opened=opened, tree=tree, contents=contents, system=system, selection=select(tree, lists))
 

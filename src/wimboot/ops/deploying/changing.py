@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Damaged
 from wimboot.events import Emit, Phase
 from wimboot.ops.deploying.checkout import Checkout
-from wimboot.ops.pointing.driver import check_driver
 from wimboot.ops.pointing.placing import register
 from wimboot.ops.pointing.pointers import NotBackable, refresh_pointers
 
@@ -35,11 +34,10 @@ class BlobsDamaged(Damaged):
     advice = "Nothing was changed. Take the WIM from a backup; `wimboot verify --wim` lists all that is damaged."
 
 
-def check_pointers_possible(view: ImageView, driver: str | None, wim: Path, emit: Emit) -> None:
-    """Whether a system can stand on pointers to this image. Raises NotBackable, DriverNeeded."""
+def check_pointers_possible(view: ImageView, wim: Path) -> None:
+    """Whether Windows' driver reads pointers to this image. Raises NotBackable."""
     if view.store.not_backable is not None:
         raise NotBackable(wim=wim, why=view.store.not_backable)
-    check_driver(view.system, driver, where=f"the image in {wim}", emit=emit)
 
 
 def check_new_pointers(

@@ -14,7 +14,7 @@ from wimboot.windows.identify import System, identify
 from wimboot.windows.lists import compose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from wimboot.events import Emit
@@ -37,6 +37,8 @@ class ImageView:
     tree: Tree
     system: System | None
     lists: Lists
+    read: Callable[[str], bytes | None] = lambda _: None
+    """A file of it by its path, None where it has none."""
     captured_with: Lists | None = None
     """The exclusions it was captured with; None where the image does not tell."""
 
@@ -70,7 +72,7 @@ def view_image(
         return store.read(row.hash) if row.size else b""
 
     system = identify(read)
-    return ImageView(store=store, number=number, tree=tree, system=system,
+    return ImageView(store=store, number=number, tree=tree, system=system, read=read,
                      lists=find_lists(config, wim, read, system, emit, own_files),
                      captured_with=exclusions_of(store, number))
 
