@@ -14,7 +14,8 @@ from sources import PACKAGE, compiled, modules, parsed, relative
 LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",), ("wim", "ntfs", "registry", "fat"),
           ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
 OPS_LAYERS = [("options",), ("opening",),
-              ("finding", "pointing", "checking", "browsing", "sample", "creating"), ("sharing", "assembling", "preparing"),
+              ("finding", "pointing", "checking", "browsing", "sample", "creating"),
+              ("sharing", "assembling", "preparing"),
               ("capturing",), ("deploying", "mending", "booting", "measuring")]
 """Inside ops/: the verbs stand on top of all these."""
 OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
