@@ -61,7 +61,7 @@ def update(target: str, log_folder: Path | None, **chosen: Any) -> None:
     if chosen["as_json"]:
         show.document(_updated(done, dry_run=chosen["dry_run"]))
     elif not chosen["quiet"]:
-        click.echo(_told(target, done, dry_run=chosen["dry_run"]))
+        show.say(_told(target, done, dry_run=chosen["dry_run"]))
 
 
 def _updated(done: Updated, *, dry_run: bool) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def status(target: str, log_folder: Path | None, **chosen: Any) -> None:
         click.echo(f"{target} stands on image {done.number}, {done.name}, of {done.wim}.")
         _list(done.changes, chosen["verbose"])
         if done.behind:
-            click.echo(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update` or "
-                       "`relocate` brings them up to it.")
+            show.say(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update` or "
+                     "`relocate` brings them up to it.")
     if done.changes and chosen["exit_code"]:
         raise click.exceptions.Exit(ChecksFailed.exit_code)
 

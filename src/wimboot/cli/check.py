@@ -103,7 +103,7 @@ def _check(check: VerifyOptions, target: str | None, wim: Path | None, chosen: d
 
 def _say_sound(done: Verified, *, volume: bool, quick: bool) -> None:
     data = "" if quick else f", {done.blobs:,} blobs with {show.size(done.data_size)} of data read and hashed"
-    click.echo(f"Sound: {done.pointers:,} pointers{data}." if volume else f"Sound{data.replace(', ', ': ', 1)}.")
+    show.say(f"Sound: {done.pointers:,} pointers{data}." if volume else f"Sound{data.replace(', ', ': ', 1)}.")
 
 
 def _repair(repair: Any, where: str, chosen: dict[str, Any]) -> None:

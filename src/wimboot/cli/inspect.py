@@ -241,7 +241,7 @@ def _tell_volume(volume: VolumeInfo) -> None:
         fields = _source(found)
         click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}} at {fields['place']}")
         state = "" if found.in_wim is None else f"; {show.size(found.in_wim)} in the WIM"
-        click.echo(f"  {found.pointers:,} pointers{state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
+        show.say(f"  {found.pointers:,} pointers{state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
         for line in located_lines(found.located):
             click.echo(f"  {line}")
 

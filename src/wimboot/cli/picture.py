@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from wimboot.cli import show
+from wimboot.cli.english import singular
 from wimboot.cli.spacetable import windows_name
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class _Sheet:
 
     def text(self, x: float, text: str, kind: str = "text", *, room: float = 0, end: bool = False) -> None:
         """A line of text; more than `room` points of it are cut, and then shown as a hint."""
-        plain = show.plain(text)
+        plain = show.plain(singular(text))
         shown = _cut(plain, room) if room else plain
         hint = "" if shown == plain else f"<title>{escape(plain)}</title>"
         anchor = ' text-anchor="end"' if end else ""
@@ -137,7 +138,7 @@ def _head(sheet: _Sheet, found: Space) -> None:
 
 
 def _wim(sheet: _Sheet, wim: WimFigures) -> None:
-    _section(sheet, f"{sheet.short(wim.path)}: {show.size(wim.size)}, {show.count(len(wim.images), 'image')}")
+    _section(sheet, f"{sheet.short(wim.path)}: {show.size(wim.size)}, {len(wim.images):,} images")
     saved = [f"{show.size(size)} between the {what}" for size, what, number in (
         (wim.between_volumes, "systems", len(wim.users)), (wim.between_images, "images", len(wim.images)))
         if size and number > 1]
@@ -170,7 +171,7 @@ def _volume(sheet: _Sheet, volume: VolumeFigures, disk: DiskFigures, share: Shar
     elif share is not None:
         sheet.y += _STEP
         sheet.text(_MARGIN, "in the WIM", "quiet")
-        sheet.text(_BARS, f"not known: {show.count(share.pointers, 'pointer')} to a WIM that is not there", "quiet")
+        sheet.text(_BARS, f"not known: {share.pointers:,} pointers to a WIM that is not there", "quiet")
     if disk.occupied is not None:
         _host(sheet, volume, disk.occupied)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from wimboot.cli.english import singular
 from wimboot.events import Event, Note, Phase, Problem
 
 if TYPE_CHECKING:
@@ -65,17 +66,17 @@ class Listener:
 
     def show_note(self, note: Note) -> None:
         if not self.quiet:
-            click.echo(("warning: " if note.warning else "") + note.text, err=True)
+            click.echo(("warning: " if note.warning else "") + singular(note.text), err=True)
 
     def show_problem(self, problem: Problem) -> None:
-        click.echo(f"problem: {problem.where}: {problem.text}", err=True)
+        click.echo(f"problem: {problem.where}: {singular(problem.text)}", err=True)
         shown = problem.paths[:self.paths]
         for path in shown:
             click.echo(f"    {path}", err=True)
         if len(problem.paths) > len(shown):
             click.echo(f"    and {len(problem.paths) - len(shown):,} more (-v names them all)", err=True)
         if problem.advice:
-            click.echo(f"    {problem.advice}", err=True)
+            click.echo(f"    {singular(problem.advice)}", err=True)
 
 
 class JsonListener(Listener):
@@ -179,7 +180,7 @@ class BarListener(Listener):
         if not self.quiet:
             self._console.print(
                 ("[yellow]warning:[/yellow] " if note.warning else ""),
-                note.text,
+                singular(note.text),
                 sep="",
                 highlight=False,
                 soft_wrap=True,

@@ -113,16 +113,17 @@ def _document(done: Pruned) -> dict[str, Any]:
 
 def _tell(done: Pruned, *, dry_run: bool) -> None:
     if not done.dropped:
-        click.echo(f"Nothing to drop: all {len(done.images)} images stay.")
+        show.say(f"Nothing to drop: all {len(done.images)} images stay.")
         return
     stay = len(done.images) - len(done.dropped)
     sizes = f"from {show.size(done.size_before)} to {show.size(done.size_after)}"
     if dry_run:
-        click.echo(f"Would drop {_names(done)}, leaving {stay}; the WIM would shrink {sizes}. Nothing was written.")
+        show.say(f"Would drop {_names(done)}, leaving {stay} images; the WIM would shrink {sizes}. Nothing was "
+                 "written.")
     else:
-        click.echo(f"Dropped {_names(done)}; {stay} stay. The WIM shrank {sizes}.")
+        show.say(f"Dropped {_names(done)}; {stay} images stay. The WIM shrank {sizes}.")
     for volume in done.volumes:
         moved = f"image {volume.before}" if volume.before == volume.after else (
             f"image {volume.after}, which was {volume.before}")
         pointers = "" if dry_run else f"; {volume.refreshed:,} pointers follow"
-        click.echo(f"{volume.where} stands on {moved}{pointers}.")
+        show.say(f"{volume.where} stands on {moved}{pointers}.")

@@ -73,8 +73,8 @@ def _tell(target: str, done: Rehydration, *, dry_run: bool, verbose: bool) -> No
         click.echo(f"{path}: there is no pointer there, its files are ordinary already.")
     would = "would be" if dry_run else "were"
     if done.files:
-        click.echo(f"{done.files:,} pointers of {target} {would} made ordinary files, {show.size(done.size)}"
-                   + (f"; {done.left:,} pointers stay." if done.left else "."))
+        show.say(f"{done.files:,} pointers of {target} {would} made ordinary files, {show.size(done.size)}"
+                 + (f"; {done.left:,} pointers stay." if done.left else "."))
     elif not done.ordinary:
         click.echo(f"{target} has no pointers: nothing to do.")
     if done.unregistered:

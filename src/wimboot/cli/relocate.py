@@ -71,7 +71,7 @@ def _tell(done: Relocated, *, dry_run: bool) -> None:
     moved = f"{was} moved from {done.before} to {done.after}"
     if done.before == done.after:
         moved = f"is at {done.after}"
-    click.echo(f"Data source {done.data_source_id} {moved}; {done.refreshed:,} pointers {were} brought up to date.")
+    show.say(f"Data source {done.data_source_id} {moved}; {done.refreshed:,} pointers {were} brought up to date.")
     if done.dropped:
         click.echo(f"Data sources that no pointer names {were} given up: {', '.join(map(str, done.dropped))}.")
     if done.left_over is not None:

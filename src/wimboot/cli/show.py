@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wimboot.cli.english import singular
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SCHEMA", "count", "document", "lines", "plain", "size", "table"]
+__all__ = ["SCHEMA", "document", "lines", "plain", "say", "size", "table"]
 
 SCHEMA = 1
 _PIPED_WIDTH = 160
@@ -34,9 +36,9 @@ def size(count: int) -> str:
     )
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """A number of things: "1 file", "1,234 files"; `many` where an s does not do."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def say(text: str, *, err: bool = False) -> None:
+    """A sentence for people, on standard output or error; written for many, where it may be about one."""
+    click.echo(singular(text), err=err)
 
 
 def plain(text: object) -> str:
@@ -55,7 +57,7 @@ def lines(rows: Iterable[tuple[str, object]]) -> None:
     kept = [(label, value) for label, value in rows if value is not None]
     width = max((len(label) for label, _ in kept), default=0)
     for label, value in kept:
-        click.echo(f"{label:<{width}}  {value}")
+        say(f"{label:<{width}}  {value}")
 
 
 def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from wimboot.cli import show
+from wimboot.cli.english import singular
 from wimboot.formats.guid import guid_text
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def tell(found: Space) -> None:
     _others(found.others)
     grown = "" if found.at_most == found.taken else f"; {show.size(found.at_most)} once every disk has its full size"
     seen, taken = show.size(found.seen), show.size(found.taken)
-    click.echo(f"\nall together: {seen} as Windows sees it, {taken} on the host{grown}")
+    show.say(f"\nall together: {seen} as Windows sees it, {taken} on the host{grown}")
 
 
 def windows_name(volume: VolumeFigures) -> str:
@@ -62,7 +61,7 @@ def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
     if wim.blobs is None:
         _heading(f"{show.plain(wim.path)}: could not be read: {wim.problem}")
         return
-    images = show.count(len(wim.images), "image")
+    images = f"{len(wim.images):,} images"
     of = "" if wim.copy_of is None else (
         f"; {'a copy' if wim.same_blobs else 'another state'} of {show.plain(wim.copy_of)}")
     _heading(f"{show.plain(wim.path)}: {show.size(wim.size)}, {images}, {wim.compression}{of}")
@@ -72,9 +71,9 @@ def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
     if rows:
         _volumes(rows)
     for line in _saved(wim):
-        click.echo(f"  {line}")
+        show.say(f"  {line}")
     if wim.problem:
-        click.echo(f"  {wim.problem}")
+        show.say(f"  {wim.problem}")
 
 
 def _same(share: Share, wim: WimFigures) -> bool:
@@ -135,24 +134,24 @@ def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
     start = volume.start
     if start is not None and start.expands and start.claims:
         room = "" if disk.free is None else f"; beside it {show.size(disk.free)} are free"
-        click.echo(f"{where}: Windows makes this VHD as large as its disk when it starts from it, and takes "
+        show.say(f"{where}: Windows makes this VHD as large as its disk when it starts from it, and takes "
                    f"{show.size(start.claims)} more of the host{room} "
                    "(VirtualDiskExpandOnMount = 4 would leave it as it is).")
     if start is not None and start.problem:
-        click.echo(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
+        show.say(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
     missing = sum(share.missing for share in volume.shares)
     if missing:
-        click.echo(f"{where}: {show.count(missing, 'pointer')} without data in the WIM; `wimboot verify` names them.")
+        show.say(f"{where}: {missing:,} pointers without data in the WIM; `wimboot verify` names them.")
     if volume.unregistered:
-        click.echo(f"{where}: {show.count(volume.unregistered, 'pointer')} into WIMs that the volume does not name.")
+        show.say(f"{where}: {volume.unregistered:,} pointers into WIMs that the volume does not name.")
     if volume.problem:
-        click.echo(f"{where}: {volume.problem}")
+        show.say(f"{where}: {volume.problem}")
     if disk.damage:
-        click.echo(f"{where}: {disk.damage}")
+        show.say(f"{where}: {disk.damage}")
 
 
 def _real(volume: VolumeFigures, groups: tuple[RealFiles, ...]) -> None:
-    files = show.count(sum(group.files for group in groups), "real file")
+    files = f"{sum(group.files for group in groups):,} real files"
     occupied = show.size(sum(group.occupied for group in groups))
     _heading(f"{show.plain(volume.where)}: {files} in {occupied}, and why")
     rows: list[tuple[str, ...]] = []
@@ -174,16 +173,16 @@ def _others(others: Sequence[Other]) -> None:
     if others:
         _heading("not measured")
     for other in others[:_MOST_OTHERS]:
-        click.echo(f"  {show.plain(other.path)}: {other.what}: {other.why}")
+        show.say(f"  {show.plain(other.path)}: {other.what}: {other.why}")
     if len(others) > _MOST_OTHERS:
-        click.echo(f"  and {len(others) - _MOST_OTHERS:,} more (--json names them all)")
+        show.say(f"  and {len(others) - _MOST_OTHERS:,} more (--json names them all)")
 
 
 def _what(disk: DiskFigures) -> str:
     form = disk.form.upper() if disk.form != "raw" else "raw"
     table = {"none": "no partition table", "mbr": "MBR", "gpt": "GPT"}[disk.table.value]
-    parts = show.count(disk.partitions, "partition")
-    return f"{disk.kind} {form}, {table}, {parts}" if disk.kind else f"{form}, {table}, {parts}"
+    parts = f"{disk.partitions} partitions"
+    return singular(f"{disk.kind} {form}, {table}, {parts}" if disk.kind else f"{form}, {table}, {parts}")
 
 
 def _size(size: int | None) -> str:
@@ -191,4 +190,4 @@ def _size(size: int | None) -> str:
 
 
 def _heading(text: str) -> None:
-    click.echo(f"\n{text}")
+    show.say(f"\n{text}")
