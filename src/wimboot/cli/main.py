@@ -200,12 +200,15 @@ def _wimpath(arguments: list[str]) -> list[str]:
 
 
 def _report(error: Error, arguments: Sequence[str]) -> int:
+    from wimboot.cli.english import singular
+
+    message, hint = singular(str(error)), singular(error.hint)
     if "--json" in arguments:
-        _report_json(error.id, error.exit_code, {**error.facts, "message": str(error), "hint": error.hint})
+        _report_json(error.id, error.exit_code, {**error.facts, "message": message, "hint": hint})
         return error.exit_code
-    click.echo(f"wimboot: {error}", err=True)
-    if error.hint:
-        click.echo(f"         {error.hint}", err=True)
+    click.echo(f"wimboot: {message}", err=True)
+    if hint:
+        click.echo(f"         {hint}", err=True)
     if "-vv" in arguments:
         _traceback(error)
     return error.exit_code
