@@ -17,6 +17,7 @@ import pytest
 
 import build
 from converted import SMALL, fresh_volume
+from disk_kinds import disk_of_kind
 from mounting import carve, copy_sparse, mounted
 from running import done, wimboot
 from shared_wim import make_shared
@@ -158,6 +159,10 @@ class World:
             with (self.folder / f"{name}.vhd").open("r+b") as file:
                 os.pwrite(file.fileno(), struct.pack("<I", 0x5EED0000 + number), 0x1B8)
 
+    def vhd(self) -> None:
+        """win7.vhd is a dynamic one."""
+        disk_of_kind("dynamic", self.folder, self.built, name="win7")
+
     def shared(self) -> None:
         """x64.vhd and x86.vhd stand on both.wim, with five images."""
         shared = make_shared(self.folder)
@@ -191,9 +196,9 @@ def _replaced(word: str, places: dict[str, str]) -> str:
 
 SECTIONS: dict[str, Callable[[World], None]] = {
     "A first real conversion": World.plain, "Keeping a system up to date": World.updates,
-    "Back to an image": World.converted, "Onto another volume": World.converted, "Looking inside": World.converted,
+    "Back to an image": World.converted, "Onto another volume": World.converted, "A new disk": World.converted, "Looking inside": World.converted,
     "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
-    "When something is wrong": World.converted,
+    "When something is wrong": World.converted, "VHDs": World.vhd,
 }
 
 
