@@ -55,19 +55,27 @@ def test_images_beside_and_below_the_wim_are_found(converted: Converted, nothing
 
 
 @pytest.mark.parametrize("kind", ["vhdx", "qcow2", "vmdk", "vdi"])
-def test_disks_in_a_form_that_is_not_read_may_be_users(
-    converted: Converted, nothing_attached: Host, kind: str
-) -> None:
-    """A system that was moved into another kind of disk needs the WIM as before: that cannot be ruled out."""
-    with mounted(converted.volume, write=True) as root:
-        (root / "added.bin").write_bytes(b"added" * 9999)
-    done("update", converted.volume)
+def test_disks_in_other_forms_are_looked_into(converted: Converted, nothing_attached: Host, kind: str) -> None:
+    """A system that was moved into another kind of disk needs the WIM as before."""
     disk = converted.wim.parent / f"moved.{kind}"
     subprocess.run(["qemu-img", "convert", "-q", "-f", "raw", "-O", kind, converted.volume, disk], check=True)
     converted.volume.unlink()
     users = users_of(_guid(converted), converted.wim, host=nothing_attached)
+    assert _places(users) == [str(disk)]
+    assert not users.unread
+
+
+def test_disks_in_a_form_that_is_not_read_may_be_users(converted: Converted, nothing_attached: Host) -> None:
+    """Compressed, say: that such a one needs the WIM cannot be ruled out."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "added.bin").write_bytes(b"added" * 9999)
+    done("update", converted.volume)
+    disk = converted.wim.parent / "moved.qcow2"
+    subprocess.run(["qemu-img", "convert", "-q", "-c", "-f", "raw", "-O", "qcow2", converted.volume, disk], check=True)
+    converted.volume.unlink()
+    users = users_of(_guid(converted), converted.wim, host=nothing_attached)
     assert not users.found
-    assert [(one.place, kind.upper() in one.why) for one in users.unread] == [(str(disk), True)]
+    assert [(one.place, "compressed" in one.why) for one in users.unread] == [(str(disk), True)]
     refused("users-unread", 4, "prune", converted.wim, "--keep-last", "1", "--yes", watching=(converted.wim, disk))
 
 
