@@ -24,7 +24,8 @@ SECTOR = 512
 _LARGE_SECTOR = 4096
 _NTFS = b"NTFS    "
 _BITLOCKER = b"-FVE-FS-"
-_NAMES = {_NTFS: "ntfs", _BITLOCKER: "bitlocker", b"EXFAT   ": "exfat"}
+_EXFAT = b"EXFAT   "
+_NAMES = {_NTFS: "ntfs", _BITLOCKER: "bitlocker", _EXFAT: "exfat"}
 
 _CONTAINERS = (
     (0, b"vhdxfile", "VHDX"), (0, b"conectix", "VHD"), (0, b"QFI\xfb", "QCOW2"), (0, b"KDMV", "VMDK"),
@@ -122,7 +123,7 @@ def read_table(file: File, *, where: str, sector_size: int | None = None) -> Tab
         return Table(kind=TableKind.NONE)
     if _is_encrypted(head):
         raise BitLocker(where=where)
-    fat = fat_name(head, file.size())
+    fat = "exFAT" if head[3:11] == _EXFAT else fat_name(head, file.size())
     try:
         mbr = Mbr.parse(head)
     except FormatError as error:

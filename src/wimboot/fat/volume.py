@@ -80,18 +80,26 @@ class FatVolume:
         self._writable = write
         self._torn = False
         self.dirty = bool(self.boot.state & _NEEDS_CHECK) or self._ground.fat.is_dirty
+        self._checked_whole = False
         if write:
-            if self.dirty:
-                raise FatDirty(where=where)
-            if self.boot.cluster_count > _MOST_CLUSTERS:
-                raise FatTooLarge(where=where, clusters=self.boot.cluster_count)
-            self._ground.fat.count_free()
-            check_volume(device, self.boot, self._ground.fat, where)
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        """See that it can be written to. Raises FatDirty, FatTooLarge, FatDamaged."""
+        if self._checked_whole:
+            return
+        if self.dirty:
+            raise FatDirty(where=self.where)
+        if self.boot.cluster_count > _MOST_CLUSTERS:
+            raise FatTooLarge(where=self.where, clusters=self.boot.cluster_count)
+        self._ground.fat.count_free()
+        check_volume(self._ground.device, self.boot, self._ground.fat, self.where)
+        self._checked_whole = True
 
     @property
     def free_size(self) -> int:
         """Bytes of free clusters; of a volume that is only read they are counted now."""
-        if not self._writable:
+        if not self._checked_whole:
             self._ground.fat.count_free(compare=False)
         return self._ground.fat.free_clusters * self.boot.cluster_size
 
@@ -191,11 +199,12 @@ class FatVolume:
     def require_room(self, files: Mapping[str, int]) -> None:
         """See that files of these sizes could be written at these paths, replacing what is there.
 
-        Raises FatFull, FatRootFull.
+        A volume that is only read is looked at as one that is to be written. Raises FatFull, FatRootFull, FatDirty,
+        FatTooLarge, FatDamaged, FatNameNotPossible.
         """
-        self._check_writable()
+        self._check_whole()
         for path in files:
-            self._checked(path)
+            _checked_names(path)
         self._require(self._ground.room_for(files))
 
     def _require(self, needed: int) -> None:
@@ -238,12 +247,7 @@ class FatVolume:
 
     def _checked(self, path: str) -> tuple[str, ...]:
         self._check_writable()
-        parts = split_path(path)
-        for part in parts:
-            why = fat_name_problem(part)
-            if why:
-                raise FatNameNotPossible(name=part, why=why)
-        return parts
+        return _checked_names(path)
 
     def _make(self, parts: tuple[str, ...]) -> Folder:
         """The folder, made where it is missing."""
@@ -286,3 +290,13 @@ class FatVolume:
         new = replace(old, free_clusters=self._ground.fat.free_clusters, next_free=self._ground.fat.next_free)
         if new != old:
             self._ground.device.pwrite(offset, new.pack())
+
+
+def _checked_names(path: str) -> tuple[str, ...]:
+    """The names on the way to a path. Raises FatNameNotPossible."""
+    parts = split_path(path)
+    for part in parts:
+        why = fat_name_problem(part)
+        if why:
+            raise FatNameNotPossible(name=part, why=why)
+    return parts
