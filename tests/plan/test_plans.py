@@ -75,6 +75,11 @@ def _places(hashes: Sequence[bytes]) -> list[tuple[int, int] | None]:
     return [None if digest.startswith(b"absent") else (1000 + number, 10) for number, digest in enumerate(hashes)]
 
 
+def _columns(hashes: bytes) -> array[int]:
+    digests = [hashes[at:at + 20] for at in range(0, len(hashes), 20)]
+    return array("Q", (number for place in _places(digests) for number in place or (0, 0)))
+
+
 def _ruled(files: Files) -> array[int]:
     ruled = array("i", [-1]) * files.tree.node_count
     ruled[files.nodes["ruled"]] = 7
@@ -114,9 +119,10 @@ def test_forms_of_an_image_follow_the_same_rules() -> None:
     files = every_kind()
     files.add("small", RESIDENT_LIMIT)
     files.add("smallest pointer", RESIDENT_LIMIT + 1)
-    ruled = [*_ruled(files)]
-    forms = plan_forms(files.tree, pointers=True, ruled_by=ruled, places=_places)
-    pointed = {name for name, node in files.nodes.items() if forms.pointer[node]}
+    ruled = _ruled(files)
+    ruled.extend([-1] * (files.tree.node_count - len(ruled)))
+    forms = plan_forms(files.tree, pointers=True, ruled_by=ruled, places=_columns)
+    pointed = {name for name, node in files.nodes.items() if forms.is_pointer(node)}
     assert pointed == {"plain", "limit", "smallest pointer", "excluded"}
     assert forms.pointed == 4
     assert forms.full_size >= 2 * 5000  # the ruled and the absent one
@@ -127,8 +133,9 @@ def test_without_pointers_all_data_is_written() -> None:
     files = Files()
     for name, size in (("a", 1), ("b", 70_000), ("c", 0)):
         files.add(name, size)
-    forms = plan_forms(files.tree, pointers=False, ruled_by=[-1] * files.tree.node_count, places=_places)
-    assert not any(forms.pointer)
+    forms = plan_forms(files.tree, pointers=False, ruled_by=array("i", [-1]) * files.tree.node_count,
+                       places=_columns)
+    assert not any(map(forms.is_pointer, range(files.tree.node_count)))
     assert forms.full_size == 70_001
 
 

@@ -11,14 +11,14 @@ from wimboot.ops.capturing.comparing import changes_between
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying.changing import (
     carry_out,
-    check_new_pointers,
     check_pointers_possible,
+    checking_new_pointers,
 )
 from wimboot.ops.deploying.hivelogs import StaleLogs
 from wimboot.ops.deploying.othersdata import refuse_backing_others
 from wimboot.ops.deploying.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.deploying.sparing import Spared, leave_out, left_alone, refuse_encrypted
-from wimboot.ops.deploying.viewing import ImageView, exclusions_of, view_image
+from wimboot.ops.deploying.viewing import ImageView, exclusions_of, loading_image, view_image
 from wimboot.ops.finding.backing import require_wim
 from wimboot.ops.finding.ownwims import note_registered, own_files, refuse_in_the_way
 from wimboot.ops.opening.contents import Contents
@@ -121,8 +121,9 @@ def _restore(
     options: RestoreOptions, opened: Opened, sources: Sources, store: Store, wim: Path, number: int, emit: Emit
 ) -> Restored:
     emit(Phase(name="load"))
-    note_registered(opened, sources)
-    view = view_image(store, number, options.config, wim, emit, own_files(opened))
+    with loading_image(store, number, wim) as loading:
+        note_registered(opened, sources)
+        view = view_image(store, number, options.config, wim, emit, own_files(opened), loading.result())
     refuse_in_the_way(view.tree, opened)
     if options.image is None:
         _check_standing(opened.tree, view, wim, where=opened.where)
@@ -143,8 +144,9 @@ def _restore(
     _check_space(ground, view.tree, changes, forms, where=opened.where)
     if opened.transaction is None:
         return done
-    check_new_pointers(view, changes, forms, processors(), wim, emit)
-    carry_out(opened, view, changes, forms, place, emit)
+    with checking_new_pointers(view, changes, forms, processors(), wim, emit) as checking:
+        carry_out(opened, view, changes, forms, place, emit)
+        checking.result()
     prepared_image(opened, wish, emit)
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
@@ -303,5 +305,5 @@ def _full_size(image: Tree, changes: Changes, forms: Forms) -> int:
     return sum(
         image.stream(stream).size
         for stream in streams
-        if image.stream(stream).name or not forms.pointer[image.stream_node(stream)]
+        if image.stream(stream).name or not forms.is_pointer(image.stream_node(stream))
     )

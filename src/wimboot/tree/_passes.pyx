@@ -246,6 +246,51 @@ def data_rows(Tree tree, nodes):
     return out
 
 
+def data_columns(Tree tree, nodes):
+    """The same in columns: (their hashes of 20 bytes one behind the other, array('Q') of their sizes)."""
+    cdef uint32_t node
+    cdef int64_t data
+    digests = bytearray()
+    lengths = array("Q")
+    for node in nodes:
+        if node >= tree.node_count:
+            raise IndexError(node)
+        data = _data(tree, node)
+        if data < 0 or not tree.streams[data].flags & HASHED:
+            raise ValueError(f"node {node} has no hash")
+        digests += PyBytes_FromStringAndSize(<char *> tree.streams[data].hash, 20)
+        lengths.append(tree.streams[data].size)
+    return bytes(digests), lengths
+
+
+def decide(const unsigned int[::1] nodes, const uint64_t[::1] lengths, const uint64_t[::1] places,
+           const int[::1] ruled_by, uint64_t resident_limit, int[::1] rows):
+    """Which of these nodes become pointers: their places in `nodes` are noted in `rows`, one entry a node of the tree.
+
+    `lengths` and `places` (offset and size in the WIM, 0 for none) belong to `nodes`. Returns how many became pointers,
+    are ruled, would be resident, have no place; and the bytes of those ruled or without a place.
+    """
+    cdef Py_ssize_t at
+    cdef uint64_t pointed = 0, ruled = 0, resident = 0, lacking = 0, real = 0
+    if nodes.shape[0] != lengths.shape[0] or 2 * nodes.shape[0] != places.shape[0] or rows.shape[0] != ruled_by.shape[0]:
+        raise ValueError("one entry a node")
+    for at in range(nodes.shape[0]):
+        if nodes[at] >= <uint64_t> rows.shape[0]:
+            raise IndexError(nodes[at])
+        if ruled_by[nodes[at]] >= 0:
+            ruled += 1
+            real += lengths[at]
+        elif lengths[at] <= resident_limit:
+            resident += 1
+        elif places[2 * at] == 0:
+            lacking += 1
+            real += lengths[at]
+        else:
+            rows[nodes[at]] = <int> at
+            pointed += 1
+    return pointed, ruled, resident, lacking, real
+
+
 def sizes(Tree tree):
     """(bytes as a reader sees them, bytes of clusters occupied) by all streams, each file counted once."""
     cdef uint64_t seen = 0, occupied = 0

@@ -135,6 +135,11 @@ class Store:
                 return part.blob_of(row, number)
         return None
 
+    def count_lacking(self, hashes: bytes) -> int:
+        """How many of these hashes, 20 bytes each, are those of no blob here."""
+        found = [part.table.index.find_all(hashes) for part in self.parts]
+        return found[0].count(-1) if len(found) == 1 else sum(max(rows) < 0 for rows in zip(*found, strict=True))
+
     def pointer_places(self, hashes: Sequence[bytes]) -> list[tuple[int, int] | None]:
         """For each hash (offset, size in the WIM), as pointers carry them; None where no pointer can lead there."""
         if self.not_backable is not None:

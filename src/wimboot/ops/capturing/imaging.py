@@ -19,13 +19,12 @@ from wimboot.formats.wimxml import ImageXml
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.opening.contents import PointerUnbacked
 from wimboot.ops.opening.inside import growing_wim, wim_exists
-from wimboot.ops.opening.meanwhile import Meanwhile
+from wimboot.ops.opening.meanwhile import Meanwhile, StoppableCounter
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
 from wimboot.wim import CreateOptions, copy_blobs, real_path
-from wimboot.wim.errors import Cancelled
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
@@ -233,30 +232,12 @@ def reading_back(
     store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit, *, old: Store | None, apart: bool = True
 ) -> Meanwhile[None]:
     """The same, with `apart` while the caller goes on: nothing may be committed before its `result` was asked for."""
-    counter = _Stoppable()
+    counter = StoppableCounter()
     if blobs:
         emit(Phase(name="read-back", total=sum(blobs.values()), unit="bytes", counter=counter))
     inside = parse_inside(real_path(options.wim)) is not None     # its bytes come from a library for one thread
     return Meanwhile(partial(_compare, store.apart(), blobs, options, counter, old), apart=apart and not inside,
                      stop=counter.stop)
-
-
-class _Stoppable(Counter):
-    """Counts until it is stopped; then it stops who counts."""
-
-    __slots__ = ("_stopped",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stopped = False
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def add(self, amount: int) -> None:
-        if self._stopped:
-            raise Cancelled
-        super().add(amount)
 
 
 def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, counter: Counter, old: Store | None

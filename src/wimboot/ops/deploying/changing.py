@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged
 from wimboot.events import Emit, Phase
 from wimboot.ops.deploying.checkout import Checkout
+from wimboot.ops.opening.meanwhile import Meanwhile, StoppableCounter
 from wimboot.ops.pointing.placing import register
 from wimboot.ops.pointing.pointers import NotBackable, refresh_pointers
+from wimboot.wim import real_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobsDamaged",
     "carry_out",
-    "check_new_pointers",
     "check_pointers_possible",
+    "checking_new_pointers",
 ]
 
 class BlobsDamaged(Damaged):
@@ -40,22 +43,29 @@ def check_pointers_possible(view: ImageView, wim: Path) -> None:
         raise NotBackable(wim=wim, why=view.store.not_backable)
 
 
-def check_new_pointers(
+def checking_new_pointers(
     view: ImageView, changes: Changes, forms: Forms, threads: int, wim: Path, emit: Emit
-) -> None:
-    """Read the blobs of files about to be replaced by pointers back from the disk. Raises BlobsDamaged."""
+) -> Meanwhile[None]:
+    """Read the blobs of files about to be replaced by pointers back from the disk, while the caller changes the volume
+    inside its transaction: nothing may be committed before the `result` was asked for. That raises BlobsDamaged.
+    """
     store, image = view.store, view.tree
     streams = {new for new, _ in changes.data} | {image.data_stream(node) for node in changes.created}
-    hashes = {
-        image.stream(stream).hash for stream in streams
-        if stream >= 0 and not image.stream(stream).name and forms.pointer[image.stream_node(stream)]
-    }
+    rows = [image.stream(stream) for stream in streams if stream >= 0 and forms.is_pointer(image.stream_node(stream))]
+    hashes = {row.hash for row in rows if not row.name}
+    counter = StoppableCounter()
     if hashes:
-        phase = Phase(name="read-back", total=sum(blob.size for blob in map(store.blob, hashes) if blob), unit="bytes")
-        emit(phase)
-        problems = store.check_blobs(hashes, phase.counter, threads)
+        emit(Phase(name="read-back", total=sum(blob.size for blob in map(store.blob, hashes) if blob), unit="bytes",
+                   counter=counter))
+
+    def check() -> None:
+        problems = apart.check_blobs(hashes, counter, threads) if hashes else ()
         if problems:
             raise BlobsDamaged(count=len(problems), where=wim, first=problems[0].text)
+
+    apart = store.apart()
+    inside = parse_inside(real_path(wim)) is not None   # its bytes come from a library for one thread
+    return Meanwhile(check, apart=not inside, stop=counter.stop)
 
 
 def carry_out(

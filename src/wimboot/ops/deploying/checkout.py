@@ -78,7 +78,7 @@ class Checkout:
         self._pack = PointerMaker(data_source_id or 0, store.table_hash).pack
         self._counter = counter
         self._ids = [0] * new.node_count
-        self._settled = bytearray(forms.pointer)  # nodes whose unnamed data comes with their making
+        self._settled = bytearray(row >= 0 for row in forms.rows)  # nodes whose unnamed data comes with their making
         self._small: dict[int, bytes] = {}
         self._security: dict[int, int] = {}
         self._writes: list[tuple[tuple[int, int], int, int]] = []  # (part and offset in the WIM, node, stream)
@@ -159,7 +159,7 @@ class Checkout:
         _, node, parent, name, short_name, attributes, times, security, more = row
         folder = self._ids[parent]
         security_id = 0 if security < 0 else self._security.get(security) or self._security_of(security)
-        place = self._forms.places.get(node)
+        place = self._forms.pointer(node)
         if attributes & _DIRECTORY:
             self._ids[node] = self._volume.create_folder(folder, name, short_name, attributes, times, security_id)
         elif place is None:
@@ -198,8 +198,9 @@ class Checkout:
                 continue  # reparse data goes with the metadata
             if old_stream >= 0 and self._old.stream(old_stream).flags & _OVERLAID:
                 self._drop_overlay(node, old_stream)
-            if not stream.name and self._forms.pointer[node]:
-                self._volume.point(self._ids[node], self._pack(*self._forms.places[node]), stream.size)
+            place = None if stream.name else self._forms.pointer(node)
+            if place is not None:
+                self._volume.point(self._ids[node], self._pack(*place), stream.size)
                 self._counter.add(1)
             else:
                 self._write_later(node, new_stream)
@@ -266,7 +267,7 @@ class Checkout:
         """Whether data that stays the same is to be sparse or compressed, or no longer: it is written again."""
         stream, old_stream = self._new.data_stream(node), self._old.data_stream(old_node)
         attributes = self._new.attributes(node)
-        if stream < 0 or stream in written or attributes & _DIRECTORY or self._forms.pointer[node]:
+        if stream < 0 or stream in written or attributes & _DIRECTORY or self._forms.is_pointer(node):
             return False
         if old_stream >= 0 and self._old.stream(old_stream).flags & _OVERLAID:
             return False

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.formats.ini import CaptureList
 from wimboot.ops.capturing.rules import find_lists
+from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.plan.forms import Forms, plan_forms
 from wimboot.tree.selection import select
+from wimboot.wim import real_path
 from wimboot.windows.identify import System, identify
 from wimboot.windows.lists import compose
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from wimboot.tree.selection import Lists
     from wimboot.wim import Store
 
-__all__ = ["ImageView", "exclusions_of", "view_image"]
+__all__ = ["ImageView", "exclusions_of", "loading_image", "view_image"]
 
 _FILES_KEPT = 8
 """The hives are read for the system and again for the rules."""
@@ -50,17 +53,25 @@ class ImageView:
     def forms(self, *, pointers: bool) -> Forms:
         """Which of its files become pointers on a volume that is to have any."""
         ruled_by = select(self.tree, self.lists).real_by
-        return plan_forms(self.tree, pointers=pointers, ruled_by=ruled_by, places=self.store.pointer_places)
+        return plan_forms(self.tree, pointers=pointers, ruled_by=ruled_by, places=self.store.place_columns)
+
+
+def loading_image(store: Store, number: int, wim: Path) -> Meanwhile[Tree]:
+    """The tree for `view_image`, loaded while the caller does something else."""
+    inside = parse_inside(real_path(wim)) is not None   # its bytes come from a library for one thread
+    return Meanwhile(partial(store.apart().load_tree, number), apart=not inside)
 
 
 def view_image(
-    store: Store, number: int, config: Path | None, wim: Path, emit: Emit, own_files: Iterable[str] = ()
+    store: Store, number: int, config: Path | None, wim: Path, emit: Emit, own_files: Iterable[str] = (),
+    tree: Tree | None = None
 ) -> ImageView:
-    """Look at an image; `own_files` are those of WIMs on the volume that it is for.
+    """Look at an image; `own_files` are those of WIMs on the volume that it is for, `tree` its files where they were
+    loaded already.
 
     Raises BlobMissing where the WIM lacks any of its data, and what reading it raises.
     """
-    tree = store.load_tree(number)
+    tree = tree or store.load_tree(number)
 
     @lru_cache(_FILES_KEPT)
     def read(path: str) -> bytes | None:

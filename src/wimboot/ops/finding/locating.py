@@ -126,7 +126,7 @@ class _Search:
     def _ranked(self, source: DataSource, candidates: list[Candidate]) -> list[tuple[Candidate, str]]:
         """The best first; each with why it is not the best."""
         pointers = passes.pointer_rows(self._opened.tree, source.data_source_id)
-        hashes, tables = {sha1 for sha1, _ in pointers}, {table for _, table in pointers}
+        hashes, tables = b"".join({sha1 for sha1, _ in pointers}), {table for _, table in pointers}
         place = self._sources.place(source.data_source_id)
         name = None if place is None else place.path.rpartition("\\")[2].casefold()
         rows = []
@@ -143,13 +143,13 @@ class _Search:
         return [(one, why if one.file.image_count >= newest or "lacks" in why else
                  f"it is older, with {one.file.image_count} images for {newest}") for _, one, why in rows]
 
-    def _compare(self, one: Candidate, hashes: set[bytes], tables: set[bytes]) -> tuple[int, bool]:
+    def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool]:
         """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know."""
         try:
             with opened_store(one.file.path, self._opened.options.folders) as store:
-                return sum(1 for sha1 in hashes if sha1 not in store), store.table_hash not in tables
+                return store.count_lacking(hashes), store.table_hash not in tables
         except Error:
-            return len(hashes) + 1, True
+            return len(hashes) // 20 + 1, True
 
 
 class _AtPlace:

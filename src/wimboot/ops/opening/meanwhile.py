@@ -5,11 +5,14 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from wimboot.events import Counter
+from wimboot.wim.errors import Cancelled
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Meanwhile"]
+__all__ = ["Meanwhile", "StoppableCounter"]
 
 T = TypeVar("T")
 
@@ -58,3 +61,22 @@ class Meanwhile(Generic[T]):
         if kind is not None and self._stop is not None:
             self._stop()
         self._wait()
+
+
+class StoppableCounter(Counter):
+    """Counts until it is stopped; then it stops who counts."""
+
+    __slots__ = ("_stopped",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From now on whoever counts is stopped, by Cancelled."""
+        self._stopped = True
+
+    def add(self, amount: int) -> None:
+        if self._stopped:
+            raise Cancelled
+        super().add(amount)
