@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,18 @@ def is_free(path: Path, *, write: bool) -> bool:
     except (Locked, Mounted):
         return False
     return True
+
+
+# -- locks held for a moment
+
+def test_a_writer_waits_for_who_only_looks(image: Path) -> None:
+    """udev, or a run that looks who uses a WIM, has a lock for a fraction of a second."""
+    with image.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        release = threading.Timer(0.3, fcntl.flock, (other, fcntl.LOCK_UN))
+        release.start()
+        assert is_free(image, write=True)
+        release.join()
 
 
 # -- byte-range locks

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Busy, HostError, Refused
@@ -26,6 +27,7 @@ _READ_ONLY_OF = 0x125E
 _FLOCK = struct.Struct("@hhqqi4x")
 _USED, _UNSHARED = 100, 200
 _WRITING = (1, 3)
+_PATIENCE, _PAUSE = 1.0, 0.05   # seconds
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -48,8 +50,20 @@ class Locked(Busy):
 def lock(path: Path, where: str, *, write: bool, is_device: bool) -> int:
     """A descriptor that holds the locks. For a device to be written it also keeps others from mounting it.
 
+    udev, and a run that looks through the disks for who uses a WIM, hold a target for a moment: a writer waits so long.
     Raises Locked, ReadOnlyTarget, HostError.
     """
+    patience = time.monotonic() + (_PATIENCE if write else 0.0)
+    while True:
+        try:
+            return _lock_now(path, where, write=write, is_device=is_device)
+        except Locked:
+            if time.monotonic() >= patience:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _lock_now(path: Path, where: str, *, write: bool, is_device: bool) -> int:
     flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if write and is_device else 0)
     try:
         descriptor = os.open(path, flags)
