@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import FormatError, Refused
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import bad_clusters, copy_formatted, format_volume, scan, volume_facts
+from wimboot.ntfs.bootcode import BOOT_AREA_SIZE, put_boot_code
 from wimboot.ops.deploying.overwriting import refuse_other_contents
 from wimboot.ops.finding.ownwims import refuse_formatting_wim
 from wimboot.storage import FileDevice
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
 
 __all__ = ["BadClusters", "check_rebuildable", "preview", "rebuild"]
-
-_BOOT_AREA = 16 * 512
-"""$Boot: the boot sector and the boot code behind it."""
-
-_BPB = slice(0x0B, 0x54)
-"""What of the boot sector describes the volume; around it lies code."""
-
 
 _GPT_MARK = b"EFI PART"
 
@@ -54,7 +48,7 @@ def rebuild(opened: Opened) -> None:
         Refused: the volume has bad clusters, or a form that mkntfs does not make; or it is something else.
     """
     check_rebuildable(opened)
-    boot = opened.device.pread(0, _BOOT_AREA)
+    boot = opened.device.pread(0, BOOT_AREA_SIZE)
     sector_size = _sector_size(opened, boot)
     with _formatted(opened, sector_size) as fresh:
         if opened.mounted:
@@ -67,7 +61,7 @@ def rebuild(opened: Opened) -> None:
 def preview(opened: Opened) -> tuple[Tree, int]:
     """What `rebuild` would leave: the files of the new volume, and the bytes free on it. Raises what it raises."""
     check_rebuildable(opened)
-    with _formatted(opened, _sector_size(opened, opened.device.pread(0, _BOOT_AREA))) as fresh:
+    with _formatted(opened, _sector_size(opened, opened.device.pread(0, BOOT_AREA_SIZE))) as fresh:
         device = FileDevice(fresh.file)
         facts = volume_facts(device)
         return scan(device), facts.free_clusters * facts.cluster_size
@@ -105,9 +99,4 @@ def _keep_boot_code(opened: Opened, boot: bytes, sector_size: int) -> None:
         BootSector.parse(boot[:512])
     except FormatError:
         return
-    device = opened.device
-    fresh = bytearray(device.pread(0, _BOOT_AREA))
-    kept = bytearray(boot)
-    kept[_BPB] = fresh[_BPB]
-    device.pwrite(0, bytes(kept))
-    device.pwrite(device.size() - sector_size, bytes(kept[:sector_size]))
+    put_boot_code(opened.device, boot, sector_size)
