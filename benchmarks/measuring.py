@@ -1,4 +1,4 @@
-"""One command measured: wall time, peak memory, and the moments at which its phases ended.
+"""One command measured: wall time, processor time, peak memory, and the moments at which its phases ended.
 
 The measuring is done by a process of its own (this module as a script): Linux counts the memory of whoever starts a
 program as the program's, and a bare Python is small.
@@ -26,6 +26,7 @@ class Run:
     peak_bytes: int
     phases: dict[str, float] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     def after(self, phase: str) -> float:
         """Seconds from the end of `phase` to the end of the program: what it committed and synced included."""
@@ -62,7 +63,7 @@ def _watch(words: list[str]) -> Run:
     seconds = time.monotonic() - begin
     if child.returncode:
         raise SystemExit(f"exit code {child.returncode}\n{''.join(said[-20:])}")
-    return Run(seconds, usage.ru_maxrss * 1024, phases, ends)
+    return Run(seconds, usage.ru_maxrss * 1024, phases, ends, usage.ru_utime + usage.ru_stime)
 
 
 def median(values: list[float]) -> float:
