@@ -55,6 +55,7 @@ SECTIONS = {
     },
     "Starting it": {
         "boot": "boot",
+        "ram": "ram",
     },
     "Reading files": {
         "extract": "extract",

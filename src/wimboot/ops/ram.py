@@ -1,0 +1,187 @@
+"""A Windows on a disk in memory: an image of that disk for grub4dos, whose files are pointers into the WIM outside.
+
+ 1. a dynamic VHD is made beside the file that is wanted, and the image deployed onto it, as `create` and `apply` do
+ 2. its system is told that its disk is memory; boot files and a store whose entry is `boot` go onto the same volume
+ 3. it is packed into a file under another name, which takes the wanted one when it is durable
+ 4. the VHD goes; the menu's entry is written
+
+A run that fails or is interrupted leaves the folder as it was; one that is killed leaves files that the next removes.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wimboot.disk import DECIDED
+from wimboot.disk.newfile import new_file, refuse_existing
+from wimboot.disk.packing import Packing, check_packing, pack_disk
+from wimboot.disk.vhdlayout import read_layout
+from wimboot.errors import Damaged, Refused, Unsupported
+from wimboot.events import Emit, Note, Phase
+from wimboot.formats.vhdfooter import MAX_DISK_SIZE
+from wimboot.ops.deploying.viewing import view_image
+from wimboot.ops.opening.storing import choose_image, opened_store
+from wimboot.ops.opening.volume import NoWindows
+from wimboot.ops.ramming.building import built_disk, fill_disk
+from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
+from wimboot.ops.ramming.source import find_source
+from wimboot.windows.bcdentries import Firmware
+from wimboot.windows.identify import Architecture
+from wimboot.windows.ramsystem import ram_drivers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.ops.apply import Applied
+    from wimboot.ops.creating.shape import MadeDisk
+    from wimboot.ops.ramming.options import RamOptions
+    from wimboot.ops.ramming.source import RamSource
+    from wimboot.windows.identify import System
+
+__all__ = ["MadeRam", "RamSize", "VhdTooLarge", "make_ram"]
+
+_SMALLEST: Final = 64 << 20
+_VHD_LIMIT: Final = 1 << 32
+"""grub4dos counts places in a dynamic VHD in 32 bits (stage2/dec_vhd.c)."""
+_OWN_RAM: Final = {Architecture.X86: 1}
+_USUAL_RAM: Final = 2
+"""Gigabytes that Windows wants for itself."""
+_FOUR_GIB: Final = 4 << 30
+
+
+class RamSize(Refused):
+    """A size that such a disk cannot have."""
+
+    id = "ram-size"
+    sentence = "a disk in memory of {size} bytes cannot be made: {why}"
+    advice = "Say another --size; 5G is usual, and the machine needs 2 to 3 GB of memory more."
+
+
+class VhdTooLarge(Refused):
+    """A dynamic VHD that grub4dos would misread."""
+
+    id = "ram-vhd-too-large"
+    sentence = "{where} would have {size} bytes, and grub4dos reads dynamic VHDs below 4 GiB only"
+    advice = "Take --form lz4."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeRam:
+    """The image that was made, or with a dry run would be: then `file_size` is 0 and the signature an example."""
+
+    path: Path
+    packing: Packing
+    firmware: Firmware
+    size: int
+    file_size: int
+    signature: int
+    wim: Path
+    wim_place: str | None
+    applied: Applied
+    drivers: tuple[str, ...]
+    entry: tuple[str, ...]
+    menu_changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What is known of the image before anything is built."""
+
+    system: System
+    drivers: tuple[str, ...]
+
+
+def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
+    """Make the image.
+
+    Raises RamSize, TooLargeForGzip, Lz4Missing, VhdTooLarge, RamTooSmall, DiskExists, what `find_source` raises, and
+    what creating, deploying and booting raise. A dry run makes the empty disk, to tell what would not fit.
+    """
+    DECIDED.clear()
+    _check_size(options)
+    folder = options.folders(options.out.parent)
+    if not options.replace:
+        refuse_existing(folder, options.out.name, str(options.out))
+    source = find_source(options, emit)
+    looked = _look(options, source, emit)
+    _tell(options, looked, emit)
+    product = looked.system.product or f"Windows {looked.system.version}"
+    entry = make_entry(options, looked.drivers, f"{product} (RAM)", emit)
+    menu = change_menu(options.menu, entry)
+    file_size = 0
+    with built_disk(options, source, emit) as disk:
+        applied = fill_disk(disk, options, source, emit)
+        if not options.dry_run:
+            DECIDED.clear()     # what was committed so far is nothing that stays
+            file_size = _pack(disk, options, emit)
+    if not options.dry_run:
+        write_menu(menu)
+    return MadeRam(path=options.out, packing=options.packing, firmware=options.firmware, size=options.size,
+                   file_size=file_size, signature=disk.table.signature, wim=source.wim, wim_place=source.place,
+                   applied=applied, drivers=looked.drivers, entry=entry.lines(), menu_changed=menu.changed)
+
+
+def _check_size(options: RamOptions) -> None:
+    """Raises RamSize, and what `check_packing` does."""
+    why = None
+    if options.size < _SMALLEST:
+        why = f"no Windows fits into less than {_SMALLEST:,}"
+    elif options.size > MAX_DISK_SIZE:
+        why = "a VHD has 2040 GiB at most"
+    elif options.size % 512:
+        why = "a disk has whole sectors of 512 bytes"
+    if why is not None:
+        raise RamSize(size=options.size, why=why)
+    check_packing(options.packing, options.size)
+
+
+def _look(options: RamOptions, source: RamSource, emit: Emit) -> _Looked:
+    """Raises NoImage, NoWindows, and what opening the WIM and reading its image raises."""
+    with opened_store(source.wim, options.folders) as store:
+        number = choose_image(store, source.image, where=str(source.wim))
+        view = view_image(store, number, options.config, source.wim, emit)
+        if view.system is None:
+            raise NoWindows(where=f"image {number} of {source.wim}")
+        drivers: tuple[str, ...] = ()
+        with suppress(Damaged, Refused, Unsupported):     # a hive that cannot be read is told when it is edited
+            drivers = ram_drivers(view.read)
+        return _Looked(system=view.system, drivers=drivers)
+
+
+def _tell(options: RamOptions, looked: _Looked, emit: Emit) -> None:
+    """What the machine needs, and what the system lacks."""
+    architecture = looked.system.architecture
+    own = _USUAL_RAM if architecture is None else _OWN_RAM.get(architecture, _USUAL_RAM)
+    emit(Note(id="ram-needed", text=(
+        f"The machine needs {options.size / 2**30:.3g} GiB of memory for the disk, and {own} GB or more for Windows "
+        "itself.")))
+    if architecture is Architecture.X86 and options.size + (own << 30) > _FOUR_GIB:
+        emit(Note(id="ram-above-4g", warning=True, text=(
+            "The disk will lie above the 4 GB that a 32-bit Windows uses itself: grub4dos puts it there on a 64-bit "
+            "processor, and whether the driver reaches it there has to be tried.")))
+    if not looked.drivers:
+        emit(Note(id="no-ram-driver", warning=True, text=(
+            "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus or FiraDisk into "
+            "it with `wimboot driver`, `wimboot update` it, and make the image then.")))
+    if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
+        emit(Note(id="uefi-fixed-vhd", warning=True, text=(
+            "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
+
+
+def _pack(disk: MadeDisk, options: RamOptions, emit: Emit) -> int:
+    """Write the image; its size. Raises VhdTooLarge, and what `new_file` and `pack_disk` do."""
+    folder = options.folders(options.out.parent)
+    source = folder.open(disk.path.name)
+    try:
+        layout = read_layout(source, str(disk.path))
+        if options.packing is Packing.VHD and source.size() >= _VHD_LIMIT:
+            raise VhdTooLarge(where=options.out, size=source.size())
+        phase = Phase(name="pack", total=options.size, unit="bytes")
+        emit(phase)
+        with new_file(folder, options.out.name, where=str(options.out), final=True, replace=options.replace) as file:
+            pack_disk(source, layout, file, options.packing, options.threads, phase.counter)
+            return file.size()
+    finally:
+        source.close()

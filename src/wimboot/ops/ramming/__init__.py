@@ -1,0 +1,1 @@
+"""What building a disk image for memory consists of."""

@@ -1,0 +1,109 @@
+"""The entry of a RAM image in grub4dos' menu: which one, with which path, in which file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wimboot.disk import PlaceUnknown, where_is
+from wimboot.errors import HostError, UsageError
+from wimboot.events import Note
+from wimboot.formats.grubmenu import MAX_MENU_SIZE, MenuEntry, MenuKind, image_entry, put_entry
+from wimboot.storage import HostFolder, durable
+from wimboot.windows.bcdentries import Firmware
+from wimboot.windows.ramsystem import FIRADISK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wimboot.events import Emit
+    from wimboot.ops.ramming.options import RamOptions
+
+__all__ = ["BadMenuPath", "Menu", "change_menu", "make_entry", "write_menu"]
+
+_READ_BY_LOADER: Final = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat", "ext2", "ext3", "ext4"})
+_NOT_IN_PATHS: Final = frozenset("\"'<>|?*()\t\r\n\0")
+
+
+class BadMenuPath(UsageError):
+    """A path that no boot loader finds."""
+
+    id = "bad-menu-path"
+    sentence = "{path!r} is no path that grub4dos could find: {why}"
+    advice = "Say the path of the image from the root of its partition, --menu-path /wimboot/win7.ram."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menu:
+    """The menu's file, its bytes as they are and as they will be; no file: the entry is only told."""
+
+    path: Path | None
+    old: bytes | None
+    new: bytes | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.path is not None and self.old != self.new
+
+
+def make_entry(options: RamOptions, drivers: tuple[str, ...], new_title: str, emit: Emit) -> MenuEntry:
+    """The entry of an image that has these drivers. Raises BadMenuPath."""
+    kind = MenuKind.UEFI if options.firmware is Firmware.UEFI else (
+        MenuKind.FIRADISK if drivers == (FIRADISK,) else MenuKind.BIOS)
+    path = _checked(_path(options, emit))
+    title = None if options.title is None else " ".join(options.title.split())
+    return image_entry(path, kind, title=title, new_title=new_title)
+
+
+def _path(options: RamOptions, emit: Emit) -> str:
+    if options.menu_path is not None:
+        return options.menu_path.replace("\\", "/")
+    try:
+        lies = where_is(options.out.absolute().parent)
+    except PlaceUnknown:
+        lies = None
+    if lies is not None and lies.kind in _READ_BY_LOADER:
+        return f"{lies.inside.rstrip('/')}/{options.out.name}"
+    emit(Note(id="menu-path", text=(
+        f"The entry looks for /{options.out.name}: copy {options.out.name} into the root of a partition that grub4dos "
+        "reads, or say with --menu-path where it will lie.")))
+    return f"/{options.out.name}"
+
+
+def _checked(path: str) -> str:
+    """Raises BadMenuPath."""
+    bad = sorted(_NOT_IN_PATHS & set(path))
+    if not path.startswith("/") or path.endswith("/"):
+        raise BadMenuPath(path=path, why="it is to begin with / and name a file")
+    if bad:
+        raise BadMenuPath(path=path, why=f"a path in its menu cannot have {bad[0]!r}")
+    return path
+
+
+def _read(path: Path | None) -> bytes | None:
+    """The menu as it is; None where there is none yet. Raises HostError."""
+    if path is None or not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MENU_SIZE + 1)
+    except OSError as error:
+        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
+    if len(data) > MAX_MENU_SIZE:
+        raise HostError(what="reading", where=str(path), why=f"a menu has at most {MAX_MENU_SIZE:,} bytes")
+    return data
+
+
+def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
+    """The menu with the entry, not written yet. Raises FormatError, HostError."""
+    if path is None:
+        return Menu(path=None, old=None, new=None)
+    old = _read(path)
+    return Menu(path=path.resolve(), old=old, new=put_entry(old, entry))
+
+
+def write_menu(menu: Menu) -> None:
+    """Write it where it changed. Raises HostError."""
+    if menu.path is not None and menu.new is not None and menu.changed:
+        durable.replace(HostFolder(menu.path.parent), menu.path.name, menu.new)
