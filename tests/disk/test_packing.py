@@ -107,7 +107,7 @@ def test_without_the_package_lz4_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_zeros_are_compressed_once(source: HostFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A piece in which the VHD has no block is neither read nor compressed again."""
     seen: list[int] = []
-    real = packing._lz4()
+    real = packing.lz4_block()
 
     class Counting:
         @staticmethod
@@ -115,6 +115,6 @@ def test_zeros_are_compressed_once(source: HostFile, tmp_path: Path, monkeypatch
             seen.append(len(source))
             return real.compress(source, mode=mode, compression=compression, store_size=store_size)
 
-    monkeypatch.setattr(packing, "_lz4", lambda: Counting)
+    monkeypatch.setattr(packing, "lz4_block", lambda: Counting)
     packed(source, tmp_path / "out", Packing.LZ4)
     assert sorted(seen) == sorted([4 << 20, 4 << 20, (3 << 20) + 1024, 4 << 20])    # three with data, one of zeros

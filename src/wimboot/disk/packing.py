@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wimboot.events import Counter
     from wimboot.storage import File
 
-__all__ = ["Lz4Missing", "Packing", "TooLargeForGzip", "check_packing", "pack_disk"]
+__all__ = ["Lz4Block", "Lz4Missing", "Packing", "TooLargeForGzip", "check_packing", "lz4_block", "pack_disk"]
 
 _PIECE: Final = lz4frame.BLOCK_SIZE
 _GZIP_LEVEL: Final = 6
@@ -61,11 +61,15 @@ class TooLargeForGzip(Refused):
     advice = "gzip tells sizes below 4 GiB only. Take --form lz4 or --form vhd."
 
 
-class _Lz4(Protocol):
-    """What is used of lz4.block."""
+class Lz4Block(Protocol):
+    """What is used of the package lz4."""
 
     def compress(self, source: bytes, *, mode: str, compression: int, store_size: bool) -> bytes:
         """One block."""
+        ...
+
+    def decompress(self, source: bytes, *, uncompressed_size: int) -> bytes:
+        """What it was; raises an exception of its own."""
         ...
 
 
@@ -82,7 +86,7 @@ def check_packing(packing: Packing, size: int) -> None:
     if packing is Packing.GZIP and size + FOOTER_SIZE > MAX_CONTENT_SIZE:
         raise TooLargeForGzip(size=size, seen=(size + FOOTER_SIZE) % (MAX_CONTENT_SIZE + 1))
     if packing is Packing.LZ4:
-        _lz4()
+        lz4_block()
 
 
 def pack_disk(source: File, layout: Layout, out: File, packing: Packing, threads: int, counter: Counter) -> None:
@@ -181,7 +185,7 @@ def _compressed(pieces: _Counted, compress: Callable[[bytes], bytes], threads: i
 
 
 def _as_lz4(pieces: _Counted, size: int, threads: int) -> Iterator[bytes]:
-    lz4 = _lz4()
+    lz4 = lz4_block()
 
     def compress(data: bytes) -> bytes:
         packed = lz4.compress(data, mode="high_compression", compression=_LZ4_LEVEL, store_size=False)
@@ -212,10 +216,11 @@ def _as_it_is(pieces: _Counted, _size: int, _threads: int) -> Iterator[bytes]:
         yield bytes(piece.size) if piece.data is None else piece.data
 
 
-def _lz4() -> _Lz4:
+def lz4_block() -> Lz4Block:
+    """What compresses and unpacks blocks. Raises Lz4Missing."""
     try:
         import lz4.block
     except ImportError as error:
         raise Lz4Missing from error
-    found: _Lz4 = lz4.block
+    found: Lz4Block = lz4.block
     return found
