@@ -19,6 +19,7 @@ from wimboot.errors import Damaged, FormatError, Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.names import decode_name, fold_text
 from wimboot.formats.peversion import Machine, ProgramFile
+from wimboot.ntfs.refusals import PointerUnread
 from wimboot.ops.booting.options import BootFiles
 from wimboot.tree import FileAttribute
 from wimboot.windows.bcdentries import Firmware
@@ -52,6 +53,7 @@ _MEMORY_TESTERS: Final = {Firmware.BIOS: "\\Boot\\memtest.exe", Firmware.UEFI: "
 _SPELT: Final = {firmware: (MANAGERS[firmware], _MEMORY_TESTERS[firmware], *more)
                  for firmware, more in ((Firmware.BIOS, ("\\BOOTNXT",)), (Firmware.UEFI, ()))}
 """What is looked for by its path, however the system spells it; and what lies elsewhere than the rest."""
+_POINTER: Final = b""
 _MAX_FILES: Final = 4096
 _MAX_SIZE: Final = 512 << 20
 _FALLBACK: Final[dict[int, str]] = {
@@ -156,15 +158,17 @@ def renewed(files: BootFileSet, partition: SystemPartition, policy: BootFiles, a
             emit: Emit) -> FilesChange:
     """Which files have to be written. Raises BootArchitecture, BootFileDamaged, and what reading them raises."""
     firmware, manager = files.firmware, MANAGERS[files.firmware]
-    there = partition.read(manager)
+    there = _present(partition, manager)
     _check(files, there, partition.where, architecture)
     ours = _set_version(firmware, files.content, files.files)
-    theirs = None if there is None else _set_version(firmware, partition.read, _languages(partition, firmware))
-    replace = there is not None and files.complete and _is_to_replace(policy, ours, theirs, partition, emit)
+    theirs = None if there is None else _set_version(firmware, lambda path: _present(partition, path),
+                                                     _languages(partition, firmware))
+    replace = there is not None and files.complete and (
+        there == _POINTER or _is_to_replace(policy, ours, theirs, partition, emit))
     written = {}
     for path in files.files:
-        old = partition.read(path) if replace else None
-        if not partition.exists(path) or (replace and old != files.content(path)):
+        old = _present(partition, path)
+        if old is None or old == _POINTER or (replace and old != files.content(path)):
             written[path] = files.content(path) or b""
     if firmware is Firmware.UEFI:
         written |= _fallback(files, partition, there, replace=replace)
@@ -172,6 +176,14 @@ def renewed(files: BootFileSet, partition: SystemPartition, policy: BootFiles, a
     return FilesChange(firmware=firmware, version=theirs if there is not None and not replace else ours,
                        contents=written, replaced=replace, kept=there is not None and not replace,
                        memory_tester=tester in files.files or partition.exists(tester))
+
+
+def _present(partition: SystemPartition, path: str) -> bytes | None:
+    """A file of the system partition. Of a pointer a boot manager could not read anything: it counts as empty."""
+    try:
+        return partition.read(path)
+    except PointerUnread:
+        return _POINTER
 
 
 def _is_to_replace(policy: BootFiles, ours: Version | None, theirs: Version | None, partition: SystemPartition,
@@ -212,7 +224,7 @@ def _fallback(
     if manager is None or name is None:
         return {}
     fallback = f"\\EFI\\BOOT\\BOOT{name}.EFI"
-    present = partition.read(fallback)
+    present = _present(partition, fallback)
     wanted = present is None or (replace and present == there and present != manager)
     return {fallback: manager} if wanted else {}
 
