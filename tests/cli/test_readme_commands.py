@@ -197,7 +197,7 @@ def _replaced(word: str, places: dict[str, str]) -> str:
 SECTIONS: dict[str, Callable[[World], None]] = {
     "A first real conversion": World.plain, "Keeping a system up to date": World.updates,
     "Back to an image": World.converted, "Onto another volume": World.converted, "A new disk": World.converted, "Looking inside": World.converted,
-    "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
+    "What it takes": World.shared, "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
     "When something is wrong": World.converted, "VHDs": World.vhd,
 }
 
