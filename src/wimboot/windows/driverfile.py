@@ -19,10 +19,11 @@ from wimboot.windows.services import WOFADK, Service
 
 if TYPE_CHECKING:
     from wimboot.windows.identify import Architecture, System
+    from wimboot.windows.rootdevice import RootDevice
 
 __all__ = [
     "MAX_DRIVER_SIZE", "WOFADK_NAME", "Driver", "DriverAltered", "DriverArchitecture", "DriverFile", "DriverUnknown",
-    "DriverUnsigned", "NotADriver", "overlay_driver", "read_driver",
+    "DriverUnsigned", "NotADriver", "check_architecture", "overlay_driver", "read_driver",
 ]
 
 MAX_DRIVER_SIZE: Final = 16 << 20
@@ -102,6 +103,8 @@ class Driver:
     file_name: str
     file: DriverFile
     service: Service
+    device: RootDevice | None = None
+    """Which it drives, where Windows would not find that by itself."""
 
 
 def read_driver(data: bytes, where: str) -> DriverFile:

@@ -16,13 +16,14 @@ from wimboot.registry.files import CONFIG_FOLDER, load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KEPT_SMALL", "expand_on_mount"]
+__all__ = ["KEPT_SMALL", "KEY", "VALUE", "expand_on_mount"]
 
 KEPT_SMALL: Final = 4
 """The value with which a VHD stays as it is."""
 
-_KEY: Final = "services\\FsDepends\\Parameters"
-_VALUE: Final = "VirtualDiskExpandOnMount"
+KEY: Final = "services\\FsDepends\\Parameters"
+VALUE: Final = "VirtualDiskExpandOnMount"
+"""In each control set."""
 
 
 def expand_on_mount(read: Callable[[str], bytes | None]) -> int | None:
@@ -36,5 +37,5 @@ def expand_on_mount(read: Callable[[str], bytes | None]) -> int | None:
         return None
     with Hive(loaded.data) as hive:
         sets = control_sets(hive.root)
-        key = sets[0][1].find(_KEY) if sets else None
-        return None if key is None else key.number(_VALUE)
+        key = sets[0][1].find(KEY) if sets else None
+        return None if key is None else key.number(VALUE)

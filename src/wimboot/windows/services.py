@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wimboot.registry import Node
 
 __all__ = [
-    "DRIVERS_FOLDER", "WOFADK", "NoControlSet", "Service", "editable_control_sets", "install_service",
+    "DRIVERS_FOLDER", "WOFADK", "NoControlSet", "Service", "Values", "editable_control_sets", "install_service",
     "set_values",
 ]
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Error
 from wimboot.formats.regf import HEADER_SIZE, BaseBlock
-from wimboot.ops.preparing.preparation import EXPAND_KEY, EXPAND_VALUE
 from wimboot.ops.preparing.prepare import SYSTEM_HIVE
 from wimboot.registry import Hive
 from wimboot.registry.comparing import same_but_for
 from wimboot.registry.files import LOG_SUFFIXES, load
+from wimboot.windows import expanding
 from wimboot.windows.driverfile import WOFADK_NAME
 from wimboot.windows.mounteddevices import KEY as LETTERS_KEY
 from wimboot.windows.mounteddevices import is_drive_entry
@@ -88,7 +88,7 @@ def _exempt(path: str, name: str | None) -> bool:
     if name is None:
         return inner == _SERVICE
     if not name:
-        return path in ("setup", LETTERS_KEY.lower()) or (EXPAND_KEY.lower().startswith(inner) and inner != "")
+        return path in ("setup", LETTERS_KEY.lower()) or (expanding.KEY.lower().startswith(inner) and inner != "")
     if path == LETTERS_KEY.lower():
         return is_drive_entry(name)
-    return (path, name) == ("setup", "wimboot") or (inner, name) == (EXPAND_KEY.lower(), EXPAND_VALUE.lower())
+    return (path, name) == ("setup", "wimboot") or (inner, name) == (expanding.KEY.lower(), expanding.VALUE.lower())

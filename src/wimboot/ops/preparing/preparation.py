@@ -3,9 +3,7 @@ r"""What the registry of a system is to say, as a value, and saying it in an ope
     Setup\WimBoot                               1 in a system of pointers; not there otherwise
     ControlSetNNN\services\...                  of a driver that is installed
     MountedDevices\\DosDevices\C:               the partition that the system lies on now
-    ControlSetNNN\services\FsDepends\Parameters\VirtualDiskExpandOnMount
-                                                1: a dynamic VHD grows to its full size when Windows starts from it; 4:
-                                                it does not (of public deployment scripts, not tried here)
+    ControlSetNNN\services\FsDepends\...       a VHD that grows stays small when Windows starts from it, on request
 """
 
 from __future__ import annotations
@@ -14,18 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.registry import RegistryValue
+from wimboot.windows import expanding
 from wimboot.windows.mounteddevices import forget_letters, give_letter
+from wimboot.windows.rootdevice import install_device
 from wimboot.windows.services import editable_control_sets, install_service
 
 if TYPE_CHECKING:
     from wimboot.registry import Node
     from wimboot.windows.driverfile import Driver
 
-__all__ = ["EXPAND_KEY", "EXPAND_VALUE", "LETTERS_UNCHANGED", "Letters", "Preparation", "change", "expands_on_mount"]
-
-EXPAND_KEY: Final = "services\\FsDepends\\Parameters"
-EXPAND_VALUE: Final = "VirtualDiskExpandOnMount"
-_NO_EXPANSION: Final = 4
+__all__ = ["LETTERS_UNCHANGED", "Letters", "Preparation", "change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +55,12 @@ def change(root: Node, wish: Preparation) -> None:
         setup.unset("WimBoot")
     if wish.driver is not None:
         install_service(root, wish.driver.service)
+        if wish.driver.device is not None:
+            install_device(root, wish.driver.device)
     if wish.letters.device is not None:
         give_letter(root, wish.letters.letter, wish.letters.device)
     elif wish.letters.forget:
         forget_letters(root)
     if wish.no_expand:
         for control_set in editable_control_sets(root):
-            control_set.ensure(EXPAND_KEY).set(EXPAND_VALUE, RegistryValue.dword(_NO_EXPANSION))
-
-
-def expands_on_mount(root: Node) -> bool:
-    """Whether a dynamic VHD that this system starts from would grow to its full size."""
-    for control_set in editable_control_sets(root)[:1]:
-        key = control_set.find(EXPAND_KEY)
-        return key is None or key.number(EXPAND_VALUE) != _NO_EXPANSION
-    return True
+            control_set.ensure(expanding.KEY).set(expanding.VALUE, RegistryValue.dword(expanding.KEPT_SMALL))

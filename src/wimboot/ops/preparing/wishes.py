@@ -84,6 +84,8 @@ def wish_in_place(opened: Opened, stores: Sequence[Store], wanted: Wanted, emit:
     if system is None:
         return None
     wish = Preparation(wimboot=True, driver=driver, no_expand=wanted.no_expand)
+    if _lacks_registry(contents.read_path, wish, opened.where, emit):
+        return None
     _tell_of_growth(opened, wanted, emit)
     rehearse(contents.read_path, wish, where=opened.where)
     system = replace(system, wimboot=True, overlay=system.overlay if driver is None else Overlay.ADDED)
@@ -107,8 +109,10 @@ def wish_for_image(opened: Opened, view: SystemImage, wanted: Wanted, emit: Emit
     driver = _driver_for_image(opened, view.system, wanted, emit, moved=moved) if wanted.pointers else None
     wish = Preparation(wimboot=wanted.pointers, driver=driver, no_expand=wanted.no_expand,
                        letters=letters_for(opened, view.system, moved=moved))
-    _tell_of_growth(opened, wanted, emit)
     where = f"image {view.number}"
+    if _lacks_registry(view.read, wish, where, emit):
+        return None
+    _tell_of_growth(opened, wanted, emit)
     if wanted.pointers:
         rehearse(view.read, wish, where=where)
         return wish
@@ -155,6 +159,15 @@ def _driver_for_image(opened: Opened, system: System, wanted: Wanted, emit: Emit
         if wanted.driver is not None or own is None:
             raise
     return choose_driver(system, NO_DRIVER, wanted.wim, where=where, emit=emit)
+
+
+def _lacks_registry(read: Callable[[str], bytes | None], wish: Preparation, where: str, emit: Emit) -> bool:
+    """Whether there is no hive to be edited, which is told. Raises HiveMissing where a driver needs one."""
+    if wish.driver is not None or read(SYSTEM_HIVE) is not None:
+        return False
+    emit(Note(id="registry-missing", warning=True, text=(
+        f"{where} has a Windows without {SYSTEM_HIVE}: it cannot start, and nothing of its registry was prepared.")))
+    return True
 
 
 def _tell_of_growth(opened: Opened, wanted: Wanted, emit: Emit) -> None:
