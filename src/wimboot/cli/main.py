@@ -54,6 +54,7 @@ SECTIONS = {
         "deploy": "deploy",
     },
     "Starting it": {
+        "driver": "driver",
         "boot": "boot",
         "ram": "ram",
     },
