@@ -15,6 +15,9 @@ from judges import run, sound_volume
 from mounting import carve
 from running import NO_PLACE, done, refused, wimboot
 from vhd_judge import judge_vhd, libvhdi_reads
+from wimboot.disk import Place, TableKind, open_target
+from wimboot.events import silent
+from wimboot.ops.creating.making import DiskShape, make_disk
 
 SIZE = 80 << 20
 FORMS = ("raw", "vhd", "vhdx", "qcow2", "vmdk", "vdi")
@@ -136,6 +139,18 @@ def test_ids_are_those_given_or_random(tmp_path: Path) -> None:
     assert (raw[0x1B8:0x1BC], raw[-512:].count(0)) == (b"\xef\xbe\xad\xde", 512)
 
 
+def test_whoever_makes_a_disk_learns_where_its_volume_lies(tmp_path: Path) -> None:
+    """What others build on: number, place and ids of the partition are those in the table."""
+    for kind in (TableKind.MBR, TableKind.GPT):
+        made = make_disk(tmp_path / f"{kind.value}.vhd", DiskShape(size=SIZE, table=kind, msr=kind is TableKind.GPT),
+                         silent)
+        with open_target(Place(made.path), write=False) as target:
+            there = target.partitions[-1]
+            assert target.disk_id == made.disk_id
+            assert (there.number, there.start, there.size, there.id) == (
+                made.number, made.start, made.volume_size, made.partition_id)
+
+
 def test_tail_belongs_to_no_partition(tmp_path: Path) -> None:
     """Drivers of disks in memory keep the end of the disk for themselves."""
     sizes = [done("create", tmp_path / f"{tail}.img", "--size", SIZE, "--tail", tail, "--json").json
@@ -180,7 +195,6 @@ def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     ("format-not-possible", 4, "a.img", ("--size", "80M", "--cluster-size", "128K")),
     ("format-not-possible", 4, "a.img", ("--size", "80M", "--label", "x" * 33)),
     ("form-not-fixed", 2, "a.vmdk", ("--size", "80M", "--fixed")),
-    ("not-enough-space", 4, "a.vhd", ("--size", "2000G", "--fixed")),
     ("bad-guid", 2, "a.img", ("--size", "80M", "--table", "gpt", "--disk-id", "1234")),
     ("usage", 2, "a.img", ("--size", "80M", "--disk-id", "1234")), ("usage", 2, "a.img", ()),
     ("usage", 2, "a.disk", ("--size", "80M")), ("usage", 2, "a.img", ("--size", "80X")),
@@ -195,6 +209,14 @@ def test_impossible_disks_are_refused(tmp_path: Path, error: str, code: int, nam
         assert wimboot("create", tmp_path / name, *arguments, "--json").json["error"]["id"] == "usage"
     else:
         refused(error, code, "create", tmp_path / name, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "size"), [("a.vhd", "2000G"), ("a.img", "1.5T"), ("a.vhdx", "9T")])
+def test_a_fixed_disk_that_does_not_fit_is_refused(tmp_path: Path, name: str, size: str) -> None:
+    """Before hours of writing."""
+    told = wimboot("create", tmp_path / name, "--size", size, "--fixed", "--table", "gpt", "--json")
+    assert (told.json["error"]["id"], told.code) == ("not-enough-space", 4)
     assert not list(tmp_path.iterdir())
 
 

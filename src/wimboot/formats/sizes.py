@@ -18,7 +18,7 @@ class BadSize(UsageError):
 
     id = "bad-size"
     sentence = "{text!r} is not a size"
-    advice = "Say 15G, 512M or a number of bytes; K, M, G and T are powers of 1024."
+    advice = "Say 15G, 1.5T, 512M or a number of bytes: powers of 1024, which have to come out whole."
 
 
 def parse_size(text: str) -> int:
