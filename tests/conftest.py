@@ -15,6 +15,7 @@ from boot_systems import bootable, bootable_volume, esp, newer_volume
 from converted import SMALL, converted, converted_once, pristine_small
 from deploy_plans import deployed, deployed_once, yard
 from mounting import copy_sparse, need_mounts
+from ram_systems import seven
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
 
@@ -25,7 +26,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same")
 
 __all__ = ["bootable", "bootable_volume", "converted", "converted_once", "data_volume", "deployed", "deployed_once",
-           "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "two_places", "yard"]
+           "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "seven", "two_places", "yard"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,7 +39,7 @@ def answer_interrupts() -> None:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's environment reaches a test."""
-    for name in ("WIMBOOT_WIMPATH", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    for name in ("WIMBOOT_WIMPATH", "WIMBOOT_WOFADK", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
 
 

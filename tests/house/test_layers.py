@@ -16,7 +16,7 @@ LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",)
 OPS_LAYERS = [("options",), ("opening",),
               ("finding", "pointing", "checking", "browsing", "sample", "creating"),
               ("sharing", "assembling", "preparing"),
-              ("capturing",), ("deploying", "mending", "booting", "measuring")]
+              ("capturing",), ("deploying", "mending", "booting", "measuring", "ramming")]
 """Inside ops/: the verbs stand on top of all these."""
 OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

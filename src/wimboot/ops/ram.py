@@ -19,17 +19,26 @@ from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.packing import Packing, check_packing, pack_disk
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Damaged, Refused, Unsupported
-from wimboot.events import Emit, Note, Phase
+from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
+from wimboot.ops.apply import apply
+from wimboot.ops.boot import boot
+from wimboot.ops.booting.options import BootFiles, BootOptions
 from wimboot.ops.deploying.viewing import view_image
+from wimboot.ops.opening.disks import open_disk
 from wimboot.ops.opening.storing import choose_image, opened_store
-from wimboot.ops.opening.volume import NoWindows
-from wimboot.ops.ramming.building import built_disk, fill_disk
+from wimboot.ops.opening.volume import NoWindows, open_volume
+from wimboot.ops.options import ApplyOptions, StatusOptions, TargetOptions
+from wimboot.ops.preparing.prepare import SYSTEM_HIVE
+from wimboot.ops.ramming.building import built_disk
 from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
 from wimboot.ops.ramming.source import find_source
+from wimboot.ops.status import status
+from wimboot.plan.space import NotEnoughSpace
+from wimboot.registry.edit import edit
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
-from wimboot.windows.ramsystem import ram_drivers
+from wimboot.windows.ramsystem import ram_drivers, settle_in_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +49,7 @@ if TYPE_CHECKING:
     from wimboot.ops.ramming.source import RamSource
     from wimboot.windows.identify import System
 
-__all__ = ["MadeRam", "RamSize", "VhdTooLarge", "make_ram"]
+__all__ = ["MadeRam", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram"]
 
 _SMALLEST: Final = 64 << 20
 _VHD_LIMIT: Final = 1 << 32
@@ -49,6 +58,8 @@ _OWN_RAM: Final = {Architecture.X86: 1}
 _USUAL_RAM: Final = 2
 """Gigabytes that Windows wants for itself."""
 _FOUR_GIB: Final = 4 << 30
+_OF_NO_ACCOUNT: Final = frozenset({"vhd-expands", "uefi-reads-fat"})
+"""What deploying and booting say of a disk that is to stay one."""
 
 
 class RamSize(Refused):
@@ -57,6 +68,14 @@ class RamSize(Refused):
     id = "ram-size"
     sentence = "a disk in memory of {size} bytes cannot be made: {why}"
     advice = "Say another --size; 5G is usual, and the machine needs 2 to 3 GB of memory more."
+
+
+class RamTooSmall(Refused):
+    """A disk that its system does not fit on."""
+
+    id = "ram-too-small"
+    sentence = "the system needs about {needed:,} bytes, and a disk of {size:,} bytes has {free:,} for it"
+    advice = "Say a larger --size; Windows wants some room besides."
 
 
 class VhdTooLarge(Refused):
@@ -107,12 +126,13 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     source = find_source(options, emit)
     looked = _look(options, source, emit)
     _tell(options, looked, emit)
+    _tell_of_changes(options, source.wim, emit)
     product = looked.system.product or f"Windows {looked.system.version}"
     entry = make_entry(options, looked.drivers, f"{product} (RAM)", emit)
     menu = change_menu(options.menu, entry)
     file_size = 0
     with built_disk(options, source, emit) as disk:
-        applied = fill_disk(disk, options, source, emit)
+        applied = _fill(disk, options, source, _sifted(emit))
         if not options.dry_run:
             DECIDED.clear()     # what was committed so far is nothing that stays
             file_size = _pack(disk, options, emit)
@@ -168,6 +188,52 @@ def _tell(options: RamOptions, looked: _Looked, emit: Emit) -> None:
     if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
         emit(Note(id="uefi-fixed-vhd", warning=True, text=(
             "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
+
+
+def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
+    """Say what of the system the image will not have."""
+    if options.target is None or options.image is not None:
+        return
+    found = status(StatusOptions(target=options.target, wim=wim, config=options.config), silent)
+    if found.changes:
+        emit(Note(id="not-in-image", warning=True, text=(
+            f"{len(found.changes):,} changes on {options.target.place} are not in image {found.number}, {found.name}, "
+            "and so not in the RAM image: `wimboot update` first adds them.")))
+
+
+def _fill(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) -> Applied:
+    """Deploy the image onto it, and make it a system that starts from memory; with a dry run only see that it can be.
+
+    Raises RamTooSmall, and what `apply` and `boot` do.
+    """
+    target = TargetOptions(place=f"{disk.path}#{disk.number}", folders=options.folders, dry_run=options.dry_run)
+    try:
+        done = apply(ApplyOptions(target=target, wim=source.wim, image=source.image, wim_place=source.place,
+                                  driver=options.driver, config=options.config, in_memory=True), emit)
+    except NotEnoughSpace as error:
+        if error.facts["where"] != target.place:
+            raise
+        raise RamTooSmall(needed=error.facts["needed"], size=options.size, free=error.facts["free"]) from error
+    if options.dry_run:
+        return done
+    with open_disk(target, emit, write=True):
+        with open_volume(target, emit, write=True) as opened:
+            with edit(opened.volume, SYSTEM_HIVE) as editing:
+                settle_in_memory(editing.root)
+            opened.close(discard=False)
+        boot(BootOptions(
+            to=target.place, target=target, inside=True, wim=source.wim, title=options.title, default=True, timeout=0,
+            firmware=(options.firmware,), boot_files=BootFiles.SYSTEM, test_signing=options.test_signing,
+            no_integrity_checks=options.no_integrity_checks, folders=options.folders), emit)
+    return done
+
+
+def _sifted(emit: Emit) -> Emit:
+    def listen(event: Event) -> None:
+        if not isinstance(event, Note) or event.id not in _OF_NO_ACCOUNT:
+            emit(event)
+
+    return listen
 
 
 def _pack(disk: MadeDisk, options: RamOptions, emit: Emit) -> int:

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import NotADisk, parse_place
 from wimboot.errors import Refused, UsageError
-from wimboot.events import Note, silent
 from wimboot.ops.finding.backing import require_wim
 from wimboot.ops.opening.volume import open_volume
-from wimboot.ops.options import StatusOptions
 from wimboot.ops.pointing.placing import volume_sources
-from wimboot.ops.status import status
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
@@ -88,8 +85,6 @@ def find_source(options: RamOptions, emit: Emit) -> RamSource:
         _check_out(options, wim)
         place = options.wim_place or _registered(options, opened, sources.place(source.data_source_id))
         own = {opened.target.disk_id} if _has_table(opened) else set()
-    if options.image is None:
-        _tell_of_changes(options, wim, emit)
     return RamSource(wim=wim, image=options.image or str(source.wim_index), place=place,
                      disks=_disks(place) | {one for one in own if one is not None})
 
@@ -124,13 +119,3 @@ def _disks(place: str | None) -> frozenset[bytes]:
         at = at.container
     return frozenset(found)
 
-
-def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
-    """Say what of the system the image will not have."""
-    if options.target is None:
-        return
-    found = status(StatusOptions(target=options.target, wim=wim, config=options.config), silent)
-    if found.changes:
-        emit(Note(id="not-in-image", warning=True, text=(
-            f"{len(found.changes):,} changes on {options.target.place} are not in image {found.number}, {found.name}, "
-            "and so not in the RAM image: `wimboot update` first adds them.")))
