@@ -148,6 +148,24 @@ def test_each_kind_of_wim_is_named(converted_copy: tuple[Path, Path], tmp_path: 
     assert "could not be read" in shown
 
 
+def test_encrypted_and_sleeping_volumes_are_said(pristine_small: Path, tmp_path: Path) -> None:
+    """A partition under BitLocker is listed, not read; of a hibernated Windows there may be more than was written."""
+    disk, asleep = tmp_path / "two.img", tmp_path / "asleep.img"
+    second = two_partitions(disk, pristine_small, pristine_small)
+    with disk.open("r+b") as file:
+        file.seek(second + 3)
+        file.write(b"-FVE-FS-")
+    copy_sparse(pristine_small, asleep)
+    with mounted(asleep, write=True) as root:
+        (root / "hiberfil.sys").write_bytes(b"hibr" + bytes(4092))
+    told = done("space", disk, "--json").json
+    assert [(one["path"], "BitLocker" in one["why"]) for one in told["others"]] == [(f"{disk}#2", True)]
+    assert [volume["where"] for volume in told["volumes"]] == [f"{disk}#1"]
+    told = done("space", asleep, "--json").json
+    assert [volume["state"] for volume in told["volumes"]] == ["hibernated"]
+    assert "is hibernated" in done("space", asleep).out
+
+
 def test_links_and_odd_files_are_left_alone(pristine_small: Path, tmp_path: Path) -> None:
     """Symbolic links are followed neither to files nor to folders; pipes, empty and short files are nothing."""
     inner, away = tmp_path / "inner", tmp_path / "away"

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["tell", "windows_name"]
 
 _MOST_OTHERS = 20
+_STATES = {
+    "hibernated": "Windows is hibernated, or was shut down by Fast Startup",
+    "log-not-clean": "Windows did not write its changes to the end",
+    "volume-dirty": "the volume is marked for a check",
+}
 _FREE = "Nothing keeps it real: the next conversion or update makes it a pointer."
 _COLUMNS = [
     ("volume", "left"), ("Windows", "left"), ("as seen", "right"), ("on the volume", "right"), ("on the host", "right"),
@@ -132,6 +137,8 @@ def _volumes(rows: Sequence[Sequence[str]]) -> None:
 def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
     where = show.plain(volume.where)
     start = volume.start
+    if volume.state is not None:
+        show.say(f"{where}: {_STATES[volume.state]}; what Windows had not written yet is not counted.")
     if start is not None and start.expands and start.claims:
         room = "" if disk.free is None else f"; beside it {show.size(disk.free)} are free"
         show.say(f"{where}: Windows makes this VHD as large as its disk when it starts from it, and takes "

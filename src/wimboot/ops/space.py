@@ -179,9 +179,12 @@ class _Measuring:
                 wanted = [part.number for part in target.partitions if part.ntfs] if place.partition is None else [
                     place.partition]
                 partitions = wanted if target.partitions else [place.partition]
+                sealed = [f"{place.path}#{part.number}" for part in target.partitions if part.encrypted]
         except Error as error:
             self._fail(place, "disk", error, by_name=by_name)
             return
+        if key not in self._disks:
+            self._others += (Other(path=where, what="volume", why="it is encrypted by BitLocker") for where in sealed)
         self._disks.setdefault(key, disk)
         for number in partitions:
             if (key, number) in self._volumes:
