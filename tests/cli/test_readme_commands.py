@@ -16,12 +16,14 @@ import click
 import pytest
 
 import build
+from boot_systems import add_boot_files
 from converted import SMALL, fresh_volume
 from disk_kinds import disk_of_kind
 from mounting import carve, copy_sparse, mounted
 from running import done, wimboot
 from shared_wim import make_shared
 from two_partitions import FIRST_START, two_partitions
+from vhd_making import fixed_vhd
 from wim_making import wimlib
 from wimboot.cli.main import VERBS, cli
 from wimboot.cli.manual import similar
@@ -93,7 +95,7 @@ def test_verbs_and_options_that_are_named_exist(name: str) -> None:
         word = re.match(r"wimboot (?!-WIMPATH|VERB|--)(\S+)", span)
         assert word is None or word[1] in VERBS, span
         if not re.match(r"wimlib|pip|make|ntfs|capture --wimboot", span):
-            strays = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", span)) - known - NOT_OF_THE_PROGRAM
+            strays = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", span)) - known - NOT_OF_THE_PROGRAM
             assert not strays, (span, similar(min(strays), known))
 
 
@@ -163,6 +165,21 @@ class World:
         """win7.vhd is a dynamic one."""
         disk_of_kind("dynamic", self.folder, self.built, name="win7")
 
+    def booting(self) -> None:
+        """disk.img has a system partition and a Windows with boot files, win7.vhd too; esp.img and sda1 are FAT."""
+        system = self.folder / "system"
+        copy_sparse(self.built(size=SIZE, files=6, features=()).path, system)
+        add_boot_files(system)
+        for name in ("esp.img", "menu.img", "first"):
+            with (self.folder / name).open("wb") as file:
+                file.truncate(16 << 20)
+            subprocess.run(["mkfs.fat", "-F", "16", str(self.folder / name)], check=True, capture_output=True)
+        two_partitions(self.folder / "disk.img", self.folder / "first", system)
+        (self.folder / "win7.vhd").write_bytes(fixed_vhd((self.folder / "disk.img").read_bytes()))
+        (self.folder / "grub4dos").mkdir()
+        for name in ("grldr", "grldr.mbr"):
+            (self.folder / "grub4dos" / name).write_bytes(name.encode())
+
     def shared(self) -> None:
         """x64.vhd and x86.vhd stand on both.wim, with five images."""
         shared = make_shared(self.folder)
@@ -181,8 +198,8 @@ class World:
         elif words[0] not in ELSEWHERE and words[1] not in ELSEWHERE:
             assert words[0] == "wimboot"
             yes = ["--yes"] if "--format" in words or words[1] == "prune" else []
-            places = {"/mnt": str(self.folder / "mnt"), "DISK-GUID": str(build.DISK_GUID),
-                      "PARTITION-GUID": str(build.PARTITION_GUID)}
+            places = {"/mnt": str(self.folder / "mnt"), "/dev/sda1": "menu.img", "/root": str(self.folder),
+                      "DISK-GUID": str(build.DISK_GUID), "PARTITION-GUID": str(build.PARTITION_GUID)}
             line = [_replaced(word, places) for word in words[1:]]
             told = wimboot(*line, *yes)
             assert told.code == 0, f"{shlex.join(words)}\n{told.out}\n{told.err}"
@@ -196,8 +213,9 @@ def _replaced(word: str, places: dict[str, str]) -> str:
 
 SECTIONS: dict[str, Callable[[World], None]] = {
     "A first real conversion": World.plain, "Keeping a system up to date": World.updates,
-    "Back to an image": World.converted, "Onto another volume": World.converted, "A new disk": World.converted, "Looking inside": World.converted,
-    "What it takes": World.shared, "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
+    "Back to an image": World.converted, "Onto another volume": World.converted, "A new disk": World.converted,
+    "Looking inside": World.converted, "Making it start": World.booting, "What it takes": World.shared,
+    "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
     "When something is wrong": World.converted, "VHDs": World.vhd,
 }
 

@@ -150,11 +150,11 @@ def _tell(done: Booted, *, dry_run: bool) -> None:
                    + ("as it was" if store.outcome == "same" else f"{would}{store.outcome}") + ".")
         for entry in store.entries:
             mark = ", the default" if store.default == entry.id else ""
-            click.echo(f"  {entry.id}  {entry.title}  ({entry.outcome.value}{mark})")
+            click.echo(f"  {entry.id}  {show.plain(entry.title)}  ({entry.outcome.value}{mark})")
         for removed in store.removed:
             click.echo(f"  {removed}  ({would}removed)")
     size = show.size(sum(done.written.values()))
-    click.echo(f"{len(done.written)} files ({size}) {would}written." if done.written else "Nothing to write.")
+    show.say(f"{len(done.written)} files ({size}) {would or 'were '}written." if done.written else "Nothing to write.")
 
 
 def _list(place: str | None, log_folder: Path | None, chosen: dict[str, Any]) -> None:
@@ -174,7 +174,7 @@ def _list(place: str | None, log_folder: Path | None, chosen: dict[str, Any]) ->
         if store.firmware is not None:
             click.echo(("\n" if number else "") + f"{store.where} ({store.firmware.value.upper()})\n")
         for line in listing(store.objects):
-            click.echo(line)
+            click.echo(show.plain(line))
 
 
 def _store_fields(store: ListedStore) -> dict[str, Any]:
