@@ -78,7 +78,8 @@ def test_new_disk_is_sound_to_others(tmp_path: Path, form: str, table: str) -> N
 
 
 @pytest.mark.parametrize(("form", "arguments"), [("vhd", ()), ("vhd", ("--fixed",)), ("raw", ("--fixed",)),
-                                                 ("vhdx", ()), ("vhdx", ("--fixed",))])
+                                                 ("vhdx", ()), ("vhdx", ("--fixed",)), ("qcow2", ("--fixed",)),
+                                                 ("vdi", ("--fixed",))])
 def test_file_has_no_holes(tmp_path: Path, form: str, arguments: tuple[str, ...]) -> None:
     """Windows attaches no VHD that lies sparse on NTFS, and fixed is what is there whole."""
     path = tmp_path / f"new.{form}"
@@ -158,11 +159,13 @@ def test_tail_belongs_to_no_partition(tmp_path: Path) -> None:
     assert sizes == [SIZE - (1 << 20), SIZE - (2 << 20), SIZE - (2 << 20), SIZE - (6 << 20)]
 
 
-@pytest.mark.parametrize("form", ["vhd", "raw"])
-def test_image_is_applied_to_the_new_disk(tmp_path: Path, converted_once: Converted, form: str) -> None:
+@pytest.mark.parametrize(("form", "arguments"), [("vhd", ()), ("raw", ()), ("vhdx", ("--fixed",)),
+                                                 ("qcow2", ("--fixed",)), ("vdi", ("--fixed",))])
+def test_image_is_applied_to_the_new_disk(tmp_path: Path, converted_once: Converted, form: str,
+                                          arguments: tuple[str, ...]) -> None:
     """The way to a second system: create, then apply; the disk is what it was but for the files."""
     path = tmp_path / f"second.{form}"
-    made = done("create", path, "--size", SIZE, "--label", "Windows", "--json").json
+    made = done("create", path, "--size", SIZE, "--label", "Windows", *arguments, "--json").json
     done("apply", converted_once.wim, 1, f"{path}#1", *NO_PLACE)
     told = done("info", path, "--json").json
     assert (told["volume"]["label"], told["volume"]["serial"]) == ("Windows", made["volume"]["serial"])
@@ -242,6 +245,13 @@ def test_form_follows_the_ending(tmp_path: Path) -> None:
     assert not done("create", tmp_path / "c.ram", "--size", SIZE, "--format", "vhd", "-q").err
 
 
+def test_forms_that_other_verbs_only_read_are_told(tmp_path: Path) -> None:
+    """Before somebody wonders why nothing can be deployed there."""
+    assert "--fixed" in done("create", tmp_path / "a.qcow2", "--size", SIZE).err
+    assert "--fixed" not in done("create", tmp_path / "b.qcow2", "--size", SIZE, "--fixed").err
+    assert "--fixed" not in done("create", tmp_path / "c.vhd", "--size", SIZE).err
+
+
 def test_a_missing_qemu_img_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made; VHDs need none."""
     monkeypatch.setattr("wimboot.disk.qemuimg._ENVIRONMENT", {"PATH": str(tmp_path)})
@@ -270,4 +280,4 @@ def test_the_help_has_examples_that_work(tmp_path: Path, monkeypatch: pytest.Mon
     for line in lines:
         if "/dev/sda" not in line:
             done(*line)
-    assert {"win7.vhd", "win10.vhdx", "changes.vhd"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"win7.vhd", "win10.vhd", "changes.vhd"} <= {path.name for path in tmp_path.iterdir()}

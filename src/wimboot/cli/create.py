@@ -32,7 +32,8 @@ _OF_THE_PARENT: Final = ("fixed", "table", "esp", "msr", "label", "cluster_size"
 @click.option("--size", type=SIZE, metavar="SIZE", help="Of the disk: 15G, 512M or bytes.")
 @click.option("--format", "form", type=click.Choice(_FORMS), help="Default: what the ending of DISK says. All but vhd "
               "and raw need qemu-img.")
-@click.option("--fixed", is_flag=True, help="Write the file whole, so that it never grows.")
+@click.option("--fixed", is_flag=True, help="Write the file whole, so that it never grows; VHDX, QCOW2 and VDI disks "
+              "have to be fixed where other verbs are to write them.")
 @click.option("--table", type=click.Choice(["mbr", "gpt"]), help="Partition table (default mbr; UEFI wants gpt).")
 @click.option("--esp", type=SIZE, is_flag=False, flag_value=_ESP, metavar="[=SIZE]",
               help=f"An EFI system partition, FAT32 (default {_ESP}); with --table gpt.")
@@ -60,7 +61,7 @@ def create(disk: Path, **chosen: Any) -> None:
     \b
     Examples:
       wimboot create win7.vhd --size 15G --label Windows
-      wimboot create win10.vhdx --size 60G --table gpt --esp --msr
+      wimboot create win10.vhd --size 60G --table gpt --esp --msr
       wimboot create ram.img --size 5G --boot-code /dev/sda
       wimboot create changes.vhd --parent win7.vhd
     """

@@ -66,6 +66,10 @@ def _tell(made: MadeDisk, shape: DiskShape, free: int, emit: Emit) -> None:
     if ending != made.form.value and any(ending == form.value for form in DiskForm):
         emit(Note(id="other-ending", warning=True, text=(
             f"{made.path.name} is a {made.form.value} disk: programs that go by the ending will not read it.")))
+    if made.form not in (DiskForm.RAW, DiskForm.VHD) and not made.fixed:
+        emit(Note(id="only-read-as-it-lies", text=(
+            f"A {made.form.value} disk that grows is only read by the other verbs: where they are to write it, make it "
+            "with --fixed, or make a VHD.")))
     if made.form in (DiskForm.VHD, DiskForm.VHDX) and not made.fixed and free < shape.size:
         emit(Note(id="disk-outgrows-host", text=(
             f"It may grow to {shape.size:,} bytes, and {free:,} are free here. A Windows that starts from it claims "

@@ -37,7 +37,7 @@ __all__ = ["DiskForm", "DiskShape", "FormNotFixed", "MadeDisk", "made_of", "make
 
 SECTOR: Final = 512
 _STEP: Final = 1 << 20
-_FIXED_OPTIONS: Final = {DiskForm.VHDX: "subformat=fixed", DiskForm.QCOW2: "preallocation=full",
+_FIXED_OPTIONS: Final = {DiskForm.VHDX: "subformat=fixed,block_state_zero=off", DiskForm.QCOW2: "preallocation=full",
                          DiskForm.VDI: "static=on"}
 
 
