@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-__all__ = ["Run", "measure", "median", "settle"]
+__all__ = ["Run", "forget", "measure", "median", "settle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ def _watch(words: list[str]) -> Run:
 def median(values: list[float]) -> float:
     """The middle one, so that one slow round does not count."""
     return statistics.median(values)
+
+
+def forget() -> None:
+    """Write back what is dirty and drop every file from memory."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
 
 
 def settle(*files: Path) -> None:

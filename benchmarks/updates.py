@@ -1,6 +1,6 @@
 """Updates of a converted volume beside wimlib-imagex appending from its unconverted twin: a Markdown table.
 
-    python benchmarks/updates.py CORPUS [--work DIR] [--rounds 3] [--shares 0.1 1 10] [--wimboot PROGRAM]
+    python benchmarks/updates.py CORPUS [--work DIR] [--rounds 3] [--shares 0.1 1 10] [--cold] [--wimboot PROGRAM]
 
 Of the files of the volume a share is changed, as many are added and as many removed, the same ones on the converted
 volume and on its twin. Then, each round, with the order of the tools changing:
@@ -9,7 +9,8 @@ volume and on its twin. Then, each round, with the order of the tools changing:
     update      an image of it, pointed, refreshed   the same (it need not point or refresh anything), and plain append
     restore     to the image before                  append --update-of
 
-Round 0 is not counted. Medians of the others are shown.
+Both tools find their files in memory, or with --cold none of them, as on a disk that was just attached. Round 0 is not
+counted. Medians of the others are shown.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from measuring import Run, measure, median, settle
+from measuring import Run, forget, measure, median, settle
 from mounting import copy_sparse, mounted
 from run import LATER, QUIET, build_volume
 
@@ -66,6 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/bench-updates"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 1, 10], help="per cent of the files")
+    parser.add_argument("--cold", action="store_true", help="forget all files before each run")
     parser.add_argument("--size", default="12G")
     parser.add_argument("--wimboot", type=Path, default=beside)
     parser.add_argument("--keep", action="store_true", help="keep the volumes and WIMs")
@@ -113,20 +115,30 @@ def one_round(options: argparse.Namespace, edited: Path, twin: Path, runs: Runs,
         volume.unlink(missing_ok=True)
         copy_sparse(edited, volume)
         shutil.copyfile(options.work / "ours-1.wim", wim)
-        settle(volume, wim)
+        ready(options, volume, wim)
         runs["status"].append(measure(options.wimboot, "status", volume, "--wim", wim, "-q"))
+        if options.cold:
+            forget()
         runs["update"].append(measure(options.wimboot, "update", volume, "--wim", wim, *QUIET))
-        settle(volume, wim)
+        ready(options, volume, wim)
         runs["restore"].append(measure(options.wimboot, "restore", volume, "--wim", wim, "--image", "1", *QUIET))
 
     def theirs() -> None:
         for name, more in {"append": (), "append --update-of": ("--update-of=1",)}.items():
             shutil.copyfile(options.work / "theirs-1.wim", wim)
-            settle(wim, twin)
+            ready(options, wim, twin)
             runs[name].append(measure("wimlib-imagex", "append", twin, wim, "second", "--wimboot", *more))
 
     for job in (ours, theirs) if ours_first else (theirs, ours):
         job()
+
+
+def ready(options: argparse.Namespace, *files: Path) -> None:
+    """Nothing dirty, and the files in memory, or nothing."""
+    if options.cold:
+        forget()
+    else:
+        settle(*files)
 
 
 def rows(share: float, runs: Runs) -> list[str]:
