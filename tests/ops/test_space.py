@@ -18,6 +18,7 @@ from seed_shelf import PLACE, pack, set_up
 from snapshots import snapshot
 from space_judges import pointed, seen_size, used_size, volume_of, wim_sizes
 from wimboot.ops.measuring.figures import Start
+from wimboot.storage import HostFolder
 
 CHINESE = "\u4e09\u5341\u4e8c\u4f4d\u7cfb\u7edf"
 
@@ -134,7 +135,8 @@ def test_expansion_is_read_from_the_system_hive(value: int, expands: bool, shelf
     assert (start["expand_on_mount"], start["expands"], start["problem"]) == (value, expands, None)
     assert (start["claimed_bytes"] > 0) is expands
     told = done("space", own, shelf.wim).out
-    assert ("makes this VHD as large as its disk" in told) is expands
+    assert ("makes a VHD as large as its disk" in told) is expands
+    assert "NO ROOM" not in told
 
 
 def _expand(vhd: Path, out: Path, scratch: Path, value: int) -> None:
@@ -153,6 +155,14 @@ def test_a_start_that_cannot_be_read_claims_nothing_known() -> None:
     """A hive that cannot be read is no reason to say that a VHD grows, or does not."""
     start = Start(value=None, full=100, occupied=10, problem="damaged")
     assert (start.expands, start.takes, start.claims) == (None, None, None)
+
+
+def test_too_little_room_for_a_start_is_said(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the host has less left than the VHD claims, Windows does not start from it."""
+    monkeypatch.setattr(HostFolder, "free_size", lambda _folder: 1000)
+    told = done("space", shelf.folder).out
+    assert told.count("NO ROOM") == 2
+    assert "1 KB are free beside it" in told
 
 
 def test_systems_stand_under_their_wim(shelf: Shelf) -> None:

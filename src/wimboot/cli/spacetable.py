@@ -42,6 +42,9 @@ def tell(found: Space) -> None:
         _heading("disks without an NTFS volume")
         show.table([("disk", "left"), ("what it is", "left"), ("on the host", "right")],
                    [(show.plain(disk.path), _what(disk), _size(disk.occupied)) for disk in bare])
+    if any(volume.start is not None and volume.start.expands and volume.start.claims for volume in found.volumes):
+        show.say("\nstarted: Windows makes a VHD as large as its disk when it starts from it, and does not start where "
+                 "the host has no\nroom for that; VirtualDiskExpandOnMount = 4 in its registry leaves the VHD as it is.")
     for volume in found.volumes:
         _remarks(volume, disks[volume.disk])
     for volume in found.volumes:
@@ -139,11 +142,9 @@ def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
     start = volume.start
     if volume.state is not None:
         show.say(f"{where}: {_STATES[volume.state]}; what Windows had not written yet is not counted.")
-    if start is not None and start.expands and start.claims:
-        room = "" if disk.free is None else f"; beside it {show.size(disk.free)} are free"
-        show.say(f"{where}: Windows makes this VHD as large as its disk when it starts from it, and takes "
-                   f"{show.size(start.claims)} more of the host{room} "
-                   "(VirtualDiskExpandOnMount = 4 would leave it as it is).")
+    if start is not None and disk.free is not None and (start.claims or 0) > disk.free:
+        show.say(f"{where}: NO ROOM: started, it takes {show.size(start.claims or 0)} more, and {show.size(disk.free)} "
+                 "are free beside it.")
     if start is not None and start.problem:
         show.say(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
     missing = sum(share.missing for share in volume.shares)
