@@ -23,7 +23,7 @@ from wimboot.ops.create import create
 from wimboot.ops.creating.making import DiskForm, DiskShape, make_disk
 from wimboot.ops.creating.options import ChildOptions, CreateOptions
 from wimboot.storage import HostFolder
-from wimboot.storage.faults import Fault, Faulty, Kind, MemoryFolder
+from wimboot.storage.faults import Fault, Faulty, Kind, MemoryFolder, Model, Recorder, states
 
 SIZE = 8 << 20
 SHAPES = {
@@ -61,6 +61,22 @@ def test_failure_at_any_write_leaves_nothing(shape: str, kind: Kind) -> None:
         assert not attempt(folder, Fault(at=at, kind=kind), SHAPES[shape])
         assert folder.images == {}, f"operation {at} of {counting.count}"
     assert attempt(MemoryFolder(), Fault(at=counting.count, kind=kind), SHAPES[shape])
+
+
+@pytest.mark.parametrize("shape", ["raw", "vhd", "vhd-fixed"])
+def test_crash_at_any_write_leaves_the_disk_or_none(tmp_path: Path, shape: str) -> None:
+    """What has the name when the power is back is the disk to its last byte."""
+    recorder, path = Recorder(), tmp_path / "new.disk"
+    make_disk(path, SHAPES[shape], silent, folders=recorder.host)
+    whole, seen = path.read_bytes(), set()
+    for model in (Model.KILL, Model.SECTOR):
+        for state in states(recorder, model, seeds=range(2)):
+            images = state.folders[str(tmp_path)]
+            assert set(images) <= {path.name, f"{path.name}.wimboot-new"}
+            if path.name in images:
+                assert images[path.name].read(0, len(whole) + 1) == whole
+            seen.add(path.name in images)
+    assert seen == {True, False}
 
 
 def test_ctrl_c_takes_a_disk_away_unless_it_is_the_last_thing_done(tmp_path: Path) -> None:
