@@ -44,7 +44,8 @@ def tell(found: Space) -> None:
                    [(show.plain(disk.path), _what(disk), _size(disk.occupied)) for disk in bare])
     if any(volume.start is not None and volume.start.expands and volume.start.claims for volume in found.volumes):
         show.say("\nstarted: Windows makes a VHD as large as its disk when it starts from it, and does not start where "
-                 "the host has no\nroom for that; VirtualDiskExpandOnMount = 4 in its registry leaves the VHD as it is.")
+                 "the host\nhas no room for that; VirtualDiskExpandOnMount = 4 in its registry leaves the VHD as it "
+                 "is.")
     for volume in found.volumes:
         _remarks(volume, disks[volume.disk])
     for volume in found.volumes:
