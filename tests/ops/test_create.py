@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from build import make_volume
 from converted import Converted
 from judges import run, sound_volume
-from mounting import carve
+from mounting import carve, mounted, need_mounts
 from running import NO_PLACE, done, refused, wimboot
 from vhd_judge import judge_vhd, libvhdi_reads
 from wimboot.disk import Place, TableKind, open_target
@@ -86,6 +87,21 @@ def test_file_has_no_holes(tmp_path: Path, form: str, arguments: tuple[str, ...]
     done("create", path, "--size", SIZE, *arguments)
     assert path.stat().st_blocks * 512 >= path.stat().st_size
     assert (path.stat().st_size >= SIZE) == bool(arguments)
+
+
+def test_vhds_on_ntfs_are_not_marked_as_sparse(tmp_path: Path) -> None:
+    """By ntfs-3g, for which even a hole that is filled later counts; a raw image shows that it would."""
+    need_mounts()
+    host = tmp_path / "host.img"
+    make_volume(host, size=400 << 20)
+    forms: dict[str, tuple[str, ...]] = {"a.vhd": (), "b.vhd": ("--fixed",), "c.vhdx": (), "d.vhdx": ("--fixed",),
+                                         "e.img": ()}
+    with mounted(host, write=True) as root:
+        for name, arguments in forms.items():
+            done("create", root / name, "--size", "60M", *arguments)
+        done("create", root / "f.vhd", "--parent", root / "a.vhd")
+    marked = {name for name in (*forms, "f.vhd") if "SPARSE_FILE" in run("ntfsinfo", "-f", "-F", f"/{name}", host)}
+    assert marked == {"e.img"}
 
 
 @pytest.mark.parametrize("kind", [(), ("--fixed",)])
