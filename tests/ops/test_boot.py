@@ -26,7 +26,7 @@ def test_boot_files_and_entry_arrive(bootable: Path, esp: Path) -> None:
     """For BIOS and UEFI: every file is the system's own, the menu has the system under a Chinese title, and waits."""
     system = boot_contents(bootable, {*BIOS_FILES.values(), *UEFI_FILES.values()})
     with unchanged(bootable):
-        told = done("boot", bootable, "--to", esp, *AT, "--title", "系统 甲", "--default", "--timeout", "5",
+        told = done("boot", bootable, "--to", esp, *AT, "--title", "系统\u3000甲", "--default", "--timeout", "5",
                     "--json").json
     found = files_of(esp)
     assert {path for path in found if not path.endswith("BCD")} == {*BIOS_FILES, *UEFI_FILES}
@@ -37,7 +37,7 @@ def test_boot_files_and_entry_arrive(bootable: Path, esp: Path) -> None:
         place = BootPlace.parse_volume(PLACE)
         assert devices(entry) == (place.device, place.os_device)
         assert entry.text(ElementType.PATH) == f"\\Windows\\system32\\winload.{program}"
-        assert entry.text(ElementType.DESCRIPTION) == "系统 甲"
+        assert entry.text(ElementType.DESCRIPTION) == "系统\u3000甲"
         assert entry.text(ElementType.LOCALE) == "en-US"
         manager = objects(esp / path)[Ids.BOOT_MANAGER]
         assert (manager.text(ElementType.DEFAULT), manager.value(ElementType.TIMEOUT)) == (entry.id, 5)

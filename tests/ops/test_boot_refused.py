@@ -75,6 +75,8 @@ def test_commands_that_ask_for_nothing_are_told(bootable: Path, esp: Path) -> No
     refused("nothing-to-boot", 2, "boot", "--to", esp)
     refused("no-boot-store", 4, "boot", "--to", esp, "--timeout", "3")
     refused("bad-volume-place", 2, "boot", bootable, "--to", esp, "--volume-place", "C:")
+    for title in ("", "  ", "a\nb", "x" * 256):
+        refused("bad-title", 2, "boot", bootable, "--to", esp, *AT, "--title", title)
     refused("bad-guid", 2, "boot", "--to", esp, "--remove-id", "{bootmgr}")
 
 

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry_samples import BCD_STORES, store
 from wimboot.formats.bcd import DeviceValue, Element, ElementType, ObjectType
@@ -13,7 +15,8 @@ from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice, FileDevice, PartitionDevice
 from wimboot.registry import Hive, RegistryValue, new_hive
 from wimboot.windows.bcd import MAX_STORE_SIZE, BcdObject, NotAStore, Store, empty_store
-from wimboot.windows.bcdentries import Entry, Firmware, Manager, Outcome, add_entry, find_entry, new_store, set_menu
+from wimboot.windows.bcdentries import Entry, Firmware, Manager, Outcome, add_entry, find_entry, new_store, set_timeout
+from wimboot.windows.bcdlisting import listing
 from wimboot.windows.bcdloader import LoaderWish, MenuPolicy, grub4dos_entry, loader_entry
 from wimboot.windows.bcdremoval import NoSuchEntry, NotAnEntry, remove_entry
 from wimboot.windows.bootplace import BootPlace
@@ -268,8 +271,8 @@ def test_template_gives_what_this_windows_wants() -> None:
 def test_menu_of_a_store_without_boot_manager_gets_one() -> None:
     """A store that some tool left without is completed, and waits as long as asked."""
     with opened(empty_store()) as there:
-        assert set_menu(there, timeout=7)
-        assert not set_menu(there, timeout=7)
+        assert set_timeout(there, 7)
+        assert not set_timeout(there, 7)
         manager = there.get(Ids.BOOT_MANAGER)
         assert manager is not None
         assert manager.value(ElementType.TIMEOUT) == 7
@@ -298,3 +301,22 @@ def test_keys_that_are_no_objects_stay(tmp_path: Path) -> None:
     with opened(after) as there:
         assert len(there.objects()) == 4
     assert f"\\Objects\\{Ids.BOOT_MANAGER}\\Elements\\nothing" in keys(after)
+
+
+@settings(max_examples=300)
+@given(name=st.sampled_from(["nikize_PXEBCD", "ntloader_bcdwin"]), at=st.integers(0, 16383),
+       junk=st.binary(min_size=1, max_size=12), edit=st.booleans())
+def test_a_damaged_store_is_told_and_nothing_else(name: str, at: int, junk: bytes, edit: bool) -> None:
+    """Bytes painted over anywhere: the store is listed and extended, or it is said that it is none."""
+    data = bytearray(store(name))
+    at %= len(data)
+    data[at:at + len(junk)] = junk[:len(data) - at]
+    try:
+        with opened(bytes(data)) as there:
+            assert list(listing(there.objects())) is not None
+            if edit:
+                added = add_entry(there, loader_entry(VHD, WISH))
+                remove_entry(there, added.id)
+                there.commit()
+    except (NotAStore, NotAnEntry):
+        return

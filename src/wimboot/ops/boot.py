@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from wimboot.ops.booting.options import BootOptions
     from wimboot.ops.booting.systempartition import SystemPartition
 
-__all__ = ["BadTimeout", "Booted", "NoBootStore", "NoSuchEntries", "NothingToDo", "boot"]
+__all__ = ["BadTimeout", "BadTitle", "Booted", "NoBootStore", "NoSuchEntries", "NothingToDo", "boot"]
 
 _ATTRIBUTES: Final = {MANAGERS[Firmware.BIOS]: 0x27, "\\BOOTNXT": 0x26}
 """Read-only 1, hidden 2, system 4, archive 0x20, as Windows' own setup sets them."""
+_MAX_TITLE: Final = 255
 _MAX_TIMEOUT: Final = 0xFFFF_FFFF
 
 
@@ -52,6 +54,14 @@ class BadTimeout(UsageError):
     id = "bad-timeout"
     sentence = "a menu cannot wait {timeout} seconds"
     advice = "Give a number from 0 (it does not appear) to 4294967295 (it waits for ever)."
+
+
+class BadTitle(UsageError):
+    """A text that the menu cannot show."""
+
+    id = "bad-title"
+    sentence = "{title!r} cannot be a title in the boot menu: {why}"
+    advice = "Give a line of up to 255 characters."
 
 
 class NoBootStore(Refused):
@@ -102,7 +112,10 @@ def boot(options: BootOptions, emit: Emit) -> Booted:
 
 
 def _check(options: BootOptions) -> None:
-    """Raises NothingToDo, BadTimeout, BadGuid."""
+    """Raises NothingToDo, BadTimeout, BadTitle, BadGuid."""
+    for text in (options.title, options.locale):
+        if text is not None and (why := _title_problem(text)):
+            raise BadTitle(title=text, why=why)
     if options.timeout is not None and not 0 <= options.timeout <= _MAX_TIMEOUT:
         raise BadTimeout(timeout=options.timeout)
     if options.target is None:
@@ -111,6 +124,14 @@ def _check(options: BootOptions) -> None:
             raise NothingToDo(to=options.to, why="no system is named")
     for id_ in options.remove_ids:
         object_id(id_)
+
+
+def _title_problem(text: str) -> str:
+    """Why a line of the menu cannot be that, "" if it can."""
+    if not text.strip() or len(text) > _MAX_TITLE:
+        return "it is empty or too long"
+    shown = all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)
+    return "" if shown else "it has characters that cannot be shown"
 
 
 def _menu_only(options: BootOptions, partition: SystemPartition, emit: Emit) -> Starting:

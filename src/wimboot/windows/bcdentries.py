@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wimboot.formats.bcd import Value
     from wimboot.formats.bootdevice import Device
 
-__all__ = ["Added", "Entry", "Firmware", "Manager", "Outcome", "add_entry", "find_entry", "new_store", "set_menu",
+__all__ = ["Added", "Entry", "Firmware", "Manager", "Outcome", "add_entry", "find_entry", "new_store", "set_timeout",
            "template_elements"]
 
 _TEMPLATE_CLASS: Final = 4
@@ -215,10 +215,9 @@ def _refuse_unreadable(store: Store, manager: BcdObject) -> None:
         raise NotAStore(where=store.where, problem="the order of its menu cannot be read")
 
 
-def set_menu(store: Store, *, timeout: int | None = None) -> bool:
-    """How long the menu waits, in seconds; whether that is new."""
-    _manager(store)
-    return timeout is not None and store.set(Ids.BOOT_MANAGER, ElementType.TIMEOUT, timeout)
+def set_timeout(store: Store, seconds: int) -> bool:
+    """How long the menu waits; whether that is new. Raises NotAStore."""
+    return store.set(_manager(store).id, ElementType.TIMEOUT, seconds)
 
 
 def _manager(store: Store) -> BcdObject:

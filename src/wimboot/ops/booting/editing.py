@@ -10,7 +10,7 @@ from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice
 from wimboot.ops.booting.stores import STORE_PATHS
 from wimboot.windows.bcd import Store
-from wimboot.windows.bcdentries import Added, Firmware, Manager, add_entry, find_entry, new_store, set_menu
+from wimboot.windows.bcdentries import Added, Firmware, Manager, add_entry, find_entry, new_store, set_timeout
 from wimboot.windows.bcdloader import grub4dos_entry
 from wimboot.windows.bcdremoval import NoSuchEntry, remove_entry
 
@@ -68,7 +68,8 @@ def edit_store(old: bytes | None, manager: Manager, edits: StoreEdits, *, where:
                    for number, entry in enumerate(edits.entries)]
         if edits.grub4dos and firmware is Firmware.BIOS:
             entries.append(add_entry(store, _as_it_is(store, grub4dos_entry(), edits.here)))
-        set_menu(store, timeout=edits.timeout)
+        if edits.timeout is not None:
+            set_timeout(store, edits.timeout)
         found = store.get(Ids.BOOT_MANAGER)
         waits = found.value(ElementType.TIMEOUT) if found else None
         outcome = "created" if old is None else "changed" if store.edited else "same"

@@ -12,8 +12,10 @@ from wimboot.errors import Refused, UsageError
 from wimboot.events import Note
 from wimboot.formats.bootdevice import BootDevice, FileDevice, PartitionDevice
 from wimboot.ops.booting.identity import identity_of
+from wimboot.ops.pointing.placecheck import check_place
 from wimboot.ops.pointing.placing import UnreadablePlace, find_place
 from wimboot.windows.bootplace import BootPlace
+from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
     from wimboot.disk import Partition
@@ -61,13 +63,13 @@ def boot_place(opened: Opened, options: BootOptions, emit: Emit) -> BootPlace:
     if options.inside:
         return BootPlace.volume(BootDevice())
     if options.volume_place is not None:
-        return BootPlace.parse_volume(options.volume_place)
+        return _checked(BootPlace.parse_volume(options.volume_place), opened, emit)
     target = opened.target
     virtual = target.vhd is not None or (target.foreign is not None and target.foreign.form in _NATIVE)
     if options.vhd_place is not None:
         if not virtual:
             raise NotAVhd(where=opened.where)
-        return _checked(BootPlace.parse_vhd(options.vhd_place), emit)
+        return _checked(BootPlace.parse_vhd(options.vhd_place), opened, emit)
     if virtual and not _same_disk(options.to, target.path):
         return _vhd_now(target.path, emit)
     return BootPlace.volume(_partition_now(opened))
@@ -121,9 +123,14 @@ def _vhd_now(path: Path, emit: Emit) -> BootPlace:
     return BootPlace.vhd(place.device)
 
 
-def _checked(place: BootPlace, emit: Emit) -> BootPlace:
+def _checked(place: BootPlace, opened: Opened, emit: Emit) -> BootPlace:
     """Say what is not certain of a place that was given."""
-    if isinstance(place.file, FileDevice) and not isinstance(place.file.parent, PartitionDevice | BootDevice):
+    parent = place.device if place.file is None else place.file.parent
+    if isinstance(parent, PartitionDevice):
+        known = WimPlace.of_device(FileDevice(parent=parent, path="\\"))
+        if known is not None:
+            check_place(known, str(opened.target.place), emit)
+    elif not isinstance(parent, BootDevice):
         emit(Note(id="vhd-searched-for", text=(
             "The boot manager will look for the VHD on every disk, and take the first with such a path.")))
     return place

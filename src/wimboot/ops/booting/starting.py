@@ -60,7 +60,7 @@ def starting(options: BootOptions, partition: SystemPartition, emit: Emit) -> St
     if options.target is None:
         raise NoWindows(where=partition.where)
     with (
-        open_volume(options.target, emit, write=False) as opened,
+        open_volume(options.target, emit, write=False, inspect=True) as opened,
         backed_stores(opened, options.wim, emit) as stores,
     ):
         contents = Contents(opened.tree, opened.device, opened.volume, stores)
