@@ -222,6 +222,20 @@ def test_parts_of_long_names_left_behind_mean_nothing(file: MemoryFile) -> None:
     assert lost[0].pack() in file.pread(Damage.cluster(2), 512)
 
 
+def test_parts_left_behind_hide_no_name(file: MemoryFile) -> None:
+    """Those of a lost name right before the parts of another one are not taken for its own."""
+    lost = split_long("lost name.txt".encode("utf-16-le"), b"OTHER      ")
+    kept = split_long("a kept name.txt".encode("utf-16-le"), b"SECOND     ")
+    raw = file.pread(Damage.cluster(2), 512)
+    at = raw.index(b"SECOND")
+    moved = b"".join(part.pack() for part in (*lost, *kept)) + raw[at:at + 32]
+    file.pwrite(Damage.cluster(2) + at, moved)
+    with FatVolume(file, write=True) as opened:
+        assert opened.read("a kept name.txt") == b"2" * 2000
+        opened.remove("A kept name.txt")
+    assert [entry.name for entry in FatVolume(file).list()] == ["EFI", "first"]
+
+
 def test_garbage_behind_the_end_stays_hidden(file: MemoryFile) -> None:
     """A new name that takes the slot which ended its folder ends it again."""
     ghost = DirEntry(name=b"GHOST      ", attributes=DosAttribute.ARCHIVE, cluster=9, size=1).pack()

@@ -91,9 +91,10 @@ class Folder:
             if raw[0] == 0:
                 return
             if raw[0] != UNUSED and raw[11] & 0x3F == LONG_NAME:
-                if not parts:
-                    first_slot = slot
-                parts.append(LongPart.parse(raw))
+                part = LongPart.parse(raw)
+                if part.is_last:    # it stands first; what is before it was left behind by something else
+                    parts, first_slot = [], slot
+                parts.append(part)
                 continue
             entry = DirEntry.parse(raw)
             long_parts, parts = parts, []
