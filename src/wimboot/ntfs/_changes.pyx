@@ -194,33 +194,11 @@ cdef class Changes(Links):
 
     def set_reparse(self, uint64_t file_id, bytes value not None):
         """Make a file or folder a reparse point, or give it another value (with its 8-byte header). Its data stays."""
-        cdef const uint8_t *raw = <const uint8_t *> PyBytes_AS_STRING(value)
-        cdef int64_t size = len(value)
-        cdef int result
-        checked_reparse(value)
-        cdef ntfs_inode *inode = self.open_changed(file_id)
-        with nogil:
-            if inode.flags & FILE_ATTR_REPARSE_POINT:
-                result = self.replace_value(inode, raw, size)
-            else:
-                result = self.add_reparse(inode, raw, size)
-            result = self.finish(inode, result)
-        self.settle(result, file_id)
+        put_reparse(self, file_id, value, False)
 
     def replace_reparse(self, uint64_t file_id, bytes value not None):
         """Give a reparse point another value; its data, size and times stay. Raises FileNotFound where it is none."""
-        cdef const uint8_t *raw = <const uint8_t *> PyBytes_AS_STRING(value)
-        cdef int64_t size = len(value)
-        cdef int result
-        checked_reparse(value)
-        cdef ntfs_inode *inode = self.open_changed(file_id)
-        with nogil:
-            if inode.flags & FILE_ATTR_REPARSE_POINT:
-                result = self.replace_value(inode, raw, size)
-            else:
-                result = self.fail(b"looking for a reparse point", ENOENT)
-            result = self.finish(inode, result)
-        self.settle(result, file_id)
+        put_reparse(self, file_id, value, True)
 
     def remove_reparse(self, uint64_t file_id):
         """Make a reparse point a plain file or folder. The data of one that was a pointer is zeros until written."""
@@ -249,3 +227,20 @@ cdef int checked_eas(bytes value) except -1:
             raise FormatError("the extended attributes", offset + 8, "a name is not ended")
         offset = next_offset
     return 0
+
+
+cdef object put_reparse(Changes volume, uint64_t file_id, bytes value, bint only_there):
+    cdef const uint8_t *raw = <const uint8_t *> PyBytes_AS_STRING(value)
+    cdef int64_t size = len(value)
+    cdef int result
+    checked_reparse(value)
+    cdef ntfs_inode *inode = volume.open_changed(file_id)
+    with nogil:
+        if inode.flags & FILE_ATTR_REPARSE_POINT:
+            result = volume.replace_value(inode, raw, size)
+        elif only_there:
+            result = volume.fail(b"looking for a reparse point", ENOENT)
+        else:
+            result = volume.add_reparse(inode, raw, size)
+        result = volume.finish(inode, result)
+    volume.settle(result, file_id)

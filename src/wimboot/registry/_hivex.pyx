@@ -94,6 +94,21 @@ cdef str _text(char *name):
         free(name)
 
 
+cdef list _listed(size_t *found, str call):
+    """What libhivex listed, a zero behind the last."""
+    cdef size_t i = 0
+    if found == NULL:
+        raise hive_error(call, c.errno)
+    try:
+        result = []
+        while found[i] != 0:
+            result.append(found[i])
+            i += 1
+        return result
+    finally:
+        free(found)
+
+
 cdef class Handle:
     """An open hive; `write` opens it for editing, which happens in memory until `commit`."""
 
@@ -149,65 +164,32 @@ cdef class Handle:
     def children(self, size_t node):
         """The keys below a key."""
         c.errno = 0
-        cdef hive_node_h *found = hivex_node_children(self._open(), node)
-        cdef size_t i = 0
-        if found == NULL:
-            raise hive_error("hivex_node_children", c.errno)
-        try:
-            result = []
-            while found[i] != 0:
-                result.append(found[i])
-                i += 1
-            return result
-        finally:
-            free(found)
+        return _listed(hivex_node_children(self._open(), node), "hivex_node_children")
 
     def child(self, size_t node, bytes name):
         """The key of that name (UTF-8, ASCII letters in any case) below a key; 0 if none."""
         c.errno = 0
-        cdef hive_node_h *found = hivex_node_children(self._open(), node)
-        cdef hive_node_h result = 0
-        cdef size_t i = 0
-        cdef char *other
-        if found == NULL:
-            raise hive_error("hivex_node_children", c.errno)
-        while found[i] != 0 and result == 0:
-            other = hivex_node_name(self._hive, found[i])
-            if other != NULL:      # a name that is not UTF-16 is not the one sought
-                if strcasecmp(other, name) == 0:
-                    result = found[i]
-                free(other)
-            i += 1
-        free(found)
-        return result
+        return self._named(hivex_node_children(self._open(), node), hivex_node_name, name, "hivex_node_children")
 
     def values(self, size_t node):
         """The values of a key."""
         c.errno = 0
-        cdef hive_value_h *found = hivex_node_values(self._open(), node)
-        cdef size_t i = 0
-        if found == NULL:
-            raise hive_error("hivex_node_values", c.errno)
-        try:
-            result = []
-            while found[i] != 0:
-                result.append(found[i])
-                i += 1
-            return result
-        finally:
-            free(found)
+        return _listed(hivex_node_values(self._open(), node), "hivex_node_values")
 
     def value(self, size_t node, bytes name):
         """The value of that name (UTF-8, ASCII letters in any case) of a key; 0 if none."""
         c.errno = 0
-        cdef hive_value_h *found = hivex_node_values(self._open(), node)
-        cdef hive_value_h result = 0
-        cdef size_t i = 0
+        return self._named(hivex_node_values(self._open(), node), hivex_value_key, name, "hivex_node_values")
+
+    cdef size_t _named(self, size_t *found, char *(*name_of)(hive_h *, size_t) noexcept nogil, bytes name,
+                       str call) except? 0:
+        """The first of these nodes or values that has the name; one whose name is not UTF-16 has not."""
+        cdef size_t result = 0, i = 0
         cdef char *other
         if found == NULL:
-            raise hive_error("hivex_node_values", c.errno)
+            raise hive_error(call, c.errno)
         while found[i] != 0 and result == 0:
-            other = hivex_value_key(self._hive, found[i])
+            other = name_of(self._hive, found[i])
             if other != NULL:
                 if strcasecmp(other, name) == 0:
                     result = found[i]
