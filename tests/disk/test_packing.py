@@ -11,7 +11,7 @@ import pytest
 
 from vhd_judge import judge_vhd
 from wimboot.disk import packing
-from wimboot.disk.packing import Lz4Missing, Packing, TooLargeForGzip, check_packing, pack_disk
+from wimboot.disk.packing import Lz4Missing, Packing, PackingOptions, TooLargeForGzip, check_packing, pack_disk
 from wimboot.disk.vhdcreate import create_vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.events import Counter
@@ -44,10 +44,11 @@ def source(tmp_path: Path, contents: bytes) -> HostFile:
     return HostFile.open(tmp_path / "source.vhd")
 
 
-def packed(source: HostFile, out: Path, kind: Packing, threads: int = 2) -> bytes:
+def packed(source: HostFile, out: Path, kind: Packing, threads: int = 2, *, thorough: bool = False) -> bytes:
     """The bytes of the file that is made."""
     file, counter = HostFolder(out.parent).create(out.name), Counter()
-    pack_disk(source, read_layout(source, "source.vhd"), file, kind, threads, counter)
+    options = PackingOptions(packing=kind, threads=threads, thorough=thorough)
+    pack_disk(source, read_layout(source, "source.vhd"), file, options, counter)
     file.close()
     assert counter.done in (SIZE, SIZE + 512)
     return out.read_bytes()
@@ -66,6 +67,16 @@ def test_a_fixed_vhd_comes_out(source: HostFile, contents: bytes, tmp_path: Path
     assert (footer.type, footer.size) == (DiskType.FIXED, SIZE)
     assert kind is Packing.FIXED or len(data) < 180_000
     judge_vhd(out)
+
+
+@pytest.mark.parametrize("kind", [Packing.LZ4, Packing.GZIP])
+def test_what_is_packed_thoroughly_is_smaller(source: HostFile, contents: bytes, tmp_path: Path, kind: Packing) -> None:
+    """And the same when it is unpacked."""
+    plain, small = packed(source, tmp_path / "a", kind), packed(source, tmp_path / "b", kind, thorough=True)
+    assert len(small) <= len(plain)
+    unpack = {Packing.LZ4: lz4.frame.decompress, Packing.GZIP: gzip.decompress}[kind]
+    assert unpack(small) == unpack(plain)
+    assert unpack(small)[:SIZE] == contents
 
 
 def test_the_content_size_stands_in_the_frame(source: HostFile, tmp_path: Path) -> None:
@@ -111,7 +122,7 @@ def test_zeros_are_compressed_once(source: HostFile, tmp_path: Path, monkeypatch
 
     class Counting:
         @staticmethod
-        def compress(source: bytes, *, mode: str, compression: int, store_size: bool) -> bytes:
+        def compress(source: bytes, *, mode: str = "default", compression: int = 0, store_size: bool) -> bytes:
             seen.append(len(source))
             return real.compress(source, mode=mode, compression=compression, store_size=store_size)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import DECIDED
 from wimboot.disk.newfile import new_file, refuse_existing
-from wimboot.disk.packing import Packing, check_packing, pack_disk
+from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_disk
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Damaged, Refused, Unsupported
 from wimboot.events import Emit, Event, Note, Phase, silent
@@ -30,7 +30,7 @@ from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import NoWindows, open_volume
 from wimboot.ops.options import ApplyOptions, StatusOptions, TargetOptions
 from wimboot.ops.preparing.prepare import SYSTEM_HIVE
-from wimboot.ops.ramming.building import built_disk
+from wimboot.ops.ramming.building import built_disk, fleeting
 from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
 from wimboot.ops.ramming.source import find_source
 from wimboot.ops.status import status
@@ -206,7 +206,8 @@ def _fill(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) ->
 
     Raises RamTooSmall, and what `apply` and `boot` do.
     """
-    target = TargetOptions(place=f"{disk.path}#{disk.number}", folders=options.folders, dry_run=options.dry_run)
+    folders = fleeting(options.folders)
+    target = TargetOptions(place=f"{disk.path}#{disk.number}", folders=folders, dry_run=options.dry_run)
     try:
         done = apply(ApplyOptions(target=target, wim=source.wim, image=source.image, wim_place=source.place,
                                   driver=options.driver, config=options.config, in_memory=True), emit)
@@ -224,7 +225,7 @@ def _fill(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) ->
         boot(BootOptions(
             to=target.place, target=target, inside=True, wim=source.wim, title=options.title, default=True, timeout=0,
             firmware=(options.firmware,), boot_files=BootFiles.SYSTEM, test_signing=options.test_signing,
-            no_integrity_checks=options.no_integrity_checks, folders=options.folders), emit)
+            no_integrity_checks=options.no_integrity_checks, folders=folders), emit)
     return done
 
 
@@ -247,7 +248,8 @@ def _pack(disk: MadeDisk, options: RamOptions, emit: Emit) -> int:
         phase = Phase(name="pack", total=options.size, unit="bytes")
         emit(phase)
         with new_file(folder, options.out.name, where=str(options.out), final=True, replace=options.replace) as file:
-            pack_disk(source, layout, file, options.packing, options.threads, phase.counter)
+            pack_disk(source, layout, file, PackingOptions(packing=options.packing, threads=options.threads,
+                                                           thorough=options.thorough), phase.counter)
             return file.size()
     finally:
         source.close()

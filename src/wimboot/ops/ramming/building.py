@@ -11,17 +11,19 @@ from wimboot.errors import HostError
 from wimboot.ops.creating.making import make_disk
 from wimboot.ops.creating.shape import DiskForm, DiskShape
 from wimboot.storage import durable
+from wimboot.storage.fleeting import FleetingFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wimboot.events import Emit
     from wimboot.ops.creating.shape import MadeDisk
+    from wimboot.ops.options import Folders
     from wimboot.ops.ramming.options import RamOptions
     from wimboot.ops.ramming.source import RamSource
     from wimboot.storage import Folder
 
-__all__ = ["TAIL", "built_disk"]
+__all__ = ["TAIL", "built_disk", "fleeting"]
 
 TAIL: Final = 1 << 20
 """Of the disk's end belongs to no partition: the driver that finds the disk in memory hides its last sector."""
@@ -39,9 +41,14 @@ def built_disk(options: RamOptions, source: RamSource, emit: Emit) -> Iterator[M
         disk_id = secrets.token_bytes(4) + bytes(12)
     shape = DiskShape(size=options.size, form=DiskForm.VHD, tail=TAIL, label=options.label, disk_id=disk_id)
     try:
-        yield make_disk(path, shape, emit, folders=options.folders)
+        yield make_disk(path, shape, emit, folders=fleeting(options.folders))
     finally:
         _clear(folder, path.name)
+
+
+def fleeting(folders: Folders) -> Folders:
+    """The same folders, for what is built in them and gone before the run ends: nothing of it need be durable."""
+    return lambda path: FleetingFolder(folders(path))
 
 
 def _clear(folder: Folder, name: str) -> None:

@@ -28,6 +28,7 @@ class RamOptions:
     `target` is a WIMBoot system: then `wim` None is the one that it uses, `image` None the one that it stands on, and
     `wim_place` None where it says that its WIM lies. `menu` is a menu.lst on the host that gets the entry, `menu_path`
     the image's path there as grub4dos will see it (None: where `out` lies now). `replace`: an `out` that is there goes.
+    `thorough`: packed smaller, and slower.
     """
 
     out: Path
@@ -48,5 +49,6 @@ class RamOptions:
     no_integrity_checks: bool = False
     replace: bool = False
     dry_run: bool = False
+    thorough: bool = False
     threads: int = field(default_factory=processors)
     folders: Folders = HostFolder
