@@ -272,6 +272,24 @@ def test_every_bit_of_the_structures_matters(tmp_path: Path) -> None:
         assert harmless, f"byte {at:#x} (in the table: {in_table}) changed unnoticed"
 
 
+def test_compressed_blobs_of_a_wim_without_compression_are_damaged(tmp_path: Path) -> None:
+    """One flipped bit of the header takes the codec away: an error of ours, whichever way the data is read."""
+    path = tmp_path / "a.wim"
+    write(host(path), path.name, FILES | {"e": b"e" * 70_000})
+    data = bytearray(path.read_bytes())
+    data[0x10] &= ~2
+    path.write_bytes(data)
+    with open_store(path) as store:
+        packed = [sha1 for sha1 in store.hashes() if (blob := store.blob(sha1)) is not None and blob.compressed]
+        assert packed
+        with pytest.raises(BlobDamaged):
+            store.load_tree(1)
+        with pytest.raises(BlobDamaged):
+            store.read(packed[0])
+        with pytest.raises(BlobDamaged):
+            store.ranged(packed[0]).read(0, 1)
+
+
 @pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(2, 40))])
 def test_hostile_wims_end_in_one_error_quickly(seed: int, tmp_path: Path) -> None:
     """Random edits, counts and sizes, under 1 GB of address space and a clock: an error of ours or a clean read."""

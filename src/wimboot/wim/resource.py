@@ -31,6 +31,7 @@ class ResourceReader:
         self._pread = pread
         self.where = where
         self.codec = Codec(header.compression, header.chunk_size)
+        self._compression = header.compression
         self._chunk_size = header.chunk_size
         self._solid: dict[tuple[int, int], tuple[SolidHeader, list[int]]] = {}
         self._kept: tuple[tuple[int, int], bytes] | None = None
@@ -60,6 +61,8 @@ class ResourceReader:
             yield memoryview(self._exactly(row, row.offset + start, min(WINDOW, row.size - start)))
 
     def _chunk_windows(self, row: BlobRow) -> Iterator[memoryview]:
+        if self._compression is Compression.NONE:
+            raise self._damaged(row, "is compressed, in a WIM that says of itself that it is not")
         if not self._chunk_size or self._chunk_size > MAX_SOLID_CHUNK_SIZE:
             raise TooLarge(what="a chunk", where=self.where, size=self._chunk_size, limit=MAX_SOLID_CHUNK_SIZE)
         layout = ChunkLayout(size=row.size, size_in_wim=row.size_in_wim, chunk_size=self._chunk_size)
