@@ -46,6 +46,23 @@ def test_windows_7_gets_its_driver_in_every_control_set(small_volume: Path, tmp_
     sound_volume(small_volume)
 
 
+def test_explain_names_the_service(small_volume: Path, tmp_path: Path) -> None:
+    """The one that makes a file real, with its control sets, wherever the file lies; what a list says comes after."""
+    edit_system(small_volume, SECOND_SET | {
+        f"ControlSet00{number}\\services\\Shield": {"Start": dword(1), "Type": dword(1), "ImagePath": sz(
+            "\\??\\C:\\Program Files\\Shield\\shield.sys")} for number in (1, 2)})
+    with mounted(small_volume, write=True) as root:
+        (root / "Program Files/Shield").mkdir()
+        (root / "Program Files/Shield/shield.sys").write_bytes(driver_file())
+    done("convert", small_volume, "--wim", tmp_path / "store.wim", *LATER, "--driver", wofadk(tmp_path))
+    for path, said_of_it in (
+            ("\\Program Files\\Shield\\shield.sys", "service Shield, at system time (ControlSet001, ControlSet002)"),
+            ("\\" + DRIVER.replace("/", "\\"), "service WofAdk, at boot time (ControlSet001, ControlSet002)")):
+        assert said_of_it in done("explain", small_volume, path).out
+        told = done("explain", small_volume, path, "--json").json
+        assert (told["form"], told["rule"]["detail"]) == ("real", said_of_it)
+
+
 def test_the_image_holds_what_the_volume_holds(small_volume: Path, tmp_path: Path) -> None:
     """The edits come before the capture: status and update find nothing, a restore has nothing to do."""
     wim = tmp_path / "store.wim"

@@ -33,17 +33,21 @@ def system_hive() -> bytes:
 def test_every_early_driver_of_every_control_set_is_named() -> None:
     """Boot and system drivers, wherever they lie, and the OEM font; not those that start later."""
     hive = system_hive()
-    assert boot_files(lambda path: hive if path.casefold().endswith("\\config\\system") else None) == (
-        "\\Program Files\\Shield\\shield.sys", "\\Windows\\Fonts\\vga936.fon",
-        "\\Windows\\System32\\drivers\\plain.sys", "\\Windows\\System32\\drivers\\rooted.sys",
-        "\\Windows\\system32\\only1.sys", "\\Windows\\system32\\only2.sys",
-    )
+    both = "(ControlSet001, ControlSet002)"
+    assert boot_files(lambda path: hive if path.casefold().endswith("\\config\\system") else None) == {
+        "\\Program Files\\Shield\\shield.sys": f"service elsewhere, at boot time {both}",
+        "\\Windows\\Fonts\\vga936.fon": f"OEMHAL, the font of the loader {both}",
+        "\\Windows\\System32\\drivers\\plain.sys": f"service plain, at boot time {both}",
+        "\\Windows\\System32\\drivers\\rooted.sys": f"service rooted, at system time {both}",
+        "\\Windows\\system32\\only1.sys": "service only1, at boot time (ControlSet001)",
+        "\\Windows\\system32\\only2.sys": "service only2, at boot time (ControlSet002)",
+    }
 
 
 @pytest.mark.parametrize("data", [None, b"", b"regf" + bytes(5000)])
 def test_an_unreadable_hive_names_nothing(data: bytes | None) -> None:
     """The built-in list has to do then."""
-    assert boot_files(lambda _: data) == ()
+    assert boot_files(lambda _: data) == {}
 
 
 @pytest.mark.parametrize(("value", "path"), [

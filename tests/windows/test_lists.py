@@ -142,8 +142,9 @@ def test_the_wim_on_its_own_volume_is_neither_captured_nor_pointed() -> None:
 
 def test_files_that_the_registry_starts_with_are_real() -> None:
     """A boot-start driver outside of the drivers' folder."""
-    lists = compose(EMPTY, version=(10, 0), has_overlay_driver=True, boot_files=["\\Windows\\odd\\disk.sys"])
-    assert "registry" in _real("\\windows\\ODD\\disk.sys", lists)
+    lists = compose(EMPTY, version=(10, 0), has_overlay_driver=True,
+                    boot_files={"\\Windows\\odd\\disk.sys": "service odd"})
+    assert _real("\\windows\\ODD\\disk.sys", lists).endswith(": service odd")
 
 
 def test_a_whole_system_is_decided_as_its_paths_are() -> None:

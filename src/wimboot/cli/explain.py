@@ -87,7 +87,8 @@ def _fields(found: Explained) -> dict[str, Any]:
         "reason": None if found.reason is None else found.reason.value,
         "rule": None
         if found.rule is None
-        else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin, "line": found.rule.line},
+        else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin, "line": found.rule.line,
+              "detail": found.rule.detail or None},
         "pointer": None
         if pointer is None
         else {

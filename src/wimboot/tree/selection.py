@@ -46,17 +46,20 @@ class ListKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One pattern of one list, and where it comes from. `line` 0: it is built in."""
+    """One pattern of one list, and where it comes from. `line` 0: it is built in. `detail` tells more than that."""
 
     kind: ListKind
     pattern: Pattern
     origin: str
     line: int = 0
+    detail: str = ""
 
     @property
     def where(self) -> str:
         """The list as a person would look for it: "X.ini, line 12"."""
-        return f"{self.origin}, line {self.line}" if self.line else self.origin
+        if self.line:
+            return f"{self.origin}, line {self.line}"
+        return f"{self.origin}: {self.detail}" if self.detail else self.origin
 
     def __str__(self) -> str:
         """The pattern and its place."""

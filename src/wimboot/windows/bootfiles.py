@@ -32,17 +32,22 @@ _PREFIX: Final = re.compile(r"^\\?(?:\?\?\\)?(?:[a-z]:)?", re.IGNORECASE)
 _SYSTEM_ROOT: Final = re.compile(r"^\\?(?:%systemroot%|systemroot)\\", re.IGNORECASE)
 
 
-def boot_files(read: Callable[[str], bytes | None]) -> tuple[str, ...]:
-    """Paths on the system's volume, none where its SYSTEM hive cannot be read (the built-in list has to do then)."""
+def boot_files(read: Callable[[str], bytes | None]) -> dict[str, str]:
+    """Paths on the system's volume and what reads them, in order; none where its SYSTEM hive cannot be read (the
+    built-in list has to do then).
+    """
+    found: dict[str, tuple[str, list[str]]] = {}
     try:
         hive_file = load(read, f"{CONFIG_FOLDER}\\SYSTEM")
         if hive_file is None:
-            return ()
+            return {}
         with Hive(hive_file.data) as hive:
-            found = {path for _, control_set in control_sets(hive.root) for path in _of(control_set)}
+            for _, control_set in control_sets(hive.root):
+                for path, reader in _of(control_set):
+                    found.setdefault(path, (reader, []))[1].append(control_set.name)
     except (Damaged, HostError, Refused, Unsupported):
-        return ()
-    return tuple(sorted(found))
+        return {}
+    return {path: f"{reader} ({', '.join(dict.fromkeys(sets))})" for path, (reader, sets) in sorted(found.items())}
 
 
 def image_path(name: str, value: str | None) -> str:
@@ -58,12 +63,16 @@ def image_path(name: str, value: str | None) -> str:
     return f"\\Windows\\{path}"
 
 
-def _of(control_set: Node) -> Iterator[str]:
+def _of(control_set: Node) -> Iterator[tuple[str, str]]:
+    """(path, what reads it) of everything that a control set starts with."""
     services = control_set.child("services")
     for service in services.children() if services is not None else ():
-        if service.number("Start") in _EARLY and service.number("Type") in (1, 2, 8):
-            yield image_path(service.name, service.text("ImagePath"))
+        start = service.number("Start")
+        if start in _EARLY and service.number("Type") in (1, 2, 8):
+            name = "".join(character for character in service.name[:64] if character.isprintable())
+            path = image_path(service.name, service.text("ImagePath"))
+            yield path, f"service {name}, at {'boot' if start == 0 else 'system'} time"
     pages = control_set.find("Control\\Nls\\CodePage")
     font = pages.text("OEMHAL") if pages is not None else None
     if font:
-        yield f"\\Windows\\Fonts\\{font}"
+        yield f"\\Windows\\Fonts\\{font}", "OEMHAL, the font of the loader"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.ini import CaptureList, Pattern
@@ -23,7 +24,7 @@ from wimboot.formats.names import split_path
 from wimboot.tree.selection import ListKind, Lists, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["SYSTEM_LIST", "Lists", "built_in", "compose", "needs_loader_set", "with_loader_set"]
 
@@ -37,6 +38,8 @@ BOOT_SERVICE: Final = "registry: a driver or data that this system starts with"
 
 SYSTEM_LIST: Final = "\\Windows\\System32\\WimBootCompress.ini"
 """Where a Windows keeps a list of its own, and its name as an origin."""
+
+NO_FILES: Final[Mapping[str, str]] = MappingProxyType({})
 
 _UPDATED: Final = (6, 3)
 _WINDOWS_10: Final = 10
@@ -61,7 +64,7 @@ def needs_loader_set(version: tuple[int, ...] | None, *, has_overlay_driver: boo
 
 def compose(
     config: CaptureList | None, *, version: tuple[int, ...] | None, has_overlay_driver: bool,
-    origin: str = "", own_files: Iterable[str] = (), boot_files: Iterable[str] = (),
+    origin: str = "", own_files: Iterable[str] = (), boot_files: Mapping[str, str] = NO_FILES,
 ) -> Lists:
     r"""All rules for one volume.
 
@@ -71,18 +74,19 @@ def compose(
         has_overlay_driver: whether that Windows has wof.sys.
         origin: what to call `config` in explanations, usually its path; SYSTEM_LIST for the system's own.
         own_files: paths on this volume (`\dir\file`) of the WIM, its lock, logs and temporary files.
-        boot_files: paths that the registry names: boot-start drivers, the OEM font.
+        boot_files: paths that the registry names, and what for: boot-start drivers, the OEM font.
+
+    What the registry says of one file is named before what a list says of many.
     """
     always, default = built_in("always"), built_in("default")
     kind = ListKind
-    rules = _own(own_files, OWN)
+    rules = _own(own_files, OWN) + _started(boot_files)
     rules += _built(kind.FORBIDDEN, always.exclusion, ALWAYS) + _built(kind.KEPT, always.exception, LOGS)
     rules += _built(kind.REAL, always.prepopulate, ALWAYS)
     if needs_loader_set(version, has_overlay_driver=has_overlay_driver):
         rules += _built(kind.REAL, default.prepopulate, LOADER)
     elif config is None or (origin == SYSTEM_LIST and version is not None and version[0] >= _WINDOWS_10):
         rules += _built(kind.REAL, default.prepopulate, DEFAULT)
-    rules += _built(kind.REAL, _patterns(boot_files), BOOT_SERVICE)
     if config is None:
         rules += _built(kind.EXCLUSION, default.exclusion, DEFAULT)
     else:
@@ -100,6 +104,11 @@ def with_loader_set(lists: Lists) -> Lists:
 def _own(paths: Iterable[str], origin: str) -> list[Rule]:
     patterns = _patterns(paths)
     return _built(ListKind.FORBIDDEN, patterns, origin) + _built(ListKind.REAL, patterns, origin)
+
+
+def _started(boot_files: Mapping[str, str]) -> list[Rule]:
+    return [Rule(kind=ListKind.REAL, pattern=pattern, origin=BOOT_SERVICE, detail=boot_files[pattern.text])
+            for pattern in _patterns(boot_files)]
 
 
 def _patterns(paths: Iterable[str]) -> tuple[Pattern, ...]:

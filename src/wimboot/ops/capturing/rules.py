@@ -88,6 +88,6 @@ def _checked(data: bytes, where: str) -> bytes:
     return data
 
 
-def _sane(paths: tuple[str, ...]) -> tuple[str, ...]:
+def _sane(paths: dict[str, str]) -> dict[str, str]:
     """Those that can be a pattern for themselves; a hive may say anything."""
-    return tuple(path for path in paths if path.startswith("\\") and not set(path) & set('*?"<>|'))
+    return {path: why for path, why in paths.items() if path.startswith("\\") and not set(path) & set('*?"<>|')}
