@@ -29,6 +29,7 @@ from wimboot.formats.inf import Inf, InfLine
 from wimboot.registry.value import RegistryValue
 from wimboot.windows.driverfile import Driver, DriverFile, DriverUnknown, DriverUnsigned, check_architecture
 from wimboot.windows.identify import Architecture
+from wimboot.windows.ramsystem import RAM_DRIVERS
 from wimboot.windows.rootdevice import RootDevice
 from wimboot.windows.services import Service
 
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from wimboot.windows.services import Values
 
 __all__ = ["InfRefused", "inf_driver"]
-
-KNOWN: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": "FiraDisk",
-                "winvblock": "WinVBlock"}
-"""Services in lower case, and what people call them."""
 
 _GUID: Final = re.compile(r"\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}", re.IGNORECASE)
 _BINARY: Final = re.compile(r"%12%\\([A-Za-z0-9_.-]{1,64})")
@@ -85,7 +82,7 @@ def inf_driver(file: DriverFile, file_name: str, inf: bytes, inf_name: str, syst
     except FormatError as error:
         raise InfRefused(driver=inf_name, problem=str(error)) from error
     name, install, section = _service_section(source)
-    if name.lower() not in KNOWN:
+    if name.lower() not in RAM_DRIVERS:
         raise DriverUnknown(driver=file.where, problem=f"its service is called {name}")
     binary = _BINARY.fullmatch(source.inf.text(section, "ServiceBinary"))
     if binary is None:

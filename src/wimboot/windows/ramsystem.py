@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from wimboot.registry import Node
 
-__all__ = ["FIRADISK", "ram_drivers", "settle_in_memory"]
+__all__ = ["FIRADISK", "RAM_DRIVERS", "ram_drivers", "settle_in_memory"]
 
 FIRADISK: Final = "FiraDisk"
-_KNOWN: Final = {"svbusx64": "SVBus", "svbusx86": "SVBus", "svbus": "SVBus", "firadisk": FIRADISK,
-                 "winvblock": "WinVBlock"}
+RAM_DRIVERS: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": FIRADISK,
+                      "winvblock": "WinVBlock"}
 """Services in lower case, and what people call them."""
 _BOOT_START: Final = 0
 
@@ -55,7 +55,7 @@ def ram_drivers(read: Callable[[str], bytes | None]) -> tuple[str, ...]:
     with Hive(hive_file.data) as hive:
         sets = control_sets(hive.root)
         services = sets[0][1].child("services") if sets else None
-        found = [(_KNOWN[service.name.lower()], image_path(service.name, service.text("ImagePath")))
+        found = [(RAM_DRIVERS[service.name.lower()], image_path(service.name, service.text("ImagePath")))
                  for service in (services.children() if services is not None else ())
-                 if service.name.lower() in _KNOWN and service.number("Start") == _BOOT_START]
+                 if service.name.lower() in RAM_DRIVERS and service.number("Start") == _BOOT_START]
     return tuple(sorted({name for name, path in found if read(path) is not None}))
