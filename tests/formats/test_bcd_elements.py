@@ -78,6 +78,7 @@ def test_what_is_not_of_its_format_stays_bytes() -> None:
     """A short integer, a device with a tail, a string in binary: no value, and the bytes as they were."""
     for type_, stored, data in ((ElementType.TIMEOUT, 3, b"\1\0\0\0"), (ElementType.DETECT_HAL, 3, b""),
                                 (ElementType.DEVICE, 3, bytes(16) + BootDevice().pack() + b"\0"),
+                                (ElementType.DEVICE, 3, bytes(20)),
                                 (ElementType.PATH, 3, b"a\0\0\0"), (ElementType.DISPLAY_ORDER, 1, b"a\0\0\0")):
         assert Element(type=type_, registry_type=stored, data=data).value is None
 

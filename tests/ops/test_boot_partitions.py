@@ -12,6 +12,7 @@ import pytest
 import build
 from boot_stores import AT, BIOS_STORE, UEFI_STORE, devices, entries
 from boot_systems import BIOS_FILES, UEFI_FILES, boot_contents
+from data_disks import attached_disk, node_of_partition
 from judges import sound_volume
 from mounting import UTF_8, carve, copy_sparse, mounted
 from registry_samples import store
@@ -151,3 +152,33 @@ def test_dry_run_onto_a_volume_changes_no_byte(bootable: Path, tmp_path: Path) -
     copy_sparse(bootable, tmp_path / "same.img")
     with unchanged(tmp_path / "same.img"):
         done("boot", tmp_path / "same.img", "--to", tmp_path / "same.img", *AT, "--dry-run")
+
+
+def test_entry_that_names_the_same_partition_in_another_way_is_the_entry(bootable: Path, data_volume: Path,
+                                                                         tmp_path: Path) -> None:
+    """`boot`, or the partition that the boot manager is on: one entry, left as it is; the same for grub4dos."""
+    disk, folder = tmp_path / "disk.img", tmp_path / "g4d"
+    two_partitions(disk, data_volume, bootable)
+    folder.mkdir()
+    for name in ("grldr", "grldr.mbr"):
+        (folder / name).write_bytes(name.encode())
+    both = ("boot", f"{disk}#2", "--to", f"{disk}#2")
+    done(*both, "--inside", "--grub4dos", "--grub4dos-files", folder)
+    first = done("boot", "--list", f"{disk}#2").out
+    told = done(*both, "--grub4dos", "--json").json
+    assert [entry["outcome"] for store in told["stores"] for entry in store["entries"]] == ["same", "same"]
+    assert done("boot", "--list", f"{disk}#2").out == first
+    assert first.count("Windows Boot Loader") == first.count("Real-mode Boot Sector") == 1
+
+
+@pytest.mark.heavy
+def test_partition_given_as_a_device_is_known_by_its_disk(bootable: Path, data_volume: Path, tmp_path: Path) -> None:
+    """The kernel says where on which disk it is, the disk's table what Windows calls it."""
+    disk = tmp_path / "disk.img"
+    start = two_partitions(disk, data_volume, bootable)
+    (tmp_path / "esp").mkdir()
+    with attached_disk(disk) as device:
+        node = node_of_partition(device.name, tmp_path, 2)
+        done("boot", node, "--to", tmp_path / "esp", "--firmware", "bios")
+    (entry,) = entries(tmp_path / "esp" / BIOS_STORE)
+    assert devices(entry) == (BootPlace.parse_volume(f"mbr:{build.DISK_SIGNATURE:08x}:{start}").device,) * 2

@@ -92,3 +92,15 @@ def test_a_timeout_that_no_store_holds_is_refused(timeout: int, esp: Path) -> No
     """The command line lets none through; neither do other callers."""
     with pytest.raises(BadTimeout):
         boot(BootOptions(to=str(esp), timeout=timeout), silent)
+
+
+def test_files_that_are_far_too_large_are_not_read(esp: Path, tmp_path: Path) -> None:
+    """A BCD file of 17 MB is none; neither is that a part of grub4dos."""
+    large = tmp_path / "g4d" / "grldr"
+    large.parent.mkdir()
+    large.write_bytes(b"regf" + bytes(17 << 20))
+    refused("not-a-bcd", 1, "boot", "--list", large)
+    (esp / "Boot").mkdir()
+    (esp / BIOS_STORE).write_bytes(store("ntloader_bcdwin"))
+    refused("host", 1, "boot", "--to", esp, "--grub4dos", "--grub4dos-files", large.parent,
+            watching=(esp / BIOS_STORE,))
