@@ -15,8 +15,8 @@ LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",)
           ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
 OPS_LAYERS = [("options",), ("opening",),
               ("finding", "pointing", "checking", "browsing", "sample", "creating"),
-              ("sharing", "assembling", "preparing"),
-              ("capturing",), ("deploying", "mending", "booting", "measuring", "ramming")]
+              ("sharing", "preparing"),
+              ("capturing",), ("deploying", "mending", "booting", "measuring", "ramming"), ("assembling",)]
 """Inside ops/: the verbs stand on top of all these."""
 OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

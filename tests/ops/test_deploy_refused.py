@@ -11,8 +11,9 @@ from deploy_plans import HEAD, X64, X86, Yard, system
 from running import done, refused, wimboot
 from wimboot.events import Event, Note
 from wimboot.ops.apply import apply
-from wimboot.ops.build import BuildJob, Built, build
-from wimboot.ops.deploy import DeployOptions, deploy
+from wimboot.ops.assembling.jobs import BuildJob, DeployOptions
+from wimboot.ops.build import Built, build
+from wimboot.ops.deploy import deploy
 
 STORE = HEAD[:HEAD.index("[[store.image]]")]
 

@@ -75,9 +75,12 @@ table = "gpt"
 label = "系统"
 driver = "none"
 title = "Windows 7 六十四位"
+test_signing = true
 [system.ram]
 file = "wimboot/x64/win7.ram"
 size = 5368709120
+form = "vhd"
+menu = "menu.lst"
 title = "内存"
 [[system]]
 name = "disk"
@@ -101,6 +104,7 @@ capture = "other{BACK*2}x.img"
     assert (first.architecture, first.fixed, first.table) == (Architecture.AMD64, True, TableKind.GPT)
     assert first.ram is not None
     assert (first.ram.size, first.ram.title, first.label) == (5 << 30, "内存", "系统")
+    assert (first.ram.form, first.ram.menu, first.test_signing) == ("vhd", ("menu.lst",), True)
     assert (second.partition, second.image, second.file) == ("/dev/sdb#2", "2", None)
     assert plan.boot is not None
     assert (plan.boot.timeout, plan.boot.default, plan.folder) == (10, "disk", "there")

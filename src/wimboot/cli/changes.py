@@ -54,8 +54,9 @@ def update(target: str, log_folder: Path | None, **chosen: Any) -> None:
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(
-            UpdateOptions(target=where, wim=chosen["wim"], others=chosen["others"], config=chosen["config"],
-                          fast=chosen["fast"], name=chosen["name"], rehash=chosen["rehash"], **threads),
+            UpdateOptions(target=where, wim=chosen["wim"], config=chosen["config"],
+                          others=options.further(chosen["others"], target), fast=chosen["fast"],
+                          name=chosen["name"], rehash=chosen["rehash"], **threads),
             listen,
         )
     if chosen["as_json"]:

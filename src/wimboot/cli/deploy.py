@@ -13,7 +13,8 @@ from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
     from wimboot.cli.progress import Listener
-    from wimboot.ops.deploy import Deployed, DeployOptions, SystemDone
+    from wimboot.ops.assembling.jobs import DeployOptions
+    from wimboot.ops.deploy import Deployed, RamDone, SystemDone
 
 __all__ = ["deploy"]
 
@@ -25,6 +26,7 @@ _DONE = {"build": "built", "apply": "filled", "restore": "restored", "refresh": 
 @click.command(short_help="Build or update a folder of several systems from one plan.")
 @click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
 @options.log_option
+@options.driver_option
 @click.option("--threads", type=click.IntRange(1), metavar="N",
               help="Systems built at once, and threads reading (default: as many as there are processors).")
 @options.writing
@@ -54,7 +56,14 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
       name = "x64"
       image = "x64"                    name or number in the store
       file = "wimboot/x64/win7.vhd"    with size, and perhaps fixed, table, label; or: partition = "/dev/sdb#2"
-      size = "15 GB"                   also: architecture, driver
+      size = "15 GB"                   also: architecture, driver, no_expand, test_signing,
+                                       no_integrity_checks
+      title = "Windows 7"              in the boot menu
+      [system.ram]                     the same system for grub4dos, loaded into memory
+      file = "wimboot/x64/win7.ram"    with size; also: form (lz4, vhd, vhd-fixed), menu, title
+      [boot]
+      to = "disk"                      system partition, PATH#N or the folder where it is mounted
+      default = "x64"                  also: timeout, firmware, locale, grub4dos (folder of its files)
 
     \b
     Examples:
@@ -62,11 +71,11 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
       wimboot deploy plan.toml
       wimboot deploy plan.toml --yes --json
     """
-    from wimboot.ops.deploy import DeployOptions
+    from wimboot.ops.assembling.jobs import DeployOptions
     from wimboot.ops.options import processors
 
-    wanted = DeployOptions(plan=plan, dry_run=chosen["dry_run"], undo=chosen["yes"], log_folder=log_folder,
-                           threads=chosen["threads"] or processors())
+    wanted = DeployOptions(plan=plan, dry_run=chosen["dry_run"], undo=chosen["yes"], driver=chosen["driver"],
+                           log_folder=log_folder, threads=chosen["threads"] or processors())
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = _run(wanted, listen, ask=not chosen["as_json"])
     if chosen["as_json"]:
@@ -100,7 +109,16 @@ def _document(done: Deployed, *, dry_run: bool) -> dict[str, Any]:
         "folder": done.planned.folder, "wim": done.planned.wim, "images_added": list(done.brought),
         "spare_written": done.spare_written, "dry_run": dry_run,
         "systems": [_system(one) for one in done.systems],
+        "ram_images": [_ram(one) for one in done.rams],
+        "boot_entries": [{"system": one.name, "title": one.title, "written": one.size} for one in done.boots],
     }
+
+
+def _ram(one: RamDone) -> dict[str, Any]:
+    step = one.step
+    return {"system": step.wish.name, "where": one.where, "action": step.action.value, "why": step.why or None,
+            "image": {"index": step.number, "name": step.image.name},
+            "size": None if step.wish.ram is None else step.wish.ram.size}
 
 
 def _system(one: SystemDone) -> dict[str, Any]:
@@ -117,21 +135,50 @@ def _system(one: SystemDone) -> dict[str, Any]:
 
 
 def _tell(done: Deployed, *, dry_run: bool) -> None:
-    words = _DOING if dry_run else _DONE
     for name in done.brought:
         click.echo(f"{done.planned.wim} {'would get' if dry_run else 'got'} the image {name}.")
     show.table([("System", "left"), ("Image", "left"), ("Volume", "left"), ("Size", "right"),
-                ("To do" if dry_run else "Done", "left")],
-               [(one.step.wish.name, f"{one.step.number} {one.step.image.name}", _volume(one), _gib(one.step.wish.size),
-                 _why(words[one.step.action.value], one.step.why if dry_run else "")) for one in done.systems])
+                ("To do" if dry_run else "Done", "left")], _rows(done, dry_run=dry_run))
     if dry_run:
         from wimboot.cli.foldertree import folder_tree
 
         click.echo("\n".join(folder_tree(done)))
-    elif not any(one.built for one in done.systems) and not done.brought:
-        click.echo("Everything stands as declared: nothing was changed.")
+    for entry in done.boots:
+        click.echo(f"Boot menu, {entry.title}: {_entry(entry.size, dry_run=dry_run)}.")
     if done.spare_written:
         click.echo(f"The spare copy {'would get' if dry_run else 'got'} {show.size(done.spare_written)}.")
+    if not dry_run and _is_idle(done):
+        click.echo("Everything stands as declared: nothing was changed.")
+
+
+def _is_idle(done: Deployed) -> bool:
+    built = any(one.built for one in done.systems) or any(one.built for one in done.rams)
+    return not (built or done.brought or done.spare_written or any(one.size for one in done.boots))
+
+
+def _entry(size: int | None, *, dry_run: bool) -> str:
+    if size is None:
+        return "to come with its system"
+    if not size:
+        return "as it was"
+    return f"{show.size(size)} of files and entries {'would be ' if dry_run else ''}written"
+
+
+def _rows(done: Deployed, *, dry_run: bool) -> list[tuple[str, ...]]:
+    """The table: systems, then RAM images."""
+    words = _DOING if dry_run else _DONE
+    rows: list[tuple[str, ...]] = []
+    for one in done.systems:
+        step = one.step
+        rows.append((step.wish.name, f"{step.number} {step.image.name}", _volume(one), _gib(step.wish.size),
+                     _why(words[step.action.value], step.why if dry_run else "")))
+    for ram in done.rams:
+        wish = ram.step.wish.ram
+        if wish is not None:
+            rows.append((f"{ram.step.wish.name} in memory", f"{ram.step.number} {ram.step.image.name}",
+                         "/".join(wish.file), _gib(wish.size),
+                         _why(words[ram.step.action.value], ram.step.why if dry_run else "")))
+    return rows
 
 
 def _volume(one: SystemDone) -> str:

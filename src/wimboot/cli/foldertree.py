@@ -36,8 +36,12 @@ def folder_tree(done: Deployed) -> list[str]:
         wish = one.step.wish
         if wish.file is not None:
             _put(root, wish.file, f"{wish.name}: {one.step.action.value}, image {one.step.number}")
-        if wish.ram is not None:
-            _put(root, wish.ram.file, f"{wish.name}: RAM image")
+    for ram in done.rams:
+        made = ram.step.wish.ram
+        if made is not None:
+            _put(root, made.file, f"{ram.step.wish.name} in memory: {ram.step.action.value}, image {ram.step.number}")
+            if made.menu is not None:
+                _put(root, made.menu, "menu of grub4dos")
     _add_others(root, planned.folder)
     return [str(planned.folder), *_drawn(root, "")]
 

@@ -17,9 +17,12 @@ __all__ = [
     "capture_options",
     "capturing",
     "config_option",
+    "driver_option",
+    "further",
     "imaging",
     "log_option",
     "placing",
+    "plan_option",
     "reporting",
     "searching",
     "target_options",
@@ -35,6 +38,7 @@ WIM = click.Path(dir_okay=False, path_type=Path)
 CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _SEARCH = f"{__name__}.search"
+_PLAN = f"{__name__}.plan"
 
 
 def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -155,8 +159,36 @@ def imaging(function: F) -> F:
             help="A further volume that stands on the same WIM: it is brought up to the WIM's new table in the same "
             "run (may be repeated).",
         ),
+        plan_option,
         click.option("--name", metavar="NAME", help="Name of the new image (default like Win_6.1_201505101200)."),
     )(function)
+
+
+def plan_option(function: F) -> F:
+    """--plan PLAN, for `further` to take: a verb's function is not given it."""
+    return click.option(
+        "--plan",
+        type=click.Path(path_type=Path),
+        metavar="PLAN.toml",
+        expose_value=False,
+        callback=_keep_plan,
+        help="Every system of this plan (see `deploy`) that is there counts as a --target.",
+    )(function)
+
+
+def _keep_plan(context: click.Context, _option: click.Parameter, plan: Path | None) -> None:
+    context.meta[_PLAN] = plan
+
+
+def further(named: tuple[str, ...], target: str | None = None) -> tuple[str, ...]:
+    """The further volumes that were named, and those of --plan, without `target` itself."""
+    context = click.get_current_context(silent=True)
+    plan = None if context is None else context.meta.get(_PLAN)
+    if plan is None:
+        return named
+    from wimboot.ops.assembling.planned import load_plan
+
+    return (*named, *load_plan(plan).there(besides=(*named, *([] if target is None else [target]))))
 
 
 def capturing(function: F) -> F:
@@ -172,6 +204,17 @@ def capturing(function: F) -> F:
     )(function)
 
 
+def driver_option(function: F) -> F:
+    """--driver SYS."""
+    return click.option(
+        "--driver",
+        metavar="SYS",
+        envvar="WIMBOOT_WOFADK",
+        help="wofadk.sys, which is installed into a Windows without an overlay driver of its own (7, 8.0, 8.1 without "
+        "Update); none: you see to it yourself. Default: the file that WIMBOOT_WOFADK names, else one beside the WIM.",
+    )(function)
+
+
 def placing(function: F) -> F:
     """Where the WIM will lie, and what the system needs to read it there."""
     return _all(
@@ -182,14 +225,7 @@ def placing(function: F) -> F:
             "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, one of these in a VHD as "
             "'PLACE inside PLACE', or later. Default: found from where it lies now.",
         ),
-        click.option(
-            "--driver",
-            metavar="SYS",
-            envvar="WIMBOOT_WOFADK",
-            help="wofadk.sys, which is installed into a Windows without an overlay driver of its own (7, 8.0, 8.1 "
-            "without Update); none: you see to it yourself. Default: the file that WIMBOOT_WOFADK names, else one beside "
-            "the WIM.",
-        ),
+        driver_option,
         click.option(
             "--no-expand",
             is_flag=True,
@@ -214,7 +250,7 @@ def capture_options(target: TargetOptions, wim: Path, options: dict[str, Any]) -
     return CaptureOptions(
         target=target,
         wim=wim,
-        others=options["others"],
+        others=further(options["others"], target.place),
         config=options["config"],
         fast=options["fast"],
         name=options["name"],

@@ -43,6 +43,7 @@ def _age(_context: click.Context, _option: click.Parameter, text: str | None) ->
               "image of a system stays. With --keep-last an image goes only where both say so.")
 @click.option("--target", "targets", multiple=True, metavar="TARGET",
               help="A volume that uses the WIM, and whose pointers follow (may be repeated).")
+@options.plan_option
 @options.log_option
 @click.option("--search", multiple=True, type=options.FOLDER, metavar="DIR",
               help="Look there too for volumes that use the WIM (may be repeated).")
@@ -76,8 +77,8 @@ def prune(wim: Path, **chosen: Any) -> None:
     where = options.target_options("", chosen["log_folder"], dry_run=chosen["dry_run"])
     wanted = PruneOptions(
         target=where, wim=wim, keep=chosen["keep"], drop=chosen["drop"], keep_last=chosen["keep_last"],
-        older_than=chosen["older_than"], targets=chosen["targets"], search=chosen["search"], force=chosen["force"],
-        threads=chosen["threads"] or processors())
+        older_than=chosen["older_than"], targets=options.further(chosen["targets"]), search=chosen["search"],
+        force=chosen["force"], threads=chosen["threads"] or processors())
     if not (chosen["dry_run"] or chosen["yes"]):
         with listener("none", quiet=True) as listen:
             ahead = run(replace(wanted, target=replace(where, dry_run=True)), listen)

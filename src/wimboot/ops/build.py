@@ -21,37 +21,20 @@ from wimboot.ops.apply import apply
 from wimboot.ops.assembling.planned import holding
 from wimboot.ops.creating.making import make_disk
 from wimboot.ops.options import ApplyOptions, RelocateOptions, RestoreOptions, TargetOptions
+from wimboot.ops.ram import make_ram
 from wimboot.ops.relocate import relocate
 from wimboot.ops.restore import restore
 from wimboot.plan.deploying import Action
 from wimboot.storage.durable import temporary_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from wimboot.ops.creating.shape import DiskShape
+    from wimboot.ops.apply import Applied
+    from wimboot.ops.assembling.jobs import BuildJob
     from wimboot.storage import Folder
 
-__all__ = ["BuildJob", "Built", "build"]
+__all__ = ["Built", "build"]
 
 BUILDING: Final = ".wimboot-build"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildJob:
-    """What is done for one system of the folder `folder`. `target.place` is its volume; of a disk that is still to be
-    made, `path` is its file and `shape` what it is to be. `place` is what `--wim-place` says, None where that stays.
-    """
-
-    action: Action
-    folder: Path
-    target: TargetOptions
-    wim: Path
-    number: int
-    place: str | None = None
-    driver: str | None = None
-    path: Path | None = None
-    shape: DiskShape | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +57,15 @@ def build(job: BuildJob, emit: Emit) -> Built:
 
 
 def _build(job: BuildJob, emit: Emit) -> Built:
+    if job.ram is not None:
+        return _told(make_ram(job.ram, emit).applied)
     if job.action is Action.BUILD:
         return _build_disk(job, emit)
     if job.action is Action.APPLY:
         return _apply(job, job.target, emit)
     if job.action is Action.RESTORE:
         done = restore(RestoreOptions(target=job.target, wim=job.wim, image=str(job.number), wim_place=job.place,
-                                      driver=job.driver), emit)
+                                      driver=job.driver, no_expand=job.no_expand), emit)
         return Built(changed=done.removed + done.added + done.changed + done.metadata)
     if job.action is Action.REFRESH:
         moved = relocate(RelocateOptions(target=job.target, wim=job.wim, place=job.place), emit)
@@ -109,8 +94,11 @@ def _build_disk(job: BuildJob, emit: Emit) -> Built:
 
 
 def _apply(job: BuildJob, target: TargetOptions, emit: Emit) -> Built:
-    done = apply(ApplyOptions(target=target, wim=job.wim, image=str(job.number), wim_place=job.place,
-                              driver=job.driver), emit)
+    return _told(apply(ApplyOptions(target=target, wim=job.wim, image=str(job.number), wim_place=job.place,
+                                    driver=job.driver, no_expand=job.no_expand), emit))
+
+
+def _told(done: Applied) -> Built:
     return Built(files=done.files, pointed=done.pointed, full_size=done.full_size)
 
 

@@ -1,8 +1,10 @@
 """Build or update a whole folder of systems as a plan declares it: only what differs is changed.
 
 1. The store gets the images that it lacks, one after the other; each is there whole or not at all.
-2. Systems are built, restored or brought up to the store, side by side; each by itself, whole or not at all.
-3. The spare copy of the store is brought up to it.
+2. Systems and RAM images are built, restored or brought up to the store, side by side; each by itself, whole or not at
+   all.
+3. Systems get their boot files and their entries in the boot menu; a RAM image has got its own.
+4. The spare copy of the store is brought up to it.
 
 An interruption leaves what is finished, and of the rest nothing; the next run goes on from there. What the plan does
 not know is never touched.
@@ -11,35 +13,38 @@ not know is never touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, parse_place
-from wimboot.errors import Error, HostError, Refused, Unsupported
+from wimboot.errors import HostError, Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
+from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
 from wimboot.ops.assembling.present import look_at_store, look_at_system, place_for_new, place_registered
+from wimboot.ops.assembling.ramimages import look_at_ram
 from wimboot.ops.assembling.sidebyside import Outcome, side_by_side
-from wimboot.ops.build import BuildJob, Built, build
+from wimboot.ops.boot import boot
+from wimboot.ops.booting.systempartition import open_system_partition
+from wimboot.ops.build import Built, build
 from wimboot.ops.capture import capture
 from wimboot.ops.capturing.exporting import export_image
-from wimboot.ops.creating.shape import DiskShape
 from wimboot.ops.opening.storing import choose_image, opened_store
-from wimboot.ops.options import CaptureOptions, Compression, Folders, SyncOptions, TargetOptions, processors
+from wimboot.ops.options import CaptureOptions, Compression, SyncOptions, TargetOptions
 from wimboot.ops.sharing.together import SameVolume
 from wimboot.ops.sharing.users import users_of
 from wimboot.ops.sync import sync
-from wimboot.plan.deploying import Action, DeploySteps, SystemStep, plan_deploy
-from wimboot.storage import HostFolder
+from wimboot.plan.deploying import Action, DeploySteps, FoundSystem, RamStep, SystemStep, plan_deploy
 from wimboot.wim import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wimboot.plan.declared import ImageOrigin
+    from wimboot.wim import Store
 
-__all__ = ["DeployOptions", "Deployed", "NotInThisVersion", "SystemDone", "WouldUndo", "deploy"]
+__all__ = ["BootDone", "Deployed", "RamDone", "SystemDone", "WouldUndo", "deploy"]
 
 
 class WouldUndo(Refused):
@@ -48,28 +53,6 @@ class WouldUndo(Refused):
     id = "plan-would-undo"
     sentence = "these systems stand on another image than the plan's, and would lose what changed on them: {systems}"
     advice = "If that is what you want, say --yes. To keep such a system as it is, name its image in the plan."
-
-
-class NotInThisVersion(Unsupported):
-    """A plan that asks for what this version does not do."""
-
-    id = "plan-not-yet"
-    sentence = "{plan} asks for {what}, which this version of wimboot does not build"
-    advice = "Leave that out of the plan: everything else is built."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeployOptions:
-    """`plan` is a TOML file. `undo` lets systems go back to another image; `log_folder` is where logs of devices lie;
-    `threads` systems are built at once at most.
-    """
-
-    plan: Path
-    dry_run: bool = False
-    undo: bool = False
-    log_folder: Path | None = None
-    threads: int = field(default_factory=processors)
-    folders: Folders = HostFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +65,32 @@ class SystemDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RamDone:
+    """The RAM image of a system, likewise."""
+
+    step: RamStep
+    where: str
+    built: Built | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootDone:
+    """The boot entry of a system: `size` bytes of files and stores were written; None: not before it is built."""
+
+    name: str
+    title: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
     """What was done, or with a dry run would be. `brought` are the names of images that the store got."""
 
     planned: Planned
     brought: tuple[str, ...]
     systems: tuple[SystemDone, ...]
+    rams: tuple[RamDone, ...] = ()
+    boots: tuple[BootDone, ...] = ()
     spare_written: int | None = None
 
 
@@ -99,30 +102,32 @@ def deploy(options: DeployOptions, emit: Emit) -> Deployed:
         Refused: something else lies where a system is to be; systems would go back; another run builds there; what the
             verbs refuse.
     """
-    planned = load_plan(options.plan)
-    if planned.declared.boot is not None or any(system.ram for system in planned.declared.systems):
-        raise NotInThisVersion(plan=options.plan, what="boot files or a RAM image")
-    telling = _once(emit)
+    planned, telling = load_plan(options.plan), _once(emit)
     if options.dry_run:
         steps, spare = _look(planned, options, telling)
-        return Deployed(planned=planned, brought=tuple(origin.name for origin in steps.origins), spare_written=spare,
-                        systems=tuple(_told(planned, step) for step in steps.systems))
+        return _told(planned, steps, steps.origins, {}, _boot(planned, steps, options, telling), spare)
     with holding(planned.folder, alone=True) as share:
         steps, _ = _look(planned, options, telling)
         if steps.undoing and not options.undo:
             raise WouldUndo(systems=", ".join(f"{step.wish.name} (image {step.before} -> {step.number})"
                                               for step in steps.undoing))
-        for origin in steps.origins:
+        brought = steps.origins
+        for origin in brought:
             _bring(planned, origin, options, telling)
-        brought = tuple(origin.name for origin in steps.origins)
         if brought:
             steps, _ = _look(planned, options, telling)
         share()
-        systems = _build_all(planned, steps, options, telling)
+        done: dict[str, Outcome[Built]] = {}
+        try:
+            _build_all(planned, steps, options, done, telling)
+            boots = _boot(planned, steps, options, telling)
+            spare = _sync_spare(planned, options, telling)
+        except BaseException:
+            _tell_finished(done, telling)
+            raise
         if brought:
             _tell_of_others(planned, telling)
-        return Deployed(planned=planned, brought=brought, systems=systems,
-                        spare_written=_sync_spare(planned, options, telling))
+        return _told(planned, steps, brought, done, boots, spare)
 
 
 def _once(emit: Emit) -> Emit:
@@ -142,20 +147,33 @@ def _once(emit: Emit) -> Emit:
 def _look(planned: Planned, options: DeployOptions, emit: Emit) -> tuple[DeploySteps, int | None]:
     """The steps, and the bytes by which the spare copy would grow; all that can be refused beforehand is."""
     emit(Phase(name="look"))
-    like = TargetOptions(place="", log_folder=options.log_folder, folders=options.folders)
     _refuse_same(planned)
+    like = TargetOptions(place="", log_folder=options.log_folder, folders=options.folders)
     store = look_at_store(planned, like)
-    wishes = planned.declared.systems
     if os.path.lexists(planned.wim):
         with opened_store(planned.wim, options.folders) as opened:
-            found = [look_at_system(planned, wish, opened, like, emit) for wish in wishes]
+            found, rams = _look_at_all(planned, opened, like, emit)
     else:
-        found = [look_at_system(planned, wish, None, like, emit) for wish in wishes]
-    steps = plan_deploy(planned.declared, store, found, wim=str(planned.wim), place=place_registered(planned))
-    if any(step.action in (Action.BUILD, Action.APPLY) for step in steps.systems):
+        found, rams = _look_at_all(planned, None, like, emit)
+    steps = plan_deploy(planned.declared, store, found, rams, wim=str(planned.wim), place=place_registered(planned))
+    actions = {step.action for step in steps.systems} | {step.action for step in steps.rams}
+    if actions & {Action.BUILD, Action.APPLY}:
         place_for_new(planned, emit)
+    if planned.declared.boot is not None:
+        with open_system_partition(planned.beside(planned.declared.boot.to), emit, write=False,
+                                   log_folder=options.log_folder, folders=options.folders):
+            pass
     spare = _sync_spare(planned, options, emit, dry_run=True) if os.path.lexists(planned.wim) else None
     return steps, spare
+
+
+def _look_at_all(planned: Planned, store: Store | None, like: TargetOptions,
+                 emit: Emit) -> tuple[list[FoundSystem], list[FoundSystem | None]]:
+    """For each system what is there, and of its RAM image."""
+    wishes = planned.declared.systems
+    rams = [None if wish.ram is None else look_at_ram(planned.file(wish.ram.file), store, like, emit)
+            for wish in wishes]
+    return [look_at_system(planned, wish, store, like, emit) for wish in wishes], rams
 
 
 def _refuse_same(planned: Planned) -> None:
@@ -195,78 +213,67 @@ def _make_folder(path: Path) -> None:
         raise HostError(what="making the folder", where=str(path), why=error.strerror or str(error)) from error
 
 
-def _build_all(planned: Planned, steps: DeploySteps, options: DeployOptions, emit: Emit) -> tuple[SystemDone, ...]:
-    """What is to be done about each system; those on one disk one after the other. Raises the first failure."""
-    done: dict[str, Outcome[Built]] = {}
-    active = [step for step in steps.systems if step.action is not Action.KEEP]
-    if active:
-        phase = Phase(name="build", total=sum(step.image.files for step in active))
-        if options.threads > 1 and len(active) > 1:
-            emit(phase)
-        try:
-            for batch in _apart(planned, active):
-                jobs = [(step.wish.name, _job(planned, step, options, emit)) for step in batch]
+def _build_all(planned: Planned, steps: DeploySteps, options: DeployOptions, done: dict[str, Outcome[Built]],
+               emit: Emit) -> None:
+    """What is to be done for each system, and RAM images; `done` gets the outcomes. Raises the first failure."""
+    jobs = [system_job(planned, step, options, emit) for step in steps.systems if step.action is not Action.KEEP]
+    rams = (ram_job(planned, step, options, emit) for step in steps.rams if step.action is not Action.KEEP)
+    jobs += [job for job in rams if job is not None]
+    for job in jobs:
+        for path in job.keys:
+            _make_folder(path.parent)
+    phase = Phase(name="build", total=sum(job.files for job in jobs))
+    if options.threads > 1 and len(jobs) > 1:
+        emit(phase)
+    for batch in apart(jobs):
 
-                def note(number: int, outcome: Outcome[Built], batch: Sequence[SystemStep] = batch) -> None:
-                    done[batch[number].wish.name] = outcome
+        def note(number: int, outcome: Outcome[Built], batch: Sequence[BuildJob] = batch) -> None:
+            done[batch[number].name] = outcome
 
-                side_by_side(build, jobs, options.threads, phase.counter, emit, finished=note)
-        except BaseException:
-            _tell_finished(done, emit)
-            raise
-        _raise_first(planned, active, done, emit)
-    return tuple(_told(planned, step, done.get(step.wish.name)) for step in steps.systems)
-
-
-def _apart(planned: Planned, active: Sequence[SystemStep]) -> list[list[SystemStep]]:
-    """Batches in which every system lies on a disk of its own: one disk has one transaction."""
-    batches: list[tuple[set[Path], list[SystemStep]]] = []
-    for step in active:
-        disk = real_path(parse_place(planned.target(step.wish)).path)
-        free = next((batch for batch in batches if disk not in batch[0]), None)
-        if free is None:
-            batches.append(({disk}, [step]))
-        else:
-            free[0].add(disk)
-            free[1].append(step)
-    return [steps for _, steps in batches]
-
-
-def _job(planned: Planned, step: SystemStep, options: DeployOptions, emit: Emit) -> BuildJob:
-    wish = step.wish
-    target = TargetOptions(place=planned.target(wish), log_folder=options.log_folder, folders=options.folders)
-    path, shape = None, None
-    if wish.file is not None and wish.table is not None:
-        path = planned.file(wish.file)
-        _make_folder(path.parent)
-        shape = DiskShape(size=wish.size, fixed=wish.fixed, table=wish.table, label=wish.label)
-    registered = place_registered(planned)
-    new = step.action in (Action.BUILD, Action.APPLY)
-    place = place_for_new(planned, emit) if new else None if registered is None else str(registered)
-    return BuildJob(action=step.action, folder=planned.folder, target=target, wim=planned.wim, number=step.number,
-                    place=place, path=path, driver=planned.driver(wish), shape=shape)
+        side_by_side(build, [(job.name, job) for job in batch], options.threads, phase.counter, emit, finished=note)
+    failed = [(job, error) for job in jobs if (error := done[job.name].error) is not None]
+    for job, error in failed[1:]:
+        emit(Problem(id=error.id, where=job.target.place, text=str(error), advice=error.hint))
+    if failed:
+        raise failed[0][1]
 
 
 def _tell_finished(done: dict[str, Outcome[Built]], emit: Emit) -> None:
+    if not done:
+        return
     names = [name for name, outcome in done.items() if outcome.error is None]
     text = f"Finished, and there to stay: {', '.join(names)}." if names else "No system had been finished."
     emit(Note(id="systems-finished", warning=True, text=text + " Every other one is as it was before."))
 
 
-def _raise_first(planned: Planned, active: Sequence[SystemStep], done: dict[str, Outcome[Built]], emit: Emit) -> None:
-    """Raises the first failure; the others are told as problems."""
-    failed = [(step, error) for step in active if (error := done[step.wish.name].error) is not None]
-    if not failed:
-        return
-    for step, error in failed[1:]:
-        emit(Problem(id=error.id, where=planned.target(step.wish), text=str(error), advice=error.hint))
-    _tell_finished(done, emit)
-    first: Error = failed[0][1]
-    raise first
+def _boot(planned: Planned, steps: DeploySteps, options: DeployOptions, emit: Emit) -> tuple[BootDone, ...]:
+    """Boot files and entries of the systems in turn; written only where something differs. Raises what `boot` does."""
+    done = []
+    for step in steps.systems:
+        wanted = boot_options(planned, step.wish, options, dry_run=True)
+        if wanted is None:
+            continue
+        size = None
+        if not options.dry_run or step.action not in (Action.BUILD, Action.APPLY):
+            size = sum(boot(wanted, emit).written.values())
+            if size and not options.dry_run:
+                boot(replace(wanted, dry_run=False), emit)
+                DECIDED.clear()
+        done.append(BootDone(name=step.wish.name, title=step.wish.title or "", size=size))
+    return tuple(done)
 
 
-def _told(planned: Planned, step: SystemStep, outcome: Outcome[Built] | None = None) -> SystemDone:
-    return SystemDone(step=step, where=planned.target(step.wish), built=None if outcome is None else outcome.result)
+def _told(planned: Planned, steps: DeploySteps, brought: Sequence[ImageOrigin], done: dict[str, Outcome[Built]],
+          boots: tuple[BootDone, ...], spare: int | None) -> Deployed:
+    def built(name: str) -> Built | None:
+        return done[name].result if name in done else None
+
+    systems = (SystemDone(step=step, where=planned.target(step.wish), built=built(step.wish.name))
+               for step in steps.systems)
+    rams = (RamDone(step=step, where=str(planned.file(step.wish.ram.file)), built=built(ram_name(step.wish)))
+            for step in steps.rams if step.wish.ram is not None)
+    return Deployed(planned=planned, brought=tuple(origin.name for origin in brought), systems=tuple(systems),
+                    rams=tuple(rams), boots=boots, spare_written=spare)
 
 
 def _tell_of_others(planned: Planned, emit: Emit) -> None:

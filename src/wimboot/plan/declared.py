@@ -38,6 +38,11 @@ class WindowsFolder:
         return WimPlace.gpt(bytes(self.disk), bytes(self.partition), text)
 
 
+    def on_volume(self, path: FolderPath) -> str:
+        """The path of a file in it from the root of its partition, with slashes."""
+        return "/" + "/".join((*self.directory, *path))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterFolder:
     """Where it will lie is not known yet: `relocate`, or another run with a plan that says it, will follow."""
@@ -69,18 +74,23 @@ class StoreWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RamWish:
-    """A disk image of `size` bytes with the same system, for starting it in memory; `title` in the menu."""
+    """A disk image of `size` bytes with the same system, for starting it in memory: `form` is a word of `ram --form`.
+    The file `menu` of the folder is a menu.lst that gets an entry, `title` what it shows.
+    """
 
     file: FolderPath
     size: int
+    form: str = "lz4"
     title: str | None = None
+    menu: FolderPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemWish:
     """One system: either a VHD `file` of `size` bytes in the folder, or an existing volume `partition` (PATH#N).
 
-    `image` is a number or a name in the store. `label` is of the NTFS volume, `title` what the boot menu shows.
+    `image` is a number or a name in the store. `label` is of the NTFS volume, `title` what the boot menu shows; the
+    flags are the options of `apply` and `boot` that are called so.
     """
 
     name: str
@@ -93,17 +103,25 @@ class SystemWish:
     label: str = ""
     architecture: Architecture | None = None
     driver: str | None = None
+    no_expand: bool = False
     title: str | None = None
+    test_signing: bool = False
+    no_integrity_checks: bool = False
     ram: RamWish | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootWish:
-    """The system partition for boot files and entries: PATH#N, or a folder of the host. `timeout` in seconds."""
+    """The system partition for boot files and entries: PATH#N, or a folder of the host. `timeout` in seconds;
+    `grub4dos` is a folder of the host with its files, `firmware` a word of `boot --firmware`.
+    """
 
     to: str
     default: str | None = None
     timeout: int | None = None
+    firmware: str | None = None
+    locale: str | None = None
+    grub4dos: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

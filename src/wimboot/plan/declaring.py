@@ -11,16 +11,18 @@
     [[store.image]]
     name, from + image | capture
     [[system]]
-    name, image, architecture, file + size + fixed + table + label | partition, driver, title
+    name, image, architecture, driver, test_signing, no_integrity_checks, title
+    file + size + fixed + table + label + no_expand | partition
     [system.ram]
-    file, size, title
+    file, size, form, menu + title
     [boot]
-    to, default, timeout
+    to, default, timeout, firmware, locale, grub4dos
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.table import TableKind
@@ -50,7 +52,7 @@ __all__ = ["MAX_SYSTEMS", "read_plan"]
 MAX_SYSTEMS: Final = 64
 """Systems, and images, of one plan; a boot menu has room for a handful."""
 _LARGEST_TIMEOUT: Final = 3600
-_OURS: Final = ".wimboot-"
+_OURS: Final = (".wimboot-", ".building")
 """What temporary files and logs have in their names."""
 _SMALLEST_DISK: Final = 8 << 20
 _SECTOR: Final = 512
@@ -60,6 +62,10 @@ _SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))?\s*(?:([KMGT])(?:i?B
 _FACTORS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIGNATURE: Final = re.compile(r"(?:0x)?[0-9a-f]{1,8}", re.IGNORECASE | re.ASCII)
 _COMPRESSIONS: Final = ("xpress4k", "xpress8k", "xpress16k", "xpress32k", "lzx")
+_MENU: Final = "a menu"
+"""Several RAM images may have one."""
+_RAM_FORMS: Final = ("lz4", "vhd", "vhd-fixed")
+"""What of `ram --form` can be looked into again: a gzip file cannot."""
 _ARCHITECTURES: Final = {"x86": Architecture.X86, "amd64": Architecture.AMD64, "x64": Architecture.AMD64,
                          "arm64": Architecture.ARM64}
 
@@ -86,8 +92,10 @@ def read_plan(data: bytes, plan: str) -> Declared:
     for table, system in zip(tables, systems, strict=True):
         if boot is not None and system.title is None:
             table.fail("title", "it is missing: the plan has a boot menu, which shows it")
-        if boot is None and (system.title or (system.ram and system.ram.title)):
+        if boot is None and system.title is not None:
             table.fail("title", "it belongs to a boot menu, and the plan has no [boot]")
+        if isinstance(where, LaterFolder) and system.ram is not None:
+            table.fail("ram", "a system in memory cannot be told later where the store lies, as [place] has it")
     return Declared(folder=folder, place=where, store=store, systems=systems, boot=boot)
 
 
@@ -156,30 +164,31 @@ def _image(table: TomlTable) -> str:
 
 
 def _system(table: TomlTable) -> SystemWish:
-    name, image = table.needed_text("name"), _image(table)
     word = table.one_of("architecture", tuple(_ARCHITECTURES))
-    architecture = None if word is None else _ARCHITECTURES[word]
-    driver, title = table.text("driver"), table.text("title")
-    file, partition = _path(table, "file"), table.text("partition")
-    if (file is None) == (partition is None):
-        table.fail("", "it says either file (a VHD in the folder) or partition (PATH#N, a volume that is there)")
     ram_table = table.table("ram")
-    ram = None if ram_table is None else _ram(ram_table)
-    if file is None:
-        for key in ("size", "fixed", "table", "label"):
-            if table.has(key):
-                table.fail(key, "a partition that is there has it already")
-        table.done()
-        return SystemWish(name=name, image=image, partition=partition, architecture=architecture, driver=driver,
-                          title=title, ram=ram)
+    wish = SystemWish(
+        name=table.needed_text("name"), image=_image(table), driver=table.text("driver"), title=table.text("title"),
+        architecture=None if word is None else _ARCHITECTURES[word], test_signing=bool(table.flag("test_signing")),
+        no_integrity_checks=bool(table.flag("no_integrity_checks")), file=_path(table, "file"),
+        partition=table.text("partition"), ram=None if ram_table is None else _ram(ram_table))
+    if (wish.file is None) == (wish.partition is None):
+        table.fail("", "it says either file (a VHD in the folder) or partition (PATH#N, a volume that is there)")
+    if wish.file is not None:
+        wish = _disk(table, wish, wish.file)
+    for key in ("size", "fixed", "table", "label", "no_expand"):
+        if table.has(key):
+            table.fail(key, "it is of a VHD that is made; a partition that is there has what it has")
+    table.done()
+    return wish
+
+
+def _disk(table: TomlTable, wish: SystemWish, file: FolderPath) -> SystemWish:
+    """The same with the shape of its VHD."""
     if not file[-1].lower().endswith(".vhd"):
         table.fail("file", "its name ends in .vhd, the form of disk that every Windows since 7 starts from")
     kind = {"mbr": TableKind.MBR, "gpt": TableKind.GPT}[table.one_of("table", ("mbr", "gpt")) or "mbr"]
-    wish = SystemWish(name=name, image=image, file=file, size=_size(table, MAX_DISK_SIZE), architecture=architecture,
-                      fixed=bool(table.flag("fixed")), table=kind, label=_label(table), driver=driver, title=title,
-                      ram=ram)
-    table.done()
-    return wish
+    return replace(wish, size=_size(table, MAX_DISK_SIZE), fixed=bool(table.flag("fixed")), table=kind,
+                   label=_label(table), no_expand=bool(table.flag("no_expand")))
 
 
 def _label(table: TomlTable) -> str:
@@ -190,17 +199,21 @@ def _label(table: TomlTable) -> str:
 
 
 def _ram(table: TomlTable) -> RamWish:
-    file = _path(table, "file")
+    file, menu, title = _path(table, "file"), _path(table, "menu"), table.text("title")
     if file is None:
         table.fail("file", "it is missing")
-    wish = RamWish(file=file, size=_size(table, MAX_DISK_SIZE), title=table.text("title"))
+    if title is not None and menu is None:
+        table.fail("title", "it belongs to a menu.lst, and the table names none with menu")
+    wish = RamWish(file=file, size=_size(table, MAX_DISK_SIZE), form=table.one_of("form", _RAM_FORMS) or _RAM_FORMS[0],
+                   title=title, menu=menu)
     table.done()
     return wish
 
 
 def _boot(table: TomlTable, systems: tuple[SystemWish, ...]) -> BootWish:
-    wish = BootWish(to=table.needed_text("to"), default=table.text("default"),
-                    timeout=table.integer("timeout", 0, _LARGEST_TIMEOUT))
+    wish = BootWish(to=table.needed_text("to"), default=table.text("default"), locale=table.text("locale"),
+                    timeout=table.integer("timeout", 0, _LARGEST_TIMEOUT), grub4dos=table.text("grub4dos"),
+                    firmware=table.one_of("firmware", ("bios", "uefi", "both")))
     names = [system.name for system in systems]
     if wish.default is not None and wish.default not in names:
         table.fail("default", f"{wish.default!r} is none of the systems: {', '.join(names)}")
@@ -245,7 +258,7 @@ def _path(table: TomlTable, key: str, *, root: bool = False) -> FolderPath | Non
     for part in parts:
         if part in (".", ".."):
             table.fail(key, f"{part!r} leads out of the folder, or nowhere")
-        if _OURS in part.lower():
+        if any(mark in part.lower() for mark in _OURS):
             table.fail(key, f"{part!r} is what wimboot calls files of its own")
         if (_NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS or part[-1] in ". "
                 or part[0] == " " or _DEVICES.fullmatch(part)):
@@ -277,6 +290,8 @@ def _refuse_one_place(tables: list[TomlTable], store_table: TomlTable, store: St
             volumes[system.partition] = system.name
         if system.ram is not None:
             _take(table, "ram", system.ram.file, f"the RAM image of {system.name!r}", taken)
+            if system.ram.menu is not None and taken.get(_folded(system.ram.menu)) != _MENU:
+                _take(table, "ram", system.ram.menu, _MENU, taken)
 
 
 def _take(table: TomlTable, key: str, path: FolderPath, what: str, taken: dict[FolderPath, str]) -> None:

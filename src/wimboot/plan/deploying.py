@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wimboot.disk.table import TableKind
-    from wimboot.plan.declared import Declared, ImageOrigin, SystemWish
+    from wimboot.plan.declared import Declared, ImageOrigin, RamWish, SystemWish
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = [
     "Action", "ArchitectureDiffers", "DeploySteps", "DiskDiffers", "FoundImage", "FoundStore", "FoundSystem", "Ground",
-    "HoldsSomethingElse", "ImageUndeclared", "SystemStep", "plan_deploy",
+    "HoldsSomethingElse", "ImageUndeclared", "RamStep", "SystemStep", "plan_deploy",
 ]
 
 _NO_ARCHITECTURE = "one that it does not tell"
@@ -99,7 +99,7 @@ class FoundSystem:
     """What is there for a system. `image` is the number that it stands on, `place` where it looks for the store,
     `behind` how many of its pointers know an older table; `why` tells of what is no system of this store.
 
-    `size`, `fixed` and `table` are of a VHD, None where it is none.
+    `size`, `fixed` and `table` are of a VHD, None where it is none; `form` is that of a RAM image.
     """
 
     ground: Ground
@@ -109,6 +109,7 @@ class FoundSystem:
     size: int | None = None
     fixed: bool | None = None
     table: TableKind | None = None
+    form: str = ""
     why: str = ""
 
 
@@ -125,16 +126,23 @@ class SystemStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RamStep:
+    """The RAM image of a system: built, anew too, for it has nothing that its user changed, or kept."""
+
+    wish: SystemWish
+    number: int
+    image: FoundImage
+    action: Action
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploySteps:
-    """All that is to be done: images that the store gets, in this order, then the systems."""
+    """All that is to be done: images that the store gets, in this order, then the systems and the RAM images."""
 
     origins: tuple[ImageOrigin, ...]
     systems: tuple[SystemStep, ...]
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything stands as declared."""
-        return not self.origins and all(step.action is Action.KEEP for step in self.systems)
+    rams: tuple[RamStep, ...] = ()
 
     @property
     def undoing(self) -> tuple[SystemStep, ...]:
@@ -142,9 +150,10 @@ class DeploySteps:
         return tuple(step for step in self.systems if step.action is Action.RESTORE)
 
 
-def plan_deploy(declared: Declared, store: FoundStore, found: Sequence[FoundSystem], *, wim: str,
-                place: WimPlace | None) -> DeploySteps:
-    """The steps. `place` is where the store is to be registered; None where systems keep what they have.
+def plan_deploy(declared: Declared, store: FoundStore, found: Sequence[FoundSystem],
+                rams: Sequence[FoundSystem | None], *, wim: str, place: WimPlace | None) -> DeploySteps:
+    """The steps, from what was found for each system and for its RAM image, if it has one. `place` is where the store
+    is to be registered; None where systems keep what they have.
 
     Raises ImageUndeclared, ArchitectureDiffers, DiskDiffers, HoldsSomethingElse.
     """
@@ -155,7 +164,8 @@ def plan_deploy(declared: Declared, store: FoundStore, found: Sequence[FoundSyst
     grows = bool(origins) and bool(store.images)
     steps = tuple(_step(wish, one, images, wim, place, grows=grows)
                   for wish, one in zip(declared.systems, found, strict=True))
-    return DeploySteps(origins=origins, systems=steps)
+    return DeploySteps(origins=origins, systems=steps, rams=tuple(
+        _ram_step(step, one, place, grows=grows) for step, one in zip(steps, rams, strict=True) if one is not None))
 
 
 def _step(wish: SystemWish, found: FoundSystem, images: Sequence[FoundImage], wim: str, place: WimPlace | None, *,
@@ -165,6 +175,30 @@ def _step(wish: SystemWish, found: FoundSystem, images: Sequence[FoundImage], wi
     _check_architecture(wish, number, image)
     action, why = _action(wish, found, number, place, grows=grows)
     return SystemStep(wish=wish, number=number, image=image, action=action, why=why, before=found.image)
+
+
+def _ram_step(step: SystemStep, found: FoundSystem, place: WimPlace | None, *, grows: bool) -> RamStep:
+    ram = step.wish.ram
+    if ram is None or found.ground in (Ground.OTHER, Ground.EMPTY):
+        raise HoldsSomethingElse(where="/".join(ram.file) if ram is not None else step.wish.name,
+                                 why=found.why or "it holds no system")
+    why = _why_ram(ram, step.number, found, place, grows=grows)
+    return RamStep(wish=step.wish, number=step.number, image=step.image, why=why,
+                   action=Action.BUILD if why else Action.KEEP)
+
+
+def _why_ram(ram: RamWish, number: int, found: FoundSystem, place: WimPlace | None, *, grows: bool) -> str:
+    """Why it has to be built; empty where it is as declared."""
+    reasons = [
+        (found.ground is Ground.ABSENT, "it is not there"),
+        (found.image != number, f"it stands on image {found.image}"),
+        (found.size != ram.size, f"its size is {found.size} bytes"),
+        (found.form != ram.form, f"its form is {found.form}"),
+        (place is not None and found.place != place, f"it looks for the store at {found.place}"),
+        (found.behind > 0, f"{found.behind:,} pointers are behind the store"),
+        (grows, "the store grows"),
+    ]
+    return next((why for is_so, why in reasons if is_so), "")
 
 
 def _number(wish: SystemWish, images: Sequence[FoundImage], wim: str) -> int:

@@ -8,13 +8,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.disk import parse_place
 from wimboot.errors import Busy, HostError, Refused, UsageError
 from wimboot.plan.declaring import read_plan
 from wimboot.plan.tomltable import MAX_PLAN_SIZE
 from wimboot.storage import HostFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from wimboot.plan.declared import Declared, FolderPath, SystemWish
@@ -80,9 +81,29 @@ class Planned:
         """A path that counts from the plan's own folder, PATH#N and PATH#N:/dir/file too."""
         return str(self.base / text)
 
+    def there(self, besides: Iterable[str] = ()) -> tuple[str, ...]:
+        """The volumes of its systems that are there, but for those given, PATH or PATH#N."""
+        known = [_identity(place) for place in besides]
+        found = []
+        for system in self.declared.systems:
+            path, number = _identity(self.target(system))
+            same = any(path == other and (None in (number, only) or number == only) for other, only in known)
+            if path.exists() and not same:
+                found.append(self.target(system))
+        return tuple(found)
+
     def driver(self, system: SystemWish) -> str | None:
         """The driver's file, or the word none."""
         return system.driver if system.driver in (None, "none") else self.beside(system.driver)
+
+
+def _identity(place: str) -> tuple[Path, int | None]:
+    """Raises UsageError, HostError."""
+    named = parse_place(place)
+    try:
+        return named.path.resolve(), named.partition
+    except (OSError, RuntimeError) as error:
+        raise HostError(what="opening", where=place, why="its symbolic links lead in a circle") from error
 
 
 def load_plan(plan: Path) -> Planned:

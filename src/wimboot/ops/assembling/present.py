@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,15 @@ from wimboot.windows.identify import Architecture
 
 if TYPE_CHECKING:
     from wimboot.formats.wimxml import ImageXml
+    from wimboot.ntfs import Volume
     from wimboot.ops.assembling.planned import Planned
     from wimboot.ops.opening.volume import Opened
     from wimboot.plan.declared import SystemWish
+    from wimboot.tree import Tree
     from wimboot.wim import Store
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["PlaceNotSaid", "look_at_store", "look_at_system", "place_for_new", "place_registered"]
+__all__ = ["PlaceNotSaid", "look_at_store", "look_at_system", "place_for_new", "place_registered", "standing"]
 
 _OF_NO_ACCOUNT = frozenset({"system volume information", "$recycle.bin", "recycler"})
 """Folders that Windows makes by itself on any volume."""
@@ -88,27 +91,30 @@ def look_at_system(planned: Planned, wish: SystemWish, store: Store | None, like
 
 
 def _found(opened: Opened, wish: SystemWish, store: Store | None) -> FoundSystem:
-    sources = volume_sources(opened.volume)
+    found, target = standing(opened.volume, opened.tree, store), opened.target
+    if wish.file is None:
+        return found
+    fixed = None if target.vhd is None else target.vhd.kind is DiskType.FIXED
+    return replace(found, size=target.disk.size(), table=target.table.kind, fixed=fixed)
+
+
+def standing(volume: Volume, tree: Tree, store: Store | None) -> FoundSystem:
+    """What a volume stands on. Raises OverlayDamaged."""
+    sources = volume_sources(volume)
     mine = () if store is None else sources.of_wim(store.guid)
-    target = opened.target
-    size, fixed, table = None, None, None
-    if wish.file is not None:
-        size, table = target.disk.size(), target.table.kind
-        fixed = None if target.vhd is None else target.vhd.kind is DiskType.FIXED
     if store is None or not mine:
-        why = "it stands on another WIM" if sources.all else _holds(opened)
-        ground = Ground.OTHER if why else Ground.EMPTY
-        return FoundSystem(ground=ground, size=size, fixed=fixed, table=table, why=why)
+        why = "it stands on another WIM" if sources.all else _holds(tree)
+        return FoundSystem(ground=Ground.OTHER if why else Ground.EMPTY, why=why)
     used = mine if len(mine) == 1 else [
-        source for source in mine if passes.pointer_rows(opened.tree, source.data_source_id)] or mine
+        source for source in mine if passes.pointer_rows(tree, source.data_source_id)] or mine
     source = used[-1]
     return FoundSystem(ground=Ground.STANDING, image=source.wim_index, place=sources.place(source.data_source_id),
-                       behind=count_behind(opened.volume, opened.tree, store), size=size, fixed=fixed, table=table)
+                       behind=count_behind(volume, tree, store))
 
 
-def _holds(opened: Opened) -> str:
+def _holds(tree: Tree) -> str:
     """What of somebody's is on a volume that is in no WIMBoot form; empty where there is nothing."""
-    names = [opened.tree.path(link)[1:] for link in opened.tree.children(ROOT)]
+    names = [tree.path(link)[1:] for link in tree.children(ROOT)]
     kept = [name for name in names if name.casefold() not in _OF_NO_ACCOUNT]
     return f"it holds {kept[0]}" + (f" and {len(kept) - 1} more" if len(kept) > 1 else "") if kept else ""
 
