@@ -21,6 +21,7 @@ from wimboot.formats.names import decode_name, fold_text
 from wimboot.formats.peversion import Machine, ProgramFile
 from wimboot.ntfs.refusals import PointerUnread
 from wimboot.ops.booting.options import BootFiles
+from wimboot.ops.booting.partition import PartitionKind
 from wimboot.tree import FileAttribute
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
@@ -166,10 +167,11 @@ def renewed(files: BootFileSet, partition: SystemPartition, policy: BootFiles, a
     replace = there is not None and files.complete and (
         there == _POINTER or _is_to_replace(policy, ours, theirs, partition, emit))
     written = {}
-    for path in files.files:
-        old = _present(partition, path)
-        if old is None or old == _POINTER or (replace and old != files.content(path)):
-            written[path] = files.content(path) or b""
+    for path, stream in files.files.items():
+        if replace and _present(partition, path) != (data := files.read(stream)):
+            written[path] = data
+        elif not replace and _is_lacking(partition, path):
+            written[path] = files.read(stream)
     if firmware is Firmware.UEFI:
         written |= _fallback(files, partition, there, replace=replace)
     tester = _MEMORY_TESTERS[firmware]
@@ -184,6 +186,13 @@ def _present(partition: SystemPartition, path: str) -> bytes | None:
         return partition.read(path)
     except PointerUnread:
         return _POINTER
+
+
+def _is_lacking(partition: SystemPartition, path: str) -> bool:
+    """Whether there is no such file, or a pointer, which only NTFS has."""
+    if not partition.exists(path):
+        return True
+    return partition.kind is PartitionKind.NTFS and _present(partition, path) == _POINTER
 
 
 def _is_to_replace(policy: BootFiles, ours: Version | None, theirs: Version | None, partition: SystemPartition,
