@@ -12,8 +12,9 @@ from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
     from wimboot.ops.explain import Explained
+    from wimboot.tree.selection import Rule
 
-__all__ = ["explain"]
+__all__ = ["explain", "rule_fields"]
 
 
 @click.command(short_help="Why a file is real or a pointer; what an error code means.")
@@ -77,6 +78,13 @@ def _form(found: Explained) -> str:
     return "compact" if found.compact is not None else "real"
 
 
+def rule_fields(rule: Rule | None) -> dict[str, Any] | None:
+    """A rule of a list, for JSON."""
+    if rule is None:
+        return None
+    return {"pattern": rule.pattern.normal, "origin": rule.origin, "line": rule.line, "detail": rule.detail or None}
+
+
 def _fields(found: Explained) -> dict[str, Any]:
     pointer = found.pointer
     return {
@@ -85,10 +93,7 @@ def _fields(found: Explained) -> dict[str, Any]:
         "bytes": found.size,
         "form": _form(found),
         "reason": None if found.reason is None else found.reason.value,
-        "rule": None
-        if found.rule is None
-        else {"pattern": found.rule.pattern.normal, "origin": found.rule.origin, "line": found.rule.line,
-              "detail": found.rule.detail or None},
+        "rule": rule_fields(found.rule),
         "pointer": None
         if pointer is None
         else {

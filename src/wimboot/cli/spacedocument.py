@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wimboot.cli.explain import rule_fields
 from wimboot.formats.guid import guid_text
 
 if TYPE_CHECKING:
@@ -98,10 +99,9 @@ def _start(start: Start) -> dict[str, Any]:
 
 
 def _real(group: RealFiles) -> dict[str, Any]:
-    rule = group.rule
     return {
         "reason": None if group.reason is None else group.reason.value,
-        "rule": None if rule is None else {"pattern": rule.pattern.normal, "origin": rule.origin, "line": rule.line},
+        "rule": rule_fields(group.rule),
         "files": group.files,
         "bytes": group.seen,
         "occupied_bytes": group.occupied,
