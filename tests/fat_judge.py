@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mounting import UTF_8
 
-__all__ = ["fsck", "mtools_files", "mtools_list", "mtools_read", "seven_zip_list", "sound_fat"]
+__all__ = ["carve_fat", "fsck", "mtools_files", "mtools_list", "mtools_read", "seven_zip_list", "sound_fat"]
 
 
 ENVIRONMENT = {**UTF_8, "MTOOLS_SKIP_CHECK": "1"}
@@ -30,29 +30,29 @@ def _at(image: Path, offset: int) -> str:
     return f"{image}@@{offset}"
 
 
+def carve_fat(image: Path, offset: int, out: Path) -> Path:
+    """Copy the FAT volume at byte `offset` of `image` into the sparse file `out`."""
+    with image.open("rb") as source, out.open("wb") as target:
+        source.seek(offset)
+        head = source.read(512)
+        sectors = int.from_bytes(head[19:21], "little") or int.from_bytes(head[32:36], "little")
+        size = sectors * int.from_bytes(head[11:13], "little")
+        source.seek(offset)
+        target.truncate(size)
+        while size > 0 and (part := source.read(min(size, 1 << 20))):
+            if part.strip(b"\0"):
+                target.write(part)
+            else:
+                target.seek(len(part), 1)
+            size -= len(part)
+    return out
+
+
 def fsck(image: Path, offset: int = 0) -> None:
     """fsck.fat, which takes a volume of its own, finds nothing to mend."""
-    volume = image
-    if offset:
-        volume = image.with_name(f"{image.name}.fat")
-        with image.open("rb") as source, volume.open("wb") as target:
-            source.seek(offset)
-            head = source.read(512)
-            size = (int.from_bytes(head[19:21], "little") or int.from_bytes(head[32:36], "little")) * int.from_bytes(
-                head[11:13], "little")
-            source.seek(offset)
-            target.truncate(size)
-            while size > 0 and (part := source.read(min(size, 1 << 20))):
-                if part.strip(b"\0"):
-                    target.write(part)
-                else:
-                    target.seek(len(part), 1)
-                size -= len(part)
-    try:
+    with tempfile.TemporaryDirectory(prefix="wimboot-judge-") as scratch:
+        volume = carve_fat(image, offset, Path(scratch) / "volume.img") if offset else image
         said = run("fsck.fat", "-n", "-v", volume).decode(errors="replace")
-    finally:
-        if offset:
-            volume.unlink()
     complaints = [line for line in said.splitlines() if re.search(
         r"differ|wrong|dirty|bad|error|invalid|orphan|unused|duplicate|truncat|start does point|no label|free cluster",
         line, re.IGNORECASE) and "Checking" not in line]

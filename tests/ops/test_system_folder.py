@@ -21,7 +21,7 @@ from wimboot.ops.booting.partition import (
     PartitionKind,
 )
 from wimboot.ops.booting.systempartition import SystemEntry, open_system_partition
-from wimboot.storage import Data, HostFile, HostFolder
+from wimboot.storage import Data, HostFile, HostFolder, OutOfSpace
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_full_folder_is_refused_before_it_is_touched(esp: Path) -> None:
     system = FolderPartition(esp, "esp", Small, lambda: (None, "a test"))
     system.write("small", b"x" * 1000)
     with pytest.raises(PartitionFull):
-        system.write("large", b"x" * 100_000)
+        system.write("large", b"x" * 126_000)
     with pytest.raises(PartitionFull):
         system.require_room({"a": 65_000, "b": 65_000})
     assert system.why_unknown == "a test"
@@ -138,6 +138,26 @@ def test_failing_folder_keeps_no_leftovers(esp: Path) -> None:
         system.commit()
     assert sorted(path.name for path in esp.rglob("*")) == ["BCD", "Boot", "EFI", "Microsoft"]
     assert (esp / "EFI/Microsoft/Boot/BCD").read_bytes() == b"new"
+
+
+def test_disk_that_gets_full_meanwhile_keeps_every_old_file(esp: Path) -> None:
+    """Another program took the room that was there: nothing was renamed yet."""
+
+    class Full(HostFile):
+        def pwrite(self, offset: int, data: Data) -> None:
+            if len(data) > 1000:
+                raise OutOfSpace(what="writing", where=self.name)
+            super().pwrite(offset, data)
+
+    class Filling(HostFolder):
+        def create(self, name: str) -> HostFile:
+            return Full(super().create(name).fileno(), name)
+
+    system = FolderPartition(esp, "esp", Filling, lambda: (None, ""))
+    system.write("EFI/Microsoft/Boot/BCD", b"new")
+    system.write("bootmgr", b"x" * 2000)
+    with unchanged(esp / "EFI/Microsoft/Boot/BCD", esp / "bootmgr"), pytest.raises(PartitionFull):
+        system.commit()
 
 
 def test_written_files_are_synced_before_they_are_renamed(esp: Path) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["FolderPartition", "LinkInFolder"]
 
 _GRAIN = 64 << 10
-"""What a file takes at least on the worst of file systems: a cluster of FAT32 has up to 64 KiB."""
+"""What a file takes where its file system does not tell: a cluster of FAT32 has up to 64 KiB."""
 
 
 class LinkInFolder(HostError):
@@ -97,7 +97,7 @@ class FolderPartition:
     @property
     def free_size(self) -> int:
         """Bytes free where the folder lies, less what waits to be written."""
-        waiting = sum(_rounded(len(staged.data)) for staged in self._staged.values() if staged.data is not None)
+        waiting = sum(self._rounded(len(one.data)) for one in self._staged.values() if one.data is not None)
         return max(0, self._folders(self._root).free_size() - waiting)
 
     def exists(self, path: str) -> bool:
@@ -176,7 +176,7 @@ class FolderPartition:
 
     def require_room(self, files: Mapping[str, int]) -> None:
         """The new files lie beside the old ones for a moment, so what is replaced gives no room."""
-        needed, free = sum(map(_rounded, files.values())), self.free_size
+        needed, free = sum(map(self._rounded, files.values())), self.free_size
         if needed > free:
             raise PartitionFull(where=self.where, needed=needed, free=free)
 
@@ -277,6 +277,14 @@ class FolderPartition:
         except OSError as error:
             _fail("listing", folder, error)
 
+    def _rounded(self, size: int) -> int:
+        """In whole clusters."""
+        try:
+            grain = os.statvfs(self._root).f_frsize or _GRAIN
+        except OSError:
+            grain = _GRAIN
+        return -(-size // grain) * grain
+
     def _size(self, parts: tuple[str, ...]) -> int | None:
         """Of a file; None where there is none."""
         staged = self._staged.get(_key(parts))
@@ -306,10 +314,6 @@ def _key(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_new_folder(staged: _Staged) -> bool:
     return staged.data is None and not staged.gone
-
-
-def _rounded(size: int) -> int:
-    return -(-size // _GRAIN) * _GRAIN
 
 
 def _fail(what: str, where: Path, error: OSError) -> NoReturn:
