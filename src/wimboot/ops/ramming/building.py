@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from wimboot.disk import uninterrupted
 from wimboot.disk.target import LOG_SUFFIX
 from wimboot.errors import HostError
 from wimboot.ops.creating.making import make_disk
@@ -53,7 +54,8 @@ def fleeting(folders: Folders) -> Folders:
 
 def _clear(folder: Folder, name: str) -> None:
     """What a run that was killed left, or this one made."""
-    for one in (name, name + LOG_SUFFIX, durable.temporary_name(name)):
-        if folder.exists(one):
-            with contextlib.suppress(HostError):
-                folder.remove(one)
+    with uninterrupted():
+        for one in (name, name + LOG_SUFFIX, durable.temporary_name(name)):
+            if folder.exists(one):
+                with contextlib.suppress(HostError):
+                    folder.remove(one)
