@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import build
 from boot_stores import AT
 from boot_systems import add_boot_files
 from mounting import copy_sparse, mounted
 from running import NO_PLACE, wimboot
+from two_partitions import two_partitions
 from vhd_making import fixed_vhd
 
 
@@ -45,6 +48,17 @@ def test_loader_that_is_not_there(bootable: Path, esp: Path) -> None:
 def test_uefi_from_ntfs(bootable: Path) -> None:
     """Most firmware starts from FAT only."""
     assert "FAT" in notes(bootable, "--to", bootable, *AT, "--firmware", "uefi")["uefi-reads-fat"]
+
+
+@pytest.mark.parametrize(("table", "number", "said"), [("mbr", 1, ""), ("mbr", 2, "not the active"), ("gpt", 2, "GPT")])
+def test_partition_that_a_bios_does_not_start_from(table: build.Table, number: int, said: str, bootable: Path,
+                                                   data_volume: Path, tmp_path: Path) -> None:
+    """The active one of an MBR disk is what a BIOS starts."""
+    disk = tmp_path / "disk.img"
+    two_partitions(disk, data_volume, bootable, table)
+    told = notes(f"{disk}#2", "--to", f"{disk}#{number}", "--firmware", "bios").get("bios-starts-active", "")
+    assert said in told
+    assert bool(said) == bool(told)
 
 
 def test_place_that_no_disk_at_hand_is(bootable: Path, esp: Path) -> None:

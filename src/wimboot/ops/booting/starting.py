@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged
 from wimboot.events import Note
+from wimboot.formats.bootdevice import PartitionStyle
 from wimboot.ops.booting.bootfiles import boot_file_set, renewed
 from wimboot.ops.booting.firmware import chosen_firmware
 from wimboot.ops.booting.placing import boot_place
@@ -110,6 +111,12 @@ def _warn(firmware: Firmware, place: BootPlace, system: System, opened: Opened, 
     if opened.tree.find(path) < 0:
         emit(Note(id="no-loader", warning=True, text=(
             f"{opened.where} has no {path}: this entry will not start it.")))
+    identity = partition.identity
+    if firmware is Firmware.BIOS and identity is not None and not identity.active:
+        gpt = identity.style is PartitionStyle.GPT
+        emit(Note(id="bios-starts-active", warning=True, text=(
+            f"{partition.where} is on a GPT disk, from which a BIOS starts no Windows." if gpt else
+            f"{partition.where} is not the active partition of its disk: a BIOS does not start from it by itself.")))
     if firmware is Firmware.UEFI and partition.kind is PartitionKind.NTFS:
         emit(Note(id="uefi-reads-fat", warning=True, text=(
             f"{partition.where} is an NTFS volume: most UEFI firmware starts from FAT only.")))
