@@ -100,6 +100,7 @@ def _plant_system(plant: Planter, stock: Stock) -> None:
     plant.file("Boot/BCD", boot_store())
     plant.file("Boot/Fonts/chs_boot.ttf", stock.noise(300_000))
     plant.file("Boot/zh-CN/bootmgr.exe.mui", stock.program(20_000))
+    _plant_boot_files(plant, stock)
     plant.file("pagefile.sys", bytes(16 << 20), attributes=HIDDEN_SYSTEM)
     plant.folder("System Volume Information", HIDDEN_SYSTEM)
     plant.file("System Volume Information/tracking.log", bytes(20_480))
@@ -119,6 +120,20 @@ def _plant_system(plant: Planter, stock: Stock) -> None:
     plant.file("Windows/Logs/CBS/CBS.log", stock.text(2_000_000))
     plant.file("Windows/Temp/left over.tmp", stock.text(70_000))
     _plant_hives(plant, stock)
+
+
+def _plant_boot_files(plant: Planter, stock: Stock) -> None:
+    """What Windows keeps for making a system partition, so that `wimboot boot` can be tried."""
+    boot = "Windows/Boot"
+    for name, size in (("PCAT/bootmgr", 400_000), ("PCAT/bootnxt", 1_000), ("PCAT/memtest.exe", 500_000),
+                       ("EFI/bootmgfw.efi", 1_400_000), ("EFI/memtest.efi", 900_000)):
+        plant.file(f"{boot}/{name}", stock.program(size))
+    for language in ("en-US", "zh-CN"):
+        plant.file(f"{boot}/PCAT/{language}/bootmgr.exe.mui", stock.program(70_000))
+        plant.file(f"{boot}/EFI/{language}/bootmgfw.efi.mui", stock.program(70_000))
+    for name in ("chs_boot.ttf", "segmono_boot.ttf", "wgl4_boot.ttf"):
+        plant.file(f"{boot}/Fonts/{name}", stock.noise(60_000))
+    plant.file("Windows/System32/winload.efi", stock.program(1_400_000))
 
 
 def _plant_hives(plant: Planter, stock: Stock) -> None:
