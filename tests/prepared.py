@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mounting import mounted
+from mounting import carve, copy_sparse, mounted
 from registry_hives import Keys, edited
 
 __all__ = ["HIVE", "WOFADK_VALUES", "edit_system", "keys_of", "said", "values_of"]
@@ -23,10 +23,14 @@ WOFADK_VALUES = {
 
 
 def edit_system(volume: Path, keys: Keys, offset: int = 0) -> None:
-    """Set values in SYSTEM."""
-    with mounted(volume, write=True, offset=offset) as root:
+    """Set values in SYSTEM; of a disk's volume in a copy, which is put back."""
+    inner = carve(volume, offset, volume.with_suffix(".volume")) if offset else volume
+    with mounted(inner, write=True) as root:
         data = edited((root / HIVE).read_bytes(), keys)
         (root / HIVE).write_bytes(data)
+    if offset:
+        copy_sparse(inner, volume, target_offset=offset)
+        inner.unlink()
 
 
 def said(volume: Path, scratch: Path, offset: int = 0) -> Any:

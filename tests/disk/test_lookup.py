@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import build
 from data_disks import MIB, make_disk
-from wimboot.disk.lookup import attached_disks, disk_in, mount_points, path_in_mount
+from wimboot.disk.lookup import attached_disks, disk_in, disk_of_partition, mount_points, path_in_mount
 from wimboot.disk.mounts import Host
 from wimboot.errors import HostError
 from wimboot.formats.guid import parse_guid
@@ -79,6 +79,18 @@ def test_a_partition_is_known_where_it_is_mounted(machine: Host) -> None:
     assert mount_points(first, partition, machine) == [
         (Path("/mnt/a"), "/"), (Path("/mnt/c"), "/"), (Path("/mnt/d"), "/wims")]
     assert mount_points(second, second.table.partitions[0], machine) == [(Path("/mnt/e"), "/")]
+
+
+def test_a_partitions_device_leads_to_its_disk(machine: Host) -> None:
+    """By its name and where it begins; a whole disk is no partition of one."""
+    for name, kind in (("sda1", "mbr"), ("sdb1", "gpt")):
+        found = disk_of_partition(machine.dev / name, machine)
+        assert found is not None
+        assert (found[0].path.name, found[0].table.kind.value, found[1].start) == (name[:3], kind, MIB)
+    (machine.sys / "block" / "sda" / "sda1" / "start").write_text("9\n")
+    assert disk_of_partition(machine.dev / "sda1", machine) is None
+    assert disk_of_partition(machine.dev / "sda", machine) is None
+    assert disk_of_partition(machine.dev / "loop7", machine) is None
 
 
 def test_an_image_is_a_disk_where_it_has_a_table(tmp_path: Path) -> None:
