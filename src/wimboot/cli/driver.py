@@ -51,10 +51,11 @@ def driver(target: str, log_folder: Path | None, sys_file: Path, **chosen: Any) 
         if not done.changed:
             click.echo(f"{done.service} is installed already: nothing to do.")
             return
+        sets = ", ".join(f"ControlSet{number:03d}" for number in done.control_sets)
         verb = "Would install" if chosen["dry_run"] else "Installed"
         show.say(
             f"{verb} {done.path}, version {done.version or 'unknown'} for {done.architecture}, as the boot driver "
-            f"{done.service} in {len(done.control_sets)} control sets."
+            f"{done.service} ({sets})."
         )
 
 
