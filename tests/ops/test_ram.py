@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ LOADER_READS = ("bootmgr", "Boot/BCD", "Windows/System32/winload.exe", "Windows/
 
 
 @pytest.fixture(scope="module")
-def image(seven: Seven, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], RamDisk]:
+def image(seven: Seven, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], RamDisk]:
     """What `ram --json` said of the first image, and that image unpacked; for reading only."""
     folder = tmp_path_factory.mktemp("image")
     told = done("ram", seven.volume, folder / "win7.ram", "--size", "512M", "--driver", "none", "--json").json
@@ -37,7 +38,7 @@ def image(seven: Seven, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
 
 
 @pytest.fixture(scope="module")
-def seen(image: tuple[dict[str, object], RamDisk]) -> Snapshot:
+def seen(image: tuple[dict[str, Any], RamDisk]) -> Snapshot:
     """Every file of it."""
     return snapshot(image[1].path, image[1].start)
 
@@ -55,27 +56,28 @@ def default_loader(store: Values) -> dict[int, object]:
     return loaders[0]
 
 
-def test_the_disk_has_one_active_partition_and_an_end_that_may_go(image: tuple[dict[str, object], RamDisk]) -> None:
+def test_the_disk_has_one_active_partition_and_an_end_that_may_go(image: tuple[dict[str, Any], RamDisk]) -> None:
     """NTFS from sector 2048 on; the driver in Windows hides the last sector, so the last MiB belongs to nobody."""
     told, disk = image
-    assert disk.size == told["bytes"] == 512 << 20
+    assert disk.size == told["disk"]["bytes"] == 512 << 20
     assert (disk.start, disk.type, disk.active) == (2048 * 512, "7", True)
     assert disk.start + disk.volume_size <= disk.size - (1 << 20)
     assert disk.footer[:8] == b"conectix"
     assert struct.unpack_from(">I", disk.footer, 60)[0] == 2
-    assert told["disk_id"] == f"{disk.signature:08x}"
+    assert told["disk"]["id"] == f"{disk.signature:08x}"
     assert disk.signature not in (0, 0x5CBEA03E)
 
 
 def test_two_images_are_two_disks(seven: Seven, tmp_path: Path) -> None:
     """Of two disks with one signature Windows takes one offline."""
-    signatures = {done("ram", seven.volume, tmp_path / name, "--size", "256M", "--driver", "none", "--json").json[
-        "disk_id"] for name in ("one.ram", "two.ram")}
+    options = ("--size", "256M", "--driver", "none", "--json")
+    signatures = {done("ram", seven.volume, tmp_path / name, *options).json["disk"]["id"]
+                  for name in ("one.ram", "two.ram")}
     assert len(signatures) == 2
 
 
 def test_its_files_are_pointers_into_the_wim_on_the_real_disk(
-        seven: Seven, image: tuple[dict[str, object], RamDisk], seen: Snapshot) -> None:
+        seven: Seven, image: tuple[dict[str, Any], RamDisk], seen: Snapshot) -> None:
     """All that the loader does not read, at the place that the system's own pointers have."""
     told, disk = image
     sound_volume(disk.path, disk.start)
@@ -104,7 +106,7 @@ def test_the_rest_is_the_system_as_captured(seven: Seven, seen: Snapshot) -> Non
 
 
 def test_the_registry_knows_that_its_disk_is_memory(
-        seven: Seven, image: tuple[dict[str, object], RamDisk], tmp_path: Path) -> None:
+        seven: Seven, image: tuple[dict[str, Any], RamDisk], tmp_path: Path) -> None:
     """No page file, no hibernation, in every control set; the drive letter is that of this disk; nothing else."""
     _, disk = image
     with mounted(seven.volume) as root:
@@ -129,7 +131,7 @@ def test_the_registry_knows_that_its_disk_is_memory(
         "<IQ", disk.signature, disk.start).hex()
 
 
-def test_the_store_starts_what_it_lies_on(image: tuple[dict[str, object], RamDisk], tmp_path: Path) -> None:
+def test_the_store_starts_what_it_lies_on(image: tuple[dict[str, Any], RamDisk], tmp_path: Path) -> None:
     """One loader, device and system `boot`: a partition would be looked for on the wrong disk."""
     loader = default_loader(boot_store(image[1], tmp_path))
     for element in (0x11000001, 0x21000001):
@@ -164,7 +166,7 @@ def test_every_form_holds_the_same_disk(
     disk = unpack(tmp_path / name, tmp_path / "raw")
     assert disk.size == 256 << 20
     assert bool(disk.footer) == has_footer
-    assert told["file_bytes"] == (tmp_path / name).stat().st_size
+    assert told["disk"]["file_bytes"] == (tmp_path / name).stat().st_size
     assert every_pointer_leads_home(disk.path, seven.wim, {}, disk.start) == told["pointed"]
 
 

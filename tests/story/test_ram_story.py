@@ -78,7 +78,7 @@ def test_a_windows_7_comes_into_memory(built_system: Callable[..., build.System]
     told = done("ram", volume, tmp_path / "win7.ram", "--menu", tmp_path / "menu.lst",
                 "--menu-path", "/wimboot/x64/win7.ram", "--json").json
     assert told["drivers"] == ["SVBus"]
-    assert told["bytes"] == 5 << 30
+    assert told["disk"]["bytes"] == 5 << 30
     disk = unpack(tmp_path / "win7.ram", tmp_path / "win7.raw")
     check_system(disk, wim, told, {"wofadk.sys": overlay, "svbusx64.sys": svbus}, there, tmp_path)
     after = snapshot(disk.path, disk.start, contents=False)

@@ -72,7 +72,7 @@ def ram(places: tuple[str, ...], log_folder: Path | None, **chosen: Any) -> None
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = make_ram(wanted, listen)
     if chosen["as_json"]:
-        show.document(_fields(done, wanted))
+        show.document({**_fields(done, wanted), "notes": [note.text for note in listen.notes]})
     elif not chosen["quiet"]:
         _show(done, wanted)
 
@@ -97,8 +97,9 @@ def _wanted(target: str | None, out: Path, log_folder: Path | None, chosen: dict
 def _fields(done: MadeRam, wanted: RamOptions) -> dict[str, Any]:
     applied = done.applied
     return {
-        "ram": done.path, "form": done.packing.value, "firmware": done.firmware.value, "bytes": done.size,
-        "file_bytes": done.file_size, "disk_id": f"{done.signature:08x}", "wim": done.wim, "wim_place": done.wim_place,
+        "disk": {"path": done.path, "form": done.packing.value, "bytes": done.size, "file_bytes": done.file_size,
+                 "id": f"{done.signature:08x}"},
+        "firmware": done.firmware.value, "wim": done.wim, "wim_place": done.wim_place,
         "image": {"index": applied.number, "name": applied.name}, "files": applied.files, "pointed": applied.pointed,
         "full_bytes": applied.full_size,
         "real": {why.value: count for why, count in sorted(applied.real.items(), key=str)},
