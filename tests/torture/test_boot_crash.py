@@ -12,6 +12,7 @@ import pytest
 
 import build
 from registry_samples import store
+from wimboot.errors import Error
 from wimboot.events import silent
 from wimboot.ops.boot import boot
 from wimboot.ops.booting.options import BootFiles, BootOptions
@@ -19,7 +20,19 @@ from wimboot.ops.booting.systempartition import SystemPartition, open_system_par
 from wimboot.ops.opening.volume import finish_interrupted
 from wimboot.ops.options import TargetOptions
 from wimboot.storage import Folder, HostFolder
-from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder, StepKind, states
+from wimboot.storage.faults import (
+    CrashState,
+    Fault,
+    Faulty,
+    Image,
+    Kind,
+    MemoryFolder,
+    Model,
+    Recorder,
+    StepKind,
+    states,
+)
+from wimboot.windows.bcd import Store
 from wimboot.windows.bcdentries import Firmware
 
 LABEL, NAME = "esp", "esp.img"
@@ -31,6 +44,8 @@ class Run:
     """A recorded run: what was on the partition before and after, and the step at which it returned."""
 
     root: Path
+    system: Path
+    start: bytes
     recorder: Recorder
     old: dict[str, bytes]
     new: dict[str, bytes]
@@ -80,6 +95,13 @@ def _made(kind: str, path: Path) -> None:
         partition.commit()
 
 
+def run_boot(root: Path, folder: Folder, system: Path) -> None:
+    """Replace the boot files by the system's, and extend the store."""
+    where = options(root, folder)
+    boot(BootOptions(to=where.place, target=TargetOptions(place=str(system)), volume_place="mbr:1:512",
+                     firmware=(Firmware.BIOS,), boot_files=BootFiles.SYSTEM, folders=where.folders), silent)
+
+
 @pytest.fixture(scope="module", params=["fat", "ntfs"])
 def recorded(request: pytest.FixtureRequest, bootable_volume: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that replaces boot files, extends the store and removes its log."""
@@ -93,13 +115,12 @@ def recorded(request: pytest.FixtureRequest, bootable_volume: Path, tmp_path_fac
     recorder = Recorder()
     wrapped = recorder.folder(inner, LABEL)
     wrapped.open(NAME).close()
-    where = options(root, wrapped)
-    boot(BootOptions(to=where.place, target=TargetOptions(place=str(bootable_volume)), volume_place="mbr:1:512",
-                     firmware=(Firmware.BIOS,), boot_files=BootFiles.SYSTEM, folders=where.folders), silent)
+    run_boot(root, wrapped, bootable_volume)
     new = contents(root, inner)
     assert set(old) - set(new) == {"\\Boot\\BCD.LOG1"}
     assert len(new) > len(old)
-    return Run(root=root, recorder=recorder, old=old, new=new, returned_at=recorder.point)
+    return Run(root=root, system=bootable_volume, start=start.read_bytes(), recorder=recorder, old=old, new=new,
+               returned_at=recorder.point)
 
 
 def wrong(run: Run, state: CrashState) -> str | None:
@@ -137,3 +158,36 @@ def test_crash_of_boot_leaves_the_old_menu_or_the_new(recorded: Run, model: Mode
 def test_kill_of_boot_at_every_step(recorded: Run) -> None:
     """Any one step may be the last."""
     assert not [each for state in states(recorded.recorder, Model.KILL) if (each := wrong(recorded, state))]
+
+
+def is_new(run: Run, found: Mapping[str, bytes]) -> bool:
+    """Whether these are the files of a run that succeeded; its entry has another random id each time."""
+    stores = [each["\\Boot\\BCD"] for each in (found, run.new)]
+    counts = []
+    for data in stores:
+        with Store(data, where="the store") as there:
+            counts.append(len(there.objects()))
+    others = [{path: data for path, data in each.items() if path != "\\Boot\\BCD"} for each in (found, run.new)]
+    return others[0] == others[1] and counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("kind", "sticky"), [(Kind.IO, False), (Kind.SPACE, True), (Kind.INTERRUPT, False)])
+def test_failing_write_of_boot_leaves_the_old_menu_or_the_new(recorded: Run, kind: Kind, sticky: bool) -> None:
+    """The n-th change fails, for every fifth n: one error, one whole state after recovery, and nothing left behind."""
+    for at in range(0, 1000, 5):
+        faulty = Faulty(Fault(at=at, kind=kind, sticky=sticky))
+        inner = MemoryFolder({NAME: Image(recorded.start)})
+        try:
+            run_boot(recorded.root, faulty.folder(inner), recorded.system)
+        except (Error, KeyboardInterrupt):
+            assert faulty.fired
+        else:
+            assert is_new(recorded, contents(recorded.root, inner)), at
+            if not faulty.fired:
+                assert at > 12
+                return
+        finish_interrupted(options(recorded.root, inner), silent)
+        assert set(inner.images) == {NAME}, at
+        found = contents(recorded.root, inner)
+        assert found == recorded.old or is_new(recorded, found), at
+    raise AssertionError("the run never got past its faults")
