@@ -108,20 +108,30 @@ def test_what_is_no_ntfs_is_said(tmp_path: Path) -> None:
         file.write(disk.read_bytes())
     (tmp_path / "notes.txt").write_bytes(b"nothing " * 1000)
     (tmp_path / "notes.gz").write_bytes(gzip.compress(b"nothing " * 1000))
-    subprocess.run(["lz4", "-q", disk, tmp_path / "other.ram"], check=True)
+    subprocess.run(["lz4", "-q", "--content-size", disk, tmp_path / "other.ram"], check=True)
+    (tmp_path / "noise").write_bytes(os.urandom(510) + b"\x55\xaa" + os.urandom(5000))
+    with (tmp_path / "noise").open("r+b") as file:
+        file.seek(446)
+        file.write(bytes(64))
+    subprocess.run(["lz4", "-q", "--no-frame-crc", tmp_path / "noise", tmp_path / "stored.lz4"], check=True)
+    subprocess.run(["lz4", "-q", tmp_path / "notes.txt", tmp_path / "notes.lz4"], check=True)
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", tmp_path / "old.vmdk", "4M"], check=True)
     told = done("space", tmp_path, "--json").json
-    assert [(Path(one["path"]).name, one["partitions"]) for one in told["disks"] if one["form"] == "raw"] == [
-        ("linux.img", 1)]
+    assert {Path(one["path"]).name: (one["form"], one["partitions"], one["disk_bytes"], one["table"])
+            for one in told["disks"] if one["form"] != "vmdk"} == {
+        "linux.img": ("raw", 1, disk.stat().st_size, "mbr"), "win7.ram": ("gzip", 0, disk.stat().st_size, None),
+        "other.ram": ("lz4", 0, disk.stat().st_size, None), "stored.lz4": ("lz4", 0, None, None)}
+    assert told["host_bytes"] == sum(one["occupied_bytes"] for one in told["disks"])
     others = {Path(one["path"]).name: one["what"] for one in told["others"]}
     assert others.pop("old.vmdk", "disk") == "disk"
-    assert others == {"efi.img": "FAT volume", "stick.img": "exFAT volume",
-                      "win7.ram": "disk image compressed with gzip", "other.ram": "disk image compressed with LZ4"}
+    assert others == {"efi.img": "FAT volume", "stick.img": "exFAT volume"}
     assert told["volumes"] == told["wims"] == []
     shown = done("space", tmp_path).out
     assert "not measured" in shown
     assert "efi.img: FAT volume" in shown
     assert "disks without an NTFS volume" in shown
+    assert "in memory, compressed with LZ4" in shown
+    assert done("space", tmp_path / "win7.ram", "--json").json["disks"][0]["form"] == "gzip"
 
 
 def test_each_kind_of_wim_is_named(converted_copy: tuple[Path, Path], tmp_path: Path) -> None:

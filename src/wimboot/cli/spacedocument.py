@@ -140,7 +140,7 @@ def _disk(disk: DiskFigures) -> dict[str, Any]:
         "path": disk.path,
         "form": disk.form,
         "kind": disk.kind,
-        "table": disk.table.value,
+        "table": None if disk.table is None else disk.table.value,
         "partitions": disk.partitions,
         "bytes": disk.size,
         "occupied_bytes": disk.occupied,

@@ -39,7 +39,7 @@ def tell(found: Space) -> None:
     _ordinary(found, disks)
     bare = [disk for disk in found.disks if not any(volume.disk == disk.path for volume in found.volumes)]
     if bare:
-        _heading("disks without an NTFS volume")
+        _heading("disks without an NTFS volume that can be read")
         show.table([("disk", "left"), ("what it is", "left"), ("on the host", "right")],
                    [(show.plain(disk.path), _what(disk), _size(disk.occupied)) for disk in bare])
     if any(volume.start is not None and volume.start.expands and volume.start.claims for volume in found.volumes):
@@ -189,6 +189,9 @@ def _others(others: Sequence[Other]) -> None:
 
 def _what(disk: DiskFigures) -> str:
     form = disk.form.upper() if disk.form != "raw" else "raw"
+    if disk.table is None:
+        inside = "" if disk.disk_size is None else f" of {show.size(disk.disk_size)}"
+        return f"a disk{inside} in memory, compressed with {form}"
     table = {"none": "no partition table", "mbr": "MBR", "gpt": "GPT"}[disk.table.value]
     parts = f"{disk.partitions} partitions"
     return singular(f"{disk.kind} {form}, {table}, {parts}" if disk.kind else f"{form}, {table}, {parts}")

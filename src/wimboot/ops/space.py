@@ -15,7 +15,7 @@ from wimboot.disk.loops import identity_of
 from wimboot.errors import Error, HostError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.vhdfooter import DiskType
-from wimboot.ops.measuring.disks import disk_figures
+from wimboot.ops.measuring.disks import disk_figures, packed_figures
 from wimboot.ops.measuring.figures import DiskFigures, Other, VolumeFigures, WimFigures
 from wimboot.ops.measuring.kinds import FileKind, kind_of
 from wimboot.ops.measuring.reading import reading
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Space", "SpaceOptions", "measure"]
 
 
+_PACKED = (FileKind.GZIP, FileKind.LZ4)
 _GROW = (("vhd", DiskType.DYNAMIC.name.lower()), ("vhdx", None))
 """Forms that Windows starts from and may make larger then; a VHDX may be full already."""
 
@@ -136,8 +137,8 @@ class _Measuring:
                 self._note_wim(Path(text), named=True)
             elif place.partition is None and place.path.is_dir():
                 yield from self._below(place.path)
-            elif place.partition is None and place.path.is_file() and kind_of(place.path) is FileKind.WIM:
-                self._note_wim(place.path, named=True)
+            elif place.partition is None and place.path.is_file():
+                yield from self._found(place.path, kind_of(place.path) or FileKind.DISK, named=True)
             else:
                 yield place, True
 
@@ -156,12 +157,19 @@ class _Measuring:
             except HostError as error:
                 self._others.append(Other(path=path, what="unread", why=str(error)))
                 continue
-            if kind is FileKind.WIM:
-                self._note_wim(path, named=False)
-            elif kind is FileKind.DISK:
-                yield parse_place(str(path)), False
-            elif kind is not None:
-                self._others.append(Other(path=path, what=kind.value, why="what is in it is not read"))
+            if kind is not None:
+                yield from self._found(path, kind, named=False)
+
+    def _found(self, path: Path, kind: FileKind, *, named: bool) -> Iterator[tuple[Place, bool]]:
+        """A file of some kind: a disk, or noted as what it is."""
+        if kind is FileKind.WIM:
+            self._note_wim(path, named=named)
+        elif kind in _PACKED:
+            self._disks.setdefault(identity_of(path) or str(path), packed_figures(path, kind))
+        elif kind is FileKind.DISK or named:
+            yield parse_place(str(path)), named
+        else:
+            self._others.append(Other(path=path, what=kind.value, why="what is in it is not read"))
 
     def _note_wim(self, path: Path, *, named: bool) -> None:
         key = identity_of(path) or str(path)

@@ -10,13 +10,17 @@ from wimboot.errors import HostError
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import UNUSED, bitmap_size
 from wimboot.ops.measuring.figures import DiskFigures
+from wimboot.ops.measuring.kinds import FileKind, packed_disk_size
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from wimboot.disk import Target
     from wimboot.disk.foreign import Foreign
     from wimboot.disk.vhd import Vhd
 
-__all__ = ["disk_figures"]
+__all__ = ["disk_figures", "packed_figures"]
 
 _BLOCK = 512
 """The unit of st_blocks, whatever the file system's is."""
@@ -30,11 +34,7 @@ def disk_figures(target: Target) -> DiskFigures:
     partitions = target.partitions
     occupied, free = None, None
     if not target.is_device:
-        try:
-            occupied = target.path.stat().st_blocks * _BLOCK
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise HostError(what="looking at", where=str(target.place.path), why=why) from error
+        occupied = _stat(target.path).st_blocks * _BLOCK
         with suppress(HostError):
             free = target.folder.free_size()
     return DiskFigures(
@@ -51,6 +51,21 @@ def disk_figures(target: Target) -> DiskFigures:
         parent=None if vhd is None or vhd.parent is None else vhd.parent.path,
         damage="" if vhd is None else vhd.damage,
     )
+
+
+def packed_figures(path: Path, kind: FileKind) -> DiskFigures:
+    """Of a compressed disk, which a boot loader unpacks into memory. Raises HostError."""
+    status = _stat(path)
+    return DiskFigures(path=path, form=kind.name.lower(), kind=None, table=None, partitions=0, size=status.st_size,
+                       occupied=status.st_blocks * _BLOCK, disk_size=packed_disk_size(path, kind),
+                       full=status.st_size, free=None)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise HostError(what="looking at", where=str(path), why=error.strerror or str(error)) from error
 
 
 def _full_foreign(foreign: Foreign, size: int) -> int:

@@ -131,19 +131,20 @@ class VolumeFigures:
 class DiskFigures:
     """A file or device that holds a disk or a volume.
 
-    `form` is "raw", "vhd", ...; `kind` a VHD's, "fixed", "dynamic" or "differencing". `size` is that of the file,
-    `occupied` what it takes on its host (None for a device), `disk_size` that of the disk inside, `full` the file's
-    with all blocks of a disk that grows. `free` is what its host has left.
+    `form` is "raw", "vhd", ..., or "gzip" and "lz4", which are not looked into: `table` is None then. `kind` is a VHD's,
+    "fixed", "dynamic" or "differencing". `size` is that of the file, `occupied` what it takes on its host (None for a
+    device), `disk_size` that of the disk inside, where that is known, `full` the file's with all blocks of a disk that
+    grows. `free` is what its host has left.
     """
 
     path: Path
     form: str
     kind: str | None
-    table: TableKind
+    table: TableKind | None
     partitions: int
     size: int
     occupied: int | None
-    disk_size: int
+    disk_size: int | None
     full: int
     free: int | None
     parent: Path | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import File
 
-__all__ = ["FileKind", "kind_of"]
+__all__ = ["FileKind", "kind_of", "packed_disk_size"]
 
 _HEAD = 4096
 _LEAST_DISK = 1 << 20
@@ -30,7 +30,9 @@ _LEAST_DISK = 1 << 20
 _SECTOR = 512
 _GZIP = b"\x1f\x8b\x08"
 _LZ4 = b"\x04\x22\x4d\x18"
-_RAM_SUFFIX = ".ram"
+_LZ4_SIZE_OFFSET = 6
+_LZ4_HAS_SIZE, _LZ4_HAS_DICTIONARY = 8, 1
+_LZ4_STORED = 1 << 31
 
 
 class FileKind(Enum):
@@ -40,27 +42,42 @@ class FileKind(Enum):
     DISK = "disk"
     FAT = "FAT volume"
     EXFAT = "exFAT volume"
-    GZIP_IMAGE = "disk image compressed with gzip"
-    LZ4_IMAGE = "disk image compressed with LZ4"
+    GZIP = "disk compressed with gzip"
+    LZ4 = "disk compressed with LZ4"
 
 
 def kind_of(path: Path) -> FileKind | None:
     """None for what is neither a disk nor a WIM. Raises HostError where it cannot be read."""
     file = HostFile.open(path)
     try:
-        return _kind(file, path.suffix.casefold())
+        return _kind(file)
     finally:
         file.close()
 
 
-def _kind(file: File, suffix: str) -> FileKind | None:
+def packed_disk_size(path: Path, kind: FileKind) -> int | None:
+    """Bytes of the disk in a compressed file, as that says; None where it does not. gzip counts up to 4 GiB.
+
+    Raises HostError.
+    """
+    file = HostFile.open(path)
+    try:
+        if kind is FileKind.GZIP:
+            return int.from_bytes(file.pread(max(0, file.size() - 4), 4), "little")
+        head = file.pread(0, _LZ4_SIZE_OFFSET + 8)
+        return int.from_bytes(head[_LZ4_SIZE_OFFSET:], "little") if head[4] & _LZ4_HAS_SIZE else None
+    finally:
+        file.close()
+
+
+def _kind(file: File) -> FileKind | None:
     head = file.pread(0, _HEAD)
     if head[:8] in (MAGIC, PIPABLE_MAGIC):
         return FileKind.WIM
     if head[:3] == _GZIP:
-        return FileKind.GZIP_IMAGE if _holds_disk(file) else None
+        return FileKind.GZIP if _begins_disk(_from_gzip(file)) else None
     if head[:4] == _LZ4:
-        return FileKind.LZ4_IMAGE if suffix == _RAM_SUFFIX else None
+        return FileKind.LZ4 if _begins_disk(_from_lz4(head)) else None
     size = file.size()
     if is_vhd(file):
         return FileKind.DISK
@@ -84,12 +101,53 @@ def _is_disk(file: File, *, raw: bool) -> bool:
     return raw
 
 
-def _holds_disk(file: File) -> bool:
+def _begins_disk(head: bytes) -> bool:
     """Whether what is compressed begins as a disk or a volume does."""
-    try:
-        head = zlib.decompressobj(31).decompress(file.pread(0, 1 << 16), _HEAD)
-    except zlib.error:
-        return False
     if len(head) < _SECTOR:
         return False
     return head[:8] == b"conectix" or head[3:11] == b"NTFS    " or _is_disk(MemoryFile(Image(head)), raw=True)
+
+
+def _from_gzip(file: File) -> bytes:
+    try:
+        return zlib.decompressobj(31).decompress(file.pread(0, 1 << 16), _HEAD)
+    except zlib.error:
+        return b""
+
+
+def _from_lz4(data: bytes) -> bytes:
+    """The first sector in a frame; nothing where it cannot be had. LZ4 Block Format Description."""
+    if len(data) < _LZ4_SIZE_OFFSET + 16:
+        return b""
+    at = _LZ4_SIZE_OFFSET + 1 + (8 if data[4] & _LZ4_HAS_SIZE else 0) + (4 if data[4] & _LZ4_HAS_DICTIONARY else 0)
+    stored = int.from_bytes(data[at:at + 4], "little")
+    at += 4
+    if stored & _LZ4_STORED:
+        return data[at:at + _SECTOR]
+    out = bytearray()
+    end = min(len(data), at + stored)
+    while at < end and len(out) < _SECTOR:
+        token = data[at]
+        literals, at = _lz4_length(data, at + 1, token >> 4)
+        out += data[at:at + literals]
+        at += literals
+        if at + 2 > end:
+            break
+        back = int.from_bytes(data[at:at + 2], "little")
+        match, at = _lz4_length(data, at + 2, token & 15)
+        if not 0 < back <= len(out):
+            return b""
+        for _ in range(min(match + 4, _SECTOR)):
+            out.append(out[-back])
+    return bytes(out[:_SECTOR])
+
+
+def _lz4_length(data: bytes, at: int, length: int) -> tuple[int, int]:
+    """A length that may go on in further bytes, and where they end."""
+    if length == 15:
+        while at < len(data):
+            length += data[at]
+            at += 1
+            if data[at - 1] != 255:
+                break
+    return length, at
