@@ -180,6 +180,15 @@ class World:
         for name in ("grldr", "grldr.mbr"):
             (self.folder / "grub4dos" / name).write_bytes(name.encode())
 
+    def planned(self) -> None:
+        """The plan of the documents, the systems that it captures, and an empty folder."""
+        shutil.copy(ROOT / "docs/two-systems.toml", self.folder)
+        for name, machine, number in (("x64", "amd64", 1), ("x86", "x86", 2)):
+            system = self.built(size=SIZE, files=12, features=SMALL, seed=number, architecture=machine)
+            copy_sparse(system.path, self.folder / f"{name}.img")
+            add_boot_files(self.folder / f"{name}.img", machine=machine, uefi=False)
+        (self.folder / "disk").mkdir()
+
     def shared(self) -> None:
         """x64.vhd and x86.vhd stand on both.wim, with five images."""
         shared = make_shared(self.folder)
@@ -214,7 +223,8 @@ def _replaced(word: str, places: dict[str, str]) -> str:
 SECTIONS: dict[str, Callable[[World], None]] = {
     "A first real conversion": World.plain, "Keeping a system up to date": World.updates,
     "Back to an image": World.converted, "Onto another volume": World.converted, "A new disk": World.converted,
-    "Looking inside": World.converted, "Making it start": World.booting, "What it takes": World.shared,
+    "Several systems from one plan": World.planned, "Looking inside": World.converted,
+    "Making it start": World.booting, "What it takes": World.shared,
     "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
     "When something is wrong": World.converted, "VHDs": World.vhd,
 }
