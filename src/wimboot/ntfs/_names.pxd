@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wimboot.ntfs._library cimport Mount
-from wimboot.ntfs._ntfs3g cimport FILE_NAME_ATTR, ntfs_attr_search_ctx, ntfs_index_context, ntfs_inode, ntfschar
+from wimboot.ntfs._ntfs3g cimport FILE_NAME_ATTR, ntfs_attr_search_ctx, ntfs_index_context, ntfs_inode, ntfs_volume, ntfschar
 
 cdef enum:
     NAME_MAX = 255
@@ -36,6 +36,9 @@ cdef class Names(Mount):
     cdef int find_tag(self, ntfs_inode *inode, uint32_t *tag) noexcept nogil
     cdef int enter(self, ntfs_inode *folder, FILE_NAME_ATTR *name, uint64_t reference) noexcept nogil
     cdef int leave(self, ntfs_inode *folder, FILE_NAME_ATTR *name) noexcept nogil
+
+
+cdef void close_up(ntfs_volume *volume) noexcept nogil
 
 
 cdef void fill_name(FILE_NAME_ATTR *entry, ntfs_inode *folder, ntfs_inode *inode, Name name, int kind,

@@ -94,7 +94,7 @@ cdef ntfs_volume *moved = NULL      # the volume that was changed last, and wher
 cdef int64_t moved_to = 0
 
 
-cdef void close_up(ntfs_volume *volume) noexcept:
+cdef void close_up(ntfs_volume *volume) noexcept nogil:
     """Let the next clusters follow those that were taken last.
 
     The library leaves a gap after each allocation, for files that grow while others are written. Ours are written whole,
@@ -284,6 +284,7 @@ cdef class Names(Mount):
 
     cdef int enter(self, ntfs_inode *folder, FILE_NAME_ATTR *name, uint64_t reference) noexcept nogil:
         """Add an index entry. EEXIST where the folder has that very name."""
+        close_up(self.volume)       # other indexes may have grown for the same file
         errno_set(0)
         if ntfs_index_add_filename(folder, name, reference):
             return self.fail(b"ntfs_index_add_filename", errno)

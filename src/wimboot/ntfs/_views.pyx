@@ -7,7 +7,7 @@ for each entry, and falls over (a NULL block marked dirty) when one is damaged.
 from libc.errno cimport ENOENT, errno
 from libc.stdint cimport uint64_t
 
-from wimboot.ntfs._names cimport Names, removal
+from wimboot.ntfs._names cimport Names, close_up, removal
 from wimboot.ntfs._ntfs3g cimport *
 
 
@@ -57,6 +57,7 @@ cdef class Views(Names):
         return self.fail(b"ntfs_index_lookup", errno) if ntfs_index_lookup(key, size, view.index) else 0
 
     cdef int view_add(self, View *view, void *entry) noexcept nogil:
+        close_up(self.volume)
         ntfs_index_ctx_reinit(view.index)
         errno_set(0)
         return self.tear(b"ntfs_ie_add") if ntfs_ie_add(view.index, <INDEX_ENTRY *> entry) else 0
