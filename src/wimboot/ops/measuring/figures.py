@@ -131,7 +131,7 @@ class VolumeFigures:
 class DiskFigures:
     """A file or device that holds a disk or a volume.
 
-    `form` is "raw", "vhd", ..., or "gzip" and "lz4", which are not looked into: `table` is None then. `kind` is a VHD's,
+    `form` is "raw", "vhd", ..., or "gzip" and "lz4", which are not looked into: `table` is None then. `kind` of a VHD:
     "fixed", "dynamic" or "differencing". `size` is that of the file, `occupied` what it takes on its host (None for a
     device), `disk_size` that of the disk inside, where that is known, `full` the file's with all blocks of a disk that
     grows. `free` is what its host has left.
