@@ -4,7 +4,7 @@
     python benchmarks/vhd.py time CORPUS [--work DIR] [--rounds 3] [--disk 6G] [--wimboot PROGRAM]
 
 `size` applies an image of CORPUS as pointers to an empty dynamic VHD of 15 GB and compares the file's size with 1.75 KB
-a file, the data of the files that are real, $LogFile and 2 MiB, by which such a disk grows; then `compact` tries to make
+a file, the data of the files that are real, $LogFile and 2 MiB, by which it grows; then `compact` tries to make
 it smaller. An image of the corpus is captured first, where --wim names none.
 
 `time` converts a volume with CORPUS on it, in turn in a raw disk and in a dynamic VHD: wall and processor time. Round 0
