@@ -23,6 +23,7 @@ from wimboot.ops import space
 from wimboot.ops.measuring import kinds, volumes
 from wimboot.ops.measuring.reading import RunUnfinished, reading
 from wimboot.ops.measuring.walking import walk
+from wimboot.ops.measuring.wims import WimChanging
 
 MEGABYTE = 1 << 20
 
@@ -361,7 +362,7 @@ def test_a_wim_that_changes_meanwhile_is_said(converted_copy: tuple[Path, Path],
     monkeypatch.setattr(space, "measure_volume", then_replaced)
     found = space.measure(space.SpaceOptions(places=(str(volume),)), silent)
     (figures,) = found.wims
-    assert "was changed while it was being measured" in figures.problem
+    assert str(WimChanging(where=figures.path)) in figures.problem
     assert found.volumes[0].in_wim is None
 
 
