@@ -180,6 +180,16 @@ class World:
         for name in ("grldr", "grldr.mbr"):
             (self.folder / "grub4dos" / name).write_bytes(name.encode())
 
+    def memory(self) -> None:
+        """x86/win7.vhd and win10.vhd stand on win.wim."""
+        first = self.folder / "win10.vhd"
+        copy_sparse(self.built(size=SIZE, files=6, features=(), version="6.3").path, first)
+        add_boot_files(first)
+        place = "mbr:5cbea03e:1048576:\\wimboot\\win.wim"
+        done("convert", first, "--wim", self.folder / "win.wim", "--wim-place", place)
+        (self.folder / "x86").mkdir()
+        copy_sparse(first, self.folder / "x86" / "win7.vhd")
+
     def planned(self) -> None:
         """The plan of the documents, the systems that it captures, and an empty folder."""
         shutil.copy(ROOT / "docs/two-systems.toml", self.folder)
@@ -226,7 +236,7 @@ SECTIONS: dict[str, Callable[[World], None]] = {
     "Several systems from one plan": World.planned, "Looking inside": World.converted,
     "Making it start": World.booting, "What it takes": World.shared,
     "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
-    "When something is wrong": World.converted, "VHDs": World.vhd,
+    "A system in memory": World.memory, "When something is wrong": World.converted, "VHDs": World.vhd,
 }
 
 
