@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from torture_scenes import VERBS, Bases, Scene, make_bases, record
+from torture_bases import make_bases
+from torture_scenes import VERBS, Bases, Scene, record
 
 
 @pytest.fixture(scope="session")

@@ -6,19 +6,14 @@ is only an empty file that the target's lock is taken on.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from random import Random
 
 import pytest
 
-import build
-from mounting import mounted, need_mounts
-from sample_contents import noise, program, text
+from driver_files import wofadk
 from torture_judge import Whole, is_dirty, look_at
 from wimboot.disk import Transaction
 from wimboot.disk.log import PAGE
@@ -28,6 +23,7 @@ from wimboot.events import silent
 from wimboot.ops.apply import apply
 from wimboot.ops.capture import capture
 from wimboot.ops.convert import convert
+from wimboot.ops.driver import DriverOptions, driver
 from wimboot.ops.opening import disks, volume
 from wimboot.ops.options import (
     ApplyOptions,
@@ -50,11 +46,10 @@ from wimboot.ops.restore import restore
 from wimboot.ops.update import update
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder
-from wimboot.wim import Append, Store
 from wimboot.wim import recover as recover_wim
 
 __all__ = [
-    "DISK", "TARGET", "VERBS", "WIM", "WIMS", "Bases", "Pair", "Scene", "Stage", "folders_of", "judge", "make_bases",
+    "DISK", "PLACE", "SIZE", "TARGET", "VERBS", "WIM", "WIMS", "Bases", "Pair", "Scene", "Stage", "folders_of", "judge",
     "record", "recording_of_recovery", "recover_pair", "start", "verdict",
 ]
 
@@ -89,7 +84,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bases:
-    """Contents to begin with: two Windows volumes, one empty, one converted and edited since, and its WIM.
+    """Contents to begin with: two Windows 10 volumes, a Windows 7 with a log beside its registry, one volume empty, one
+    converted and edited since, and its WIM.
 
     `ailing` is converted and not edited, but for a real file with the contents of a pointer; in `ailing_wim` the data
     of that pointer is damaged, and its table is not the one that the pointers know.
@@ -97,6 +93,7 @@ class Bases:
 
     first: bytes
     second: bytes
+    seven: bytes
     empty: bytes
     edited: bytes
     ailing: bytes
@@ -125,9 +122,14 @@ def _capture(stage: Stage, inner: Mapping[str, Folder]) -> object:
     return capture(_capturing(stage, inner), silent)
 
 
-def _convert(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False) -> object:
-    return convert(ConvertOptions(capture=_capturing(stage, inner), wim_place=PLACE, driver="none",
+def _convert(stage: Stage, inner: Mapping[str, Folder], *, rebuild: bool = False, driver: bool = False) -> object:
+    given = str(wofadk(stage.root)) if driver else "none"
+    return convert(ConvertOptions(capture=_capturing(stage, inner), wim_place=PLACE, driver=given,
                                   rebuild=rebuild), silent)
+
+
+def _driver(stage: Stage, inner: Mapping[str, Folder]) -> object:
+    return driver(DriverOptions(target=stage.options(inner), file=wofadk(stage.root)), silent)
 
 
 def _apply(stage: Stage, inner: Mapping[str, Folder], *, form: Form, rebuild: bool = False) -> object:
@@ -163,6 +165,8 @@ def _relocate(stage: Stage, inner: Mapping[str, Folder]) -> object:
 VERBS = {
     "convert": Play(run=_convert, volume="second", wim=False),
     "convert-onto": Play(run=_convert, volume="second", wim=True),
+    "convert-driver": Play(run=partial(_convert, driver=True), volume="seven", wim=False),
+    "driver": Play(run=_driver, volume="seven", wim=True),
     "convert-format": Play(run=partial(_convert, rebuild=True), volume="second", wim=True),
     "capture": Play(run=_capture, volume="second", wim=True),
     "capture-new": Play(run=_capture, volume="second", wim=False),
@@ -298,97 +302,3 @@ def _both(scene: Scene) -> tuple[tuple[str, Whole], tuple[str, Whole]]:
 
 def _leftovers(inner: Pair) -> list[str]:
     return sorted(({*inner[DISK].images} | {*inner[WIMS].images}) - {TARGET, WIM})
-
-
-# -- what there is to begin with ---------------------------------------------------------------------------------
-
-def make_bases(root: Path) -> Bases:
-    """Build the volumes with ntfs-3g, and convert one with our own verb."""
-    need_mounts()
-    first, second, empty = (root / f"{name}.img" for name in ("first", "second", "empty"))
-    _fill(first, seed=1)
-    _fill(second, seed=2)
-    build.make_volume(empty, size=SIZE, label="Empty")
-    stage = Stage(root)
-    inner = {DISK: MemoryFolder({TARGET: Image(first.read_bytes())}), WIMS: MemoryFolder()}
-    options = CaptureOptions(target=stage.options(inner), wim=stage.wim, name="the first", threads=2, fast=True)
-    convert(ConvertOptions(capture=options, wim_place=PLACE, driver="none"), silent)
-    edited, ailing = root / "edited.img", root / "ailing.img"
-    for path in (edited, ailing):
-        inner[DISK].images[TARGET].save(path)
-    _edit(edited)
-    return Bases(first=first.read_bytes(), second=second.read_bytes(), empty=empty.read_bytes(),
-                 edited=edited.read_bytes(), ailing=_ail(ailing), wim=_bytes(inner[WIMS].images[WIM]),
-                 ailing_wim=_damaged(inner[WIMS]))
-
-
-def _bytes(image: Image) -> bytes:
-    return image.read(0, image.size)
-
-
-def _fill(volume: Path, *, seed: int) -> None:
-    """A Windows 10 of a dozen files. Those named shared are the same for every seed."""
-    build.make_volume(volume, size=SIZE, label=f"Disk {seed}")
-    own, shared = Random(seed), Random(99)
-    with mounted(volume, write=True) as root:
-        for name, data in {
-            "Windows/System32/ntoskrnl.exe": program(size=20_000, version=(10, 0, 19045, 2965), chance=shared),
-            "Windows/System32/drivers/ntfs.sys": program(size=9000, version=(10, 0, 19045, 2965), chance=shared),
-            "Windows/shared.txt": text(shared, 15_000),
-            "Windows/own.dll": program(size=12_000, chance=own),
-            "Windows/noise.jpg": noise(own, 7000),
-            "Windows/resident.txt": b"a few bytes",
-            "Windows/empty.txt": b"",
-            "Users/letter with a long name.txt": text(own, 5000),
-            "Users/streams.txt": text(own, 9000),
-            "Users/away.txt": text(own, 6000),
-            "pagefile.sys": bytes(16_384),
-        }.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        os.link(root / "Windows/own.dll", root / "Windows/System32/second name.dll")
-        (root / "Users/streams.txt:more").write_bytes(text(own, 6000))
-
-
-def _shared_text() -> bytes:
-    """What `_fill` writes to \\Windows\\shared.txt."""
-    shared = Random(99)
-    for size in (20_000, 9000):
-        program(size=size, version=(10, 0, 19045, 2965), chance=shared)
-    return text(shared, 15_000)
-
-
-def _ail(volume: Path) -> bytes:
-    with mounted(volume, write=True) as root:
-        (root / "Users/copy of shared.txt").write_bytes(_shared_text())
-    return volume.read_bytes()
-
-
-def _damaged(wims: MemoryFolder) -> bytes:
-    """The WIM after it has grown by a blob, with a byte of shared.txt's data flipped."""
-    folder = MemoryFolder({WIM: Image(_bytes(wims.images[WIM]))})
-    with Append(folder, WIM, create=None, where=WIM) as append:
-        append.keep({append.add_blob(b"another system's"): 1})
-        append.finish()
-    store = Store.open(folder.open(WIM), where=WIM)
-    blob = store.blob(hashlib.sha1(_shared_text(), usedforsecurity=False).digest())
-    assert blob is not None
-    data = bytearray(_bytes(folder.images[WIM]))
-    data[blob.offset + blob.size_in_wim // 2] ^= 0xFF
-    return bytes(data)
-
-
-def _edit(volume: Path) -> None:
-    """What a user does to a volume: delete, change, add, rename."""
-    chance = Random(5)
-    with mounted(volume, write=True) as root:
-        (root / "Users/away.txt").unlink()
-        (root / "Users/added.txt").write_bytes(text(chance, 30_000))
-        (root / "Users/folder").mkdir()
-        (root / "Users/folder/inner.bin").write_bytes(noise(chance, 9000))
-        (root / "Windows/resident.txt").write_bytes(text(chance, 8000))
-        (root / "Windows/empty.txt").write_bytes(b"no more")
-        (root / "Windows/System32/second name.dll").unlink()
-        (root / "Users/streams.txt").unlink()
-        (root / "Users/streams.txt").write_bytes(text(chance, 10_000))
