@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,13 @@ import pytest
 
 from build import DISK_GUID, DISK_SIGNATURE, make_volume
 from converted import Converted
+from disk_kinds import as_kind
 from fat_judge import mtools_files, sound_fat
 from judges import sound_volume
-from mounting import mounted, need_mounts
+from mounting import mounted
 from running import unchanged
 from system_disks import ESP_GUID, ESP_SIZE, ESP_START, system_disk
-from wimboot.disk import Host, Mounted, PartitionNeeded, peek
+from wimboot.disk import Mounted, PartitionNeeded, peek
 from wimboot.disk.target import Locked
 from wimboot.errors import Internal
 from wimboot.events import silent
@@ -27,7 +27,6 @@ from wimboot.formats.bootdevice import PartitionDevice
 from wimboot.formats.guid import parse_guid
 from wimboot.ntfs import VolumeDirty, volume_facts
 from wimboot.ntfs.refusals import LinkOnTheWay, PointerUnread
-from wimboot.ops.booting.identity import identity_of_folder, identity_of_volume
 from wimboot.ops.booting.partition import (
     BadSystemPath,
     FileInTheWay,
@@ -213,41 +212,18 @@ def test_bare_volumes_have_no_identity(tmp_path: Path) -> None:
     sound_volume(ntfs)
 
 
-@pytest.mark.parametrize("table", ["gpt", "mbr"])
-def test_mounted_or_device_is_known_by_its_disk(table: Literal["gpt", "mbr"], tmp_path: Path) -> None:
-    """/boot/efi and /dev/sda1 are a volume without a table; the kernel tells on which disk and where it lies."""
-    need_mounts()
-    host = Host(proc=tmp_path / "proc", sys=tmp_path / "sys", dev=tmp_path / "dev")
-    folder, node = tmp_path / "efi", tmp_path / "sda1"
-    for path in (folder, host.dev, host.proc / "self", host.sys / "dev/block"):
-        path.mkdir(parents=True)
-    subprocess.run(["mknod", node, "b", "259", "77"], check=True)
-    system_disk(tmp_path / "dev" / "sda", table=table)
-    inside = host.sys / "devices/sda/sda1"
-    (inside.parent / "queue").mkdir(parents=True)
-    (inside.parent / "queue/logical_block_size").write_text("512\n")
-    inside.mkdir()
-    (inside / "partition").write_text("1\n")
-    (inside / "start").write_text(f"{ESP_START // 512}\n")
-    number = f"{os.major(folder.stat().st_dev)}:{os.minor(folder.stat().st_dev)}"
-    for each in (number, "259:77"):
-        (host.sys / "dev/block" / each).symlink_to(inside)
-    (host.proc / "self/mountinfo").write_text(f"20 1 {number} / {folder} rw - vfat /dev/sda1 rw\n")
-    device = (PartitionDevice.mbr(DISK_SIGNATURE, ESP_START) if table == "mbr" else
-              PartitionDevice.gpt(parse_guid(str(DISK_GUID)), parse_guid(ESP_GUID)))
-    for found, why in (identity_of_folder(folder, host), identity_of_volume(node, host)):
-        assert why == ""
-        assert found is not None
-        assert found.device == device
-        assert found.active == (table == "mbr")
-    (folder / "EFI").mkdir()
-    assert identity_of_folder(folder / "EFI", host) == (None, f"{folder / 'EFI'} is not the root of its volume")
-    assert identity_of_folder(folder / "none", host)[0] is None
-    with (host.dev / "sda").open("r+b") as file:
-        file.write(bytes(512))
-    for found, why in (identity_of_folder(folder, host), identity_of_volume(node, host)):
-        assert found is None
-        assert "no partition table" in why
+@pytest.mark.parametrize("kind", ["fixed", "dynamic", "differencing", "qcow2", "vhdx"])
+def test_system_partition_in_disks_of_other_forms(kind: str, tmp_path: Path) -> None:
+    """A VHD that grows, one over a parent, disks of others: the same files, and the parent stays as it was."""
+    made = as_kind(kind, system_disk(tmp_path / "raw-disk"), tmp_path / "esp", ESP_START)
+    with unchanged(*made.beyond()):
+        with system(made.path) as partition:
+            assert partition.identity is not None
+            fill(partition)
+            partition.commit()
+        with unchanged(made.path), system(made.path) as partition:
+            fill(partition)
+    sound_fat(made.raw(), FILES, ESP_START)
 
 
 def test_disk_without_signature_is_not_known(tmp_path: Path) -> None:
