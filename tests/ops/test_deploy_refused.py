@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from deploy_plans import HEAD, X64, X86, Yard, system
 from running import done, refused, wimboot
-from wimboot.events import Event, Note
+from wimboot.errors import Error
+from wimboot.events import Event, Note, silent
 from wimboot.ops.apply import apply
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions
 from wimboot.ops.build import Built, build
 from wimboot.ops.deploy import deploy
+from wimboot.storage import HostFolder
+from wimboot.storage.faults import Fault, Faulty, FaultyFolder, Kind
 
 STORE = HEAD[:HEAD.index("[[store.image]]")]
 
@@ -100,6 +107,17 @@ def test_folder_is_not_left_by_links(yard: Yard) -> None:
     assert wimboot("deploy", yard.says(HEAD, system("x", 1, "ring/x.vhd"))).code in (1, 4)
 
 
+def test_names_are_those_of_windows(deployed: Yard) -> None:
+    """A disk of another case is that disk, not one more; two of which Windows would see one are refused."""
+    (deployed.folder / "wimboot").rename(deployed.folder / "WimBoot")
+    deployed.folder.joinpath("WimBoot/x64/win7.vhd").rename(deployed.folder / "WimBoot/x64/Win7.VHD")
+    before = deployed.files()
+    assert {one["action"] for one in done("deploy", deployed.plan, "--json").json["systems"]} == {"keep"}
+    assert deployed.files() == before
+    (deployed.folder / "WimBoot/x64/WIN7.vhd").write_bytes(b"mine")
+    assert "WIN7.vhd and Win7.VHD" in refuses(deployed, "plan-name-twice", 4, HEAD, X64, X86)
+
+
 def test_one_volume_under_two_names(deployed: Yard) -> None:
     """By a link, and by the file of another system."""
     (deployed.base / "link.vhd").symlink_to(deployed.x64)
@@ -138,6 +156,38 @@ def test_driver_that_is_none(yard: Yard) -> None:
         plan = yard.says(HEAD, X64.replace('"none"', f'"{name}"'))
         assert wimboot("deploy", plan).code in (1, 2, 4)
         assert yard.names() == ["wimboot/wimboot.wim"]
+
+
+@pytest.mark.parametrize(("kind", "times"), [(Kind.IO, 2), *(pytest.param(kind, 30, marks=pytest.mark.heavy) for kind in (
+    Kind.IO, Kind.SPACE, Kind.SHORT, Kind.READ_ONLY, Kind.INTERRUPT))])
+def test_any_operation_may_fail(yard: Yard, kind: Kind, times: int) -> None:
+    """Each system, the store and the spare copy are there whole or not at all, nothing is left over, and a run in peace
+    makes the rest.
+    """
+    head = HEAD.replace("[[store.image]]", 'spare = "spare.wim"\n[[store.image]]', 1)
+    yard.says(head, X64)
+    chance, names = Random(kind.value), ["spare.wim", "wimboot/wimboot.wim", "wimboot/x64/win7.vhd"]
+    counting = Faulty(Fault(at=1 << 40))
+    deploy(DeployOptions(plan=yard.plan, threads=1, folders=partial(faulty_folder, counting)), silent)
+    for _ in range(times):
+        for name in names:
+            (yard.folder / name).unlink(missing_ok=True)
+        faulty = Faulty(Fault(at=chance.randrange(counting.count), kind=kind))
+        options = DeployOptions(plan=yard.plan, threads=1, folders=partial(faulty_folder, faulty))
+        with suppress(Error, KeyboardInterrupt):
+            deploy(options, silent)
+        assert set(yard.names()) <= set(names), "something is left over"
+        if yard.x64.exists():
+            done("verify", yard.x64, "--wim", yard.wim)
+        done("deploy", yard.plan)
+        done("verify", yard.x64, "--wim", yard.wim)
+        assert yard.names() == names
+        assert (yard.folder / "spare.wim").read_bytes() == yard.wim.read_bytes()
+
+
+def faulty_folder(faulty: Faulty, path: Path) -> FaultyFolder:
+    """A folder of the host in which something fails."""
+    return faulty.folder(HostFolder(path))
 
 
 def test_spare_that_is_ahead(deployed: Yard) -> None:

@@ -107,10 +107,10 @@ def _run(wanted: DeployOptions, listen: Listener, *, ask: bool) -> Deployed:
 def _document(done: Deployed, *, dry_run: bool) -> dict[str, Any]:
     return {
         "folder": done.planned.folder, "wim": done.planned.wim, "images_added": list(done.brought),
-        "spare_written": done.spare_written, "dry_run": dry_run,
+        "spare_written_bytes": done.spare_written, "dry_run": dry_run,
         "systems": [_system(one) for one in done.systems],
         "ram_images": [_ram(one) for one in done.rams],
-        "boot_entries": [{"system": one.name, "title": one.title, "written": one.size} for one in done.boots],
+        "boot_entries": [{"system": one.name, "title": one.title, "written_bytes": one.size} for one in done.boots],
     }
 
 
@@ -118,7 +118,7 @@ def _ram(one: RamDone) -> dict[str, Any]:
     step = one.step
     return {"system": step.wish.name, "where": one.where, "action": step.action.value, "why": step.why or None,
             "image": {"index": step.number, "name": step.image.name},
-            "size": None if step.wish.ram is None else step.wish.ram.size}
+            "bytes": None if step.wish.ram is None else step.wish.ram.size}
 
 
 def _system(one: SystemDone) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _system(one: SystemDone) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": step.wish.name, "where": one.where, "action": step.action.value, "why": step.why or None,
         "image": {"index": step.number, "name": step.image.name}, "image_before": step.before or None,
-        "size": step.wish.size or None,
+        "bytes": step.wish.size or None,
     }
     if built is not None:
         fields |= {"files": built.files, "pointed": built.pointed, "full_bytes": built.full_size,

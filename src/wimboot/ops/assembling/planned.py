@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import parse_place
 from wimboot.errors import Busy, HostError, Refused, UsageError
+from wimboot.formats.names import fold_text
 from wimboot.plan.declaring import read_plan
 from wimboot.plan.tomltable import MAX_PLAN_SIZE
 from wimboot.storage import HostFile
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from wimboot.plan.declared import Declared, FolderPath, SystemWish
 
-__all__ = ["FolderBusy", "LeavesFolder", "NoPlan", "Planned", "holding", "load_plan"]
+__all__ = ["FolderBusy", "LeavesFolder", "NoPlan", "Planned", "SpelledTwice", "holding", "load_plan"]
 
 
 class FolderBusy(Busy):
@@ -47,6 +48,14 @@ class LeavesFolder(Refused):
     advice = "Take the link away, or name another path: what is built has to lie where Windows will look for it."
 
 
+class SpelledTwice(Refused):
+    """Names that are one name for Windows."""
+
+    id = "plan-name-twice"
+    sentence = "{folder} has {names}, and Windows takes each of them for {name}"
+    advice = "Remove or rename all but one."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
     """A plan and where it counts from: `base` is its own folder, `folder` the one it is for, links followed."""
@@ -61,8 +70,10 @@ class Planned:
         return self.file(self.declared.store.wim)
 
     def file(self, path: FolderPath) -> Path:
-        """A file of the folder. Raises LeavesFolder, HostError."""
-        found = self.folder.joinpath(*path)
+        """A file of the folder, as it is spelled there. Raises LeavesFolder, SpelledTwice, HostError."""
+        found = self.folder
+        for part in path:
+            found = _spelled(found, part)
         try:
             real = found.parent.resolve() / found.name
         except (OSError, RuntimeError) as error:
@@ -95,6 +106,20 @@ class Planned:
     def driver(self, system: SystemWish) -> str | None:
         """The driver's file, or the word none."""
         return system.driver if system.driver in (None, "none") else self.beside(system.driver)
+
+
+def _spelled(folder: Path, name: str) -> Path:
+    """What Windows takes for that name, whatever its case; Linux may have it more than once. Raises SpelledTwice."""
+    exact = folder / name
+    if os.path.lexists(exact):
+        return exact
+    try:
+        same = sorted(entry.name for entry in folder.iterdir() if fold_text(entry.name) == fold_text(name))
+    except OSError:
+        return exact
+    if len(same) > 1:
+        raise SpelledTwice(folder=folder, name=name, names=" and ".join(same))
+    return folder / same[0] if same else exact
 
 
 def _identity(place: str) -> tuple[Path, int | None]:

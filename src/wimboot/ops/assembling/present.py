@@ -77,14 +77,14 @@ def look_at_system(planned: Planned, wish: SystemWish, store: Store | None, like
                    emit: Emit) -> FoundSystem:
     """What lies where a system is to be; `like` tells where logs lie. `store` None: there is none yet.
 
-    Raises what opening raises: a volume that is locked, dirty or hibernated is not looked at.
+    A system that hibernates is looked at too, for nothing may have to be done to it. Raises what opening raises.
     """
     place = planned.target(wish)
     if wish.file is not None and not os.path.lexists(place):
         return FoundSystem(ground=Ground.ABSENT)
     options = TargetOptions(place=place, log_folder=like.log_folder, folders=like.folders)
     try:
-        with open_volume(options, emit, write=False, windows=False) as opened:
+        with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return _found(opened, wish, store)
     except (NotADisk, NoVolume) as error:
         return FoundSystem(ground=Ground.OTHER, why=str(error))
