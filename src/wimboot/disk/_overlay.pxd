@@ -5,6 +5,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from wimboot.storage._device cimport Device, FileDevice
 
 
+cdef enum:
+    PAGE = 4096
+    SECTOR = 512
+    LEAF = 1024          # pages a leaf of the map covers
+    TAIL = 256           # slots kept in memory
+
+
 cdef struct FreeMap:
     int64_t start
     int64_t unit_size

@@ -23,13 +23,7 @@ from wimboot.errors import HostError, Internal
 from wimboot.storage._device cimport Device, FileDevice, push
 from wimboot.storage.host import OutOfSpace
 
-
 cdef enum:
-    PAGE = 4096
-    SECTOR = 512
-    LEAF = 1024          # pages a leaf of the map covers
-    TAIL = 256          # slots kept in memory
-    RECORD = 11          # 64-bit words of an index record
     MAPS = 8
     WITNESSES = 64
     MOST = 0x7FFFFFFF    # pages of one log: 8 TiB
@@ -379,61 +373,3 @@ cdef class Overlay(Device):
         if code:
             self.broken = code
             self.check(code, "writing the log")
-
-    def index(self, last):
-        """The index records sorted by page, those of the pages in `last` behind all others, in its order.
-
-        A record: page, slot, hash of the new page, hash of each of its 8 sectors before; 64 bits each. The tail must
-        have been spilled. Raises HostError.
-        """
-        cdef int64_t slot, count, i, j, page, out = 0
-        cdef int code = 0
-        cdef uint32_t entry
-        cdef uint64_t *fresh = <uint64_t *> malloc(max(self.logged_pages, 1) * sizeof(uint64_t))
-        if fresh == NULL:
-            raise MemoryError
-        result = bytearray(self.logged_pages * RECORD * 8)
-        cdef unsigned char[::1] view = result
-        cdef uint64_t record[11]
-        try:
-            with nogil:
-                slot = 0
-                while slot < self.logged_pages:
-                    count = min(<int64_t> TAIL, self.logged_pages - slot)
-                    code = self.log.read(self.tail, count * PAGE, self.data_offset + slot * PAGE)
-                    if code:
-                        break
-                    for i in range(count):
-                        fresh[slot + i] = fold(self.tail + i * PAGE, PAGE)
-                    slot += count
-            if code:
-                self.check(code, "reading the log")
-            behind = list(last)
-            for i in range(self.leaf_count):
-                if self.leaves[i] == NULL:
-                    continue
-                for j in range(LEAF):
-                    entry = self.leaves[i][j]
-                    if entry == 0:
-                        continue
-                    page = i * LEAF + j
-                    if behind and page in behind:
-                        continue
-                    record[0] = <uint64_t> page
-                    record[1] = entry - 1
-                    record[2] = fresh[entry - 1]
-                    memcpy(&record[3], self.old + <int64_t> (entry - 1) * 8, 64)
-                    memcpy(&view[out], &record[0], 88)
-                    out += 88
-            for number in behind:
-                page = number
-                entry = self.slot_of(page)
-                record[0] = <uint64_t> page
-                record[1] = entry - 1
-                record[2] = fresh[entry - 1]
-                memcpy(&record[3], self.old + <int64_t> (entry - 1) * 8, 64)
-                memcpy(&view[out], &record[0], 88)
-                out += 88
-        finally:
-            free(fresh)
-        return bytes(result)

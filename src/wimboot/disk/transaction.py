@@ -35,6 +35,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Self
 
+from wimboot.disk._logindex import index_of
 from wimboot.disk._mapped import MappedDisk
 from wimboot.disk._overlay import Overlay, hash_of
 from wimboot.disk._vhd import SparseDisk
@@ -204,7 +205,7 @@ class Transaction:
 
     def _describe(self, guards: dict[int, bytearray], store: StoreMark | None) -> tuple[Header, Index]:
         """Header and index of the log as it stands."""
-        records = self._overlay.index(list(guards))
+        records = index_of(self._overlay, list(guards))
         size = self._base.size()
         witnesses = tuple((page, hash_of(self._base.pread(page * PAGE, PAGE).ljust(PAGE, b"\0")))
                           for page in sorted({*self._overlay.straight_pages(), *bystanders(records, guards, size)}))
