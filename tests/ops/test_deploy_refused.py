@@ -158,8 +158,9 @@ def test_driver_that_is_none(yard: Yard) -> None:
         assert yard.names() == ["wimboot/wimboot.wim"]
 
 
-@pytest.mark.parametrize(("kind", "times"), [(Kind.IO, 2), *(pytest.param(kind, 30, marks=pytest.mark.heavy) for kind in (
-    Kind.IO, Kind.SPACE, Kind.SHORT, Kind.READ_ONLY, Kind.INTERRUPT))])
+@pytest.mark.parametrize(("kind", "times"), [(Kind.IO, 2), *(
+    pytest.param(kind, 30, marks=pytest.mark.heavy)
+    for kind in (Kind.IO, Kind.SPACE, Kind.SHORT, Kind.READ_ONLY, Kind.INTERRUPT))])
 def test_any_operation_may_fail(yard: Yard, kind: Kind, times: int) -> None:
     """Each system, the store and the spare copy are there whole or not at all, nothing is left over, and a run in peace
     makes the rest.
