@@ -11,12 +11,52 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["driver_file", "signed", "signed_driver", "wofadk"]
+__all__ = ["SVBUS_GUID", "SVBUS_INF", "driver_file", "signed", "signed_driver", "wofadk"]
 
 MACHINES = {"x86": 0x14C, "amd64": 0x8664, "arm64": 0xAA64}
 NATIVE, WINDOWED, DRIVER = 1, 2, 3
 WOFADK_STRINGS = (("CompanyName", "Microsoft Corporation"), ("FileDescription", "Windows Overlay Filter"),
                   ("OriginalFilename", "wofadk.sys"), ("ProductName", "Microsoft\u00ae Windows\u00ae Operating System"))
+
+SVBUS_GUID = "{4D36E97B-E325-11CE-BFC1-08002BE10318}"
+
+SVBUS_INF = f"""[Version]
+Signature="$Windows NT$"
+Class=SCSIAdapter
+ClassGUID={SVBUS_GUID}
+Provider=%Maker%
+[Manufacturer]
+%Maker%=Bus,,NTamd64
+[Bus]
+%Device%=Bus.x86,root\\svbusx86
+[Bus.NTamd64]
+%Device%=Bus.x64,root\\svbusx64
+[Bus.x86.Services]
+AddService=svbusx86,2,Service.x86
+[Bus.x64.Services]
+AddService=svbusx64,2,Service.x64
+[Service.x86]
+ServiceType=1
+StartType=0
+ErrorControl=1
+ServiceBinary=%12%\\svbusx86.sys
+[Service.x64]
+DisplayName=%Device%
+ServiceType=0x1
+StartType=3
+ErrorControl=1
+ServiceBinary=%12%\\svbusx64.sys
+LoadOrderGroup=SCSI Miniport
+AddReg=Parameters
+[Parameters]
+HKR,Parameters,BusType,0x00010001,15
+HKR,,Start,0x10001,3
+HKR,,Note,,text
+[Strings]
+Maker="Kai Schtrom"
+Device="Virtual bus"
+"""
+"""The form of SVBus' own, with parts that only others have."""
 
 
 def driver_file(*, machine: str = "amd64", version: tuple[int, int, int, int] | None = (10, 0, 10240, 16384),

@@ -19,6 +19,7 @@ import build
 from boot_systems import add_boot_files
 from converted import SMALL, fresh_volume
 from disk_kinds import disk_of_kind
+from driver_files import SVBUS_INF, signed_driver, wofadk
 from mounting import carve, copy_sparse, mounted
 from running import done, wimboot
 from shared_wim import make_shared
@@ -180,6 +181,15 @@ class World:
         for name in ("grldr", "grldr.mbr"):
             (self.folder / "grub4dos" / name).write_bytes(name.encode())
 
+    def inside(self) -> None:
+        """win7.img and win7.vhd hold a Windows 7; the files of its drivers."""
+        copy_sparse(self.built(size=SIZE, files=6, features=()).path, self.folder / "win7.img")
+        disk = self.built(size=SIZE, files=6, features=(), table="mbr").path
+        (self.folder / "win7.vhd").write_bytes(fixed_vhd(disk.read_bytes()))
+        wofadk(self.folder)
+        signed_driver(self.folder, "svbusx64.sys")
+        (self.folder / "svbus.inf").write_text(SVBUS_INF)
+
     def memory(self) -> None:
         """x86/win7.vhd and win10.vhd stand on win.wim."""
         first = self.folder / "win10.vhd"
@@ -236,7 +246,8 @@ SECTIONS: dict[str, Callable[[World], None]] = {
     "Several systems from one plan": World.planned, "Looking inside": World.converted,
     "Making it start": World.booting, "What it takes": World.shared,
     "Where the WIM lies": World.converted, "Dropping images, keeping a spare": World.shared,
-    "A system in memory": World.memory, "When something is wrong": World.converted, "VHDs": World.vhd,
+    "Inside Windows": World.inside, "A system in memory": World.memory,
+    "When something is wrong": World.converted, "VHDs": World.vhd,
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from driver_files import SVBUS_GUID as GUID
+from driver_files import SVBUS_INF as INF
 from driver_files import driver_file, signed
 from registry_hives import sample_hives
 from wimboot.registry import Hive, RegistryValue
@@ -14,47 +16,6 @@ from wimboot.windows.rootdevice import install_device
 from wimboot.windows.services import NoControlSet, install_service
 
 SEVEN = System(product="Windows 7", major=6, minor=1, architecture=Architecture.AMD64)
-GUID = "{4D36E97B-E325-11CE-BFC1-08002BE10318}"
-
-INF = f"""[Version]
-Signature="$Windows NT$"
-Class=SCSIAdapter
-ClassGUID={GUID}
-Provider=%Maker%
-[Manufacturer]
-%Maker%=Bus,,NTamd64
-[Bus]
-%Device%=Bus.x86,root\\svbusx86
-[Bus.NTamd64]
-%Device%=Bus.x64,root\\svbusx64
-[Bus.x86.Services]
-AddService=svbusx86,2,Service.x86
-[Bus.x64.Services]
-AddService=svbusx64,2,Service.x64
-[Service.x86]
-ServiceType=1
-StartType=0
-ErrorControl=1
-ServiceBinary=%12%\\svbusx86.sys
-[Service.x64]
-DisplayName=%Device%
-ServiceType=0x1
-StartType=3
-ErrorControl=1
-ServiceBinary=%12%\\svbusx64.sys
-LoadOrderGroup=SCSI Miniport
-AddReg=Parameters
-[Parameters]
-HKR,Parameters,BusType,0x00010001,15
-HKR,,Start,0x10001,3
-HKR,,Note,,text
-[Strings]
-Maker="Kai Schtrom"
-Device="Virtual bus"
-"""
-"""The form of SVBus' own, with parts that only others have."""
-
-
 def driver(inf: str = INF, *, machine: str = "amd64", name: str = "svbusx64.sys", sign: bool = True,
            system: System = SEVEN) -> Driver:
     """The driver of a file and an INF."""
