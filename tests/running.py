@@ -15,7 +15,7 @@ from typing import Any
 
 from wimboot.cli.main import main
 
-__all__ = ["NO_PLACE", "Run", "done", "refused", "unchanged", "wimboot"]
+__all__ = ["NO_PLACE", "Noted", "Run", "done", "notes", "refused", "unchanged", "wimboot"]
 
 NO_PLACE = ("--wim-place", "later", "--driver", "none")
 """What lets a Windows 7 on a host that Windows cannot read be converted."""
@@ -57,6 +57,23 @@ def done(*arguments: object) -> Run:
     run = wimboot(*arguments)
     assert run.code == 0, f"exit {run.code}:\n{run.out[-2000:]}\n{run.err[-2000:]}"
     return run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """A note of a run."""
+
+    text: str
+    warning: bool
+
+
+def notes(*arguments: object, code: int = 0) -> dict[str, Noted]:
+    """The notes of a run by their ids, as a front-end gets them: one event a line on standard error."""
+    run = wimboot(*arguments, "--progress", "json")
+    assert run.code == code, run.err
+    events = [json.loads(line) for line in run.err.splitlines() if line.startswith("{")]
+    return {event["id"]: Noted(text=event["text"], warning=event["warning"]) for event in events
+            if event["event"] == "note"}
 
 
 def refused(error: str, code: int, *arguments: object, watching: tuple[Path, ...] = (),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from data_disks import MIB, attached_disk, make_disk
 from disk_kinds import as_kind
 from mounting import copy_sparse, mounted
 from repair_rig import EXPLORER, KERNEL32, Pair
-from running import NO_PLACE, done, unchanged, wimboot
+from running import NO_PLACE, done, notes, unchanged, wimboot
 from sample_features import JUNCTION_TAG, set_reparse
 from shared_wim import Shared, make_shared
 from volume_edits import rewrite
@@ -28,23 +26,6 @@ from wimboot.errors import HostError
 from wimboot.ops.sharing import users
 
 FIRST = f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A note."""
-
-    text: str
-    warning: bool
-
-
-def notes(*arguments: object, code: int = 0) -> dict[str, Told]:
-    """The notes of a run by their ids, as a front-end gets them: one event a line on standard error."""
-    run = wimboot(*arguments, "--progress", "json")
-    assert run.code == code, run.err
-    events = [json.loads(line) for line in run.err.splitlines() if line.startswith("{")]
-    return {event["id"]: Told(text=event["text"], warning=event["warning"]) for event in events
-            if event["event"] == "note"}
 
 
 @pytest.fixture(scope="module")
