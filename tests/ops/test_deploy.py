@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from converted import fresh_volume
 from deploy_plans import HEAD, X64, X86, Yard, system
+from driver_files import wofadk
 from judges import every_pointer_leads_home, sound_volume, sound_wim
 from mounting import carve, copy_sparse, mounted
 from running import done, unchanged, wimboot
 from snapshots import differences, snapshot
+from two_partitions import two_partitions
 from vhd_judge import judge_vhd
 
 PLACE = "mbr:5cbea03e:1048576:" + chr(92) + "wimboot" + chr(92) + "wimboot.wim"
@@ -195,6 +198,35 @@ def test_partition_that_is_there_is_filled(deployed: Yard) -> None:
     assert actions(plan) == {"x64": "keep", "x86": "keep", "plain": "apply"}
     assert actions(plan) == {"x64": "keep", "x86": "keep", "plain": "keep"}
     done("verify", deployed.base / "other.img", "--wim", deployed.wim)
+
+
+def test_two_systems_on_one_disk_are_filled_in_turn(deployed: Yard) -> None:
+    """One disk has one transaction; the others are done meanwhile."""
+    for name in ("first", "second"):
+        fresh_volume(deployed.base / name, 40 << 20)
+    two_partitions(deployed.base / "both.img", deployed.base / "first", deployed.base / "second", table="gpt")
+    more = [f'[[system]]\nname = "on {number}"\nimage = {number}\npartition = "both.img#{number}"\ndriver = "none"\n'
+            for number in (1, 2)]
+    plan = deployed.says(HEAD, X64, *more, system("new", 1, "new.vhd"))
+    assert actions(plan) == {"x64": "keep", "on 1": "apply", "on 2": "apply", "new": "build"}
+    for number in (1, 2):
+        done("verify", f"{deployed.base / 'both.img'}#{number}", "--wim", deployed.wim)
+        found = done("status", f"{deployed.base / 'both.img'}#{number}", "--wim", deployed.wim, "--json").json
+        assert found["image"]["index"] == number
+
+
+def test_driver_is_put_into_each_system(yard: Yard) -> None:
+    """By the plan, a file beside it; or for all by --driver. The VHD is told not to grow."""
+    name = wofadk(yard.base).name
+    plan = yard.says(HEAD, X64.replace('"none"', f'"{name}"\nno_expand = true'))
+    run = done("deploy", plan)
+    assert "has no overlay driver" not in run.err
+    assert "takes its full size" not in run.err
+    assert done("info", yard.x64, "--json").json["volume"]["windows"]["overlay_driver"] != "none"
+    plan = yard.says(HEAD, X64.replace('driver = "none"\n', "").replace("win7.vhd", "by-option.vhd"))
+    done("deploy", plan, "--driver", yard.base / name)
+    vhd = yard.x64.with_name("by-option.vhd")
+    assert done("info", vhd, "--json").json["volume"]["windows"]["overlay_driver"] != "none"
 
 
 def test_images_come_from_other_wims(yard: Yard) -> None:

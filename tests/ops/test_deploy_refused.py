@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from deploy_plans import HEAD, X64, X86, Yard, system
+from driver_files import wofadk
 from running import done, refused, wimboot
 from wimboot.errors import Error
 from wimboot.events import Event, Note, silent
@@ -150,11 +151,20 @@ def test_what_fails_stops_no_other(yard: Yard) -> None:
     assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x86/win7.vhd"]
 
 
+def test_inputs_that_are_missing(yard: Yard) -> None:
+    """Told before a store is made: drivers, volumes to capture, the files of grub4dos."""
+    refuses(yard, "plan-input-missing", 2, HEAD, X64.replace('"none"', '"missing.sys"'))
+    refuses(yard, "plan-input-missing", 2, HEAD.replace("x86.img", "x87.img#2"), X64)
+    refuses(yard, "plan-input-missing", 2, HEAD, X64, 'title = "x"\n[boot]\nto = "disk"\ngrub4dos = "nowhere"\n')
+    assert yard.names() == []
+
+
 def test_driver_that_is_none(yard: Yard) -> None:
-    """A file that is missing, or no driver: refused, no disk is left."""
-    for name in ("missing.sys", "x64.img"):
-        plan = yard.says(HEAD, X64.replace('"none"', f'"{name}"'))
-        assert wimboot("deploy", plan).code in (1, 2, 4)
+    """Another file, a driver of other processors: refused, no disk is left."""
+    wrong = wofadk(yard.base, "x86", "wrong.sys")
+    for name, error in (("x64.img", "driver-too-large"), (wrong.name, "driver-architecture")):
+        run = wimboot("deploy", yard.says(HEAD, X64.replace('"none"', f'"{name}"')), "--json")
+        assert (run.code, run.json["error"]["id"]) == (4, error), run.out
         assert yard.names() == ["wimboot/wimboot.wim"]
 
 

@@ -148,6 +148,7 @@ def _look(planned: Planned, options: DeployOptions, emit: Emit) -> tuple[DeployS
     """The steps, and the bytes by which the spare copy would grow; all that can be refused beforehand is."""
     emit(Phase(name="look"))
     _refuse_same(planned)
+    planned.check_inputs()
     like = TargetOptions(place="", log_folder=options.log_folder, folders=options.folders)
     store = look_at_store(planned, like)
     if os.path.lexists(planned.wim):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from wimboot.plan.declared import Declared, FolderPath, SystemWish
 
-__all__ = ["FolderBusy", "LeavesFolder", "NoPlan", "Planned", "SpelledTwice", "holding", "load_plan"]
+__all__ = ["FolderBusy", "InputMissing", "LeavesFolder", "NoPlan", "Planned", "SpelledTwice", "holding", "load_plan"]
 
 
 class FolderBusy(Busy):
@@ -46,6 +46,14 @@ class LeavesFolder(Refused):
     id = "plan-leaves-folder"
     sentence = "{path} leads to {real}, out of the folder {folder}"
     advice = "Take the link away, or name another path: what is built has to lie where Windows will look for it."
+
+
+class InputMissing(UsageError):
+    """Something that a plan takes from elsewhere."""
+
+    id = "plan-input-missing"
+    sentence = "{path}, named in the plan as {what}, does not exist"
+    advice = "Correct the plan; relative paths count from the folder that the plan lies in."
 
 
 class SpelledTwice(Refused):
@@ -102,6 +110,17 @@ class Planned:
             if path.exists() and not same:
                 found.append(self.target(system))
         return tuple(found)
+
+    def check_inputs(self) -> None:
+        """Raises InputMissing: nobody should wait for a store to be made first."""
+        inputs = [(f"driver of {system.name!r}", self.driver(system)) for system in self.declared.systems]
+        inputs += [(f"volume to capture {origin.name!r} from", self.beside(origin.target))
+                   for origin in self.declared.store.origins if origin.target is not None]
+        if self.declared.boot is not None and self.declared.boot.grub4dos is not None:
+            inputs.append(("folder of grub4dos", self.beside(self.declared.boot.grub4dos)))
+        for what, place in inputs:
+            if place is not None and place != "none" and not parse_place(place).path.exists():
+                raise InputMissing(path=place, what=what)
 
     def driver(self, system: SystemWish) -> str | None:
         """The driver's file, or the word none."""
