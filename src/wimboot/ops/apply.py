@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from wimboot.windows.identify import System
     from wimboot.windows.whyreal import WhyReal
 
 __all__ = ["Applied", "NotEmpty", "apply"]
@@ -58,6 +59,7 @@ class Applied:
     pointed: int
     real: Counter[WhyReal]
     full_size: int
+    system: System | None
 
 
 def apply(options: ApplyOptions, emit: Emit) -> Applied:
@@ -88,6 +90,7 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             pointed=forms.pointed,
             real=forms.real,
             full_size=forms.full_size,
+            system=view.system,
         )
         dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:

@@ -10,7 +10,6 @@ A run that fails or is interrupted leaves the folder as it was; one that is kill
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,15 +17,13 @@ from wimboot.disk import DECIDED
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_disk
 from wimboot.disk.vhdlayout import read_layout
-from wimboot.errors import Damaged, Refused, Unsupported
+from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.ops.apply import apply
 from wimboot.ops.boot import boot
 from wimboot.ops.booting.options import BootFiles, BootOptions
-from wimboot.ops.deploying.viewing import view_image
 from wimboot.ops.opening.disks import open_disk
-from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import NoWindows, open_volume
 from wimboot.ops.options import ApplyOptions, StatusOptions, TargetOptions
 from wimboot.ops.preparing.prepare import SYSTEM_HIVE
@@ -38,7 +35,7 @@ from wimboot.plan.space import NotEnoughSpace
 from wimboot.registry.edit import edit
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
-from wimboot.windows.ramsystem import ram_drivers, settle_in_memory
+from wimboot.windows.ramsystem import settle_in_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,14 +101,6 @@ class MadeRam:
     menu_changed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Looked:
-    """What is known of the image before anything is built."""
-
-    system: System
-    drivers: tuple[str, ...]
-
-
 def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     """Make the image.
 
@@ -124,23 +113,27 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     if not options.replace:
         refuse_existing(folder, options.out.name, str(options.out))
     source = find_source(options, emit)
-    looked = _look(options, source, emit)
-    _tell(options, looked, emit)
+    change_menu(options.menu, make_entry(options, (), "Windows (RAM)", emit))     # is refused now, if at all
     _tell_of_changes(options, source.wim, emit)
-    product = looked.system.product or f"Windows {looked.system.version}"
-    entry = make_entry(options, looked.drivers, f"{product} (RAM)", emit)
-    menu = change_menu(options.menu, entry)
     file_size = 0
     with built_disk(options, source, emit) as disk:
-        applied = _fill(disk, options, source, _sifted(emit))
+        applied = _deploy(disk, options, source, _sifted(emit))
+        if applied.system is None:
+            raise NoWindows(where=f"image {applied.number} of {source.wim}")
+        drivers = tuple(sorted({called for called, _ in applied.system.ram_services}))
+        _tell(options, applied.system, drivers, emit)
+        product = applied.system.product or f"Windows {applied.system.version}"
+        entry = make_entry(options, drivers, f"{product} (RAM)", silent)
+        menu = change_menu(options.menu, entry)
         if not options.dry_run:
+            _settle(disk, options, source, _sifted(emit))
             DECIDED.clear()     # what was committed so far is nothing that stays
             file_size = _pack(disk, options, emit)
     if not options.dry_run:
         write_menu(menu)
     return MadeRam(path=options.out, packing=options.packing, firmware=options.firmware, size=options.size,
                    file_size=file_size, signature=disk.table.signature, wim=source.wim, wim_place=source.place,
-                   applied=applied, drivers=looked.drivers, entry=entry.lines(), menu_changed=menu.changed)
+                   applied=applied, drivers=drivers, entry=entry.lines(), menu_changed=menu.changed)
 
 
 def _check_size(options: RamOptions) -> None:
@@ -157,22 +150,9 @@ def _check_size(options: RamOptions) -> None:
     check_packing(options.packing, options.size)
 
 
-def _look(options: RamOptions, source: RamSource, emit: Emit) -> _Looked:
-    """Raises NoImage, NoWindows, and what opening the WIM and reading its image raises."""
-    with opened_store(source.wim, options.folders) as store:
-        number = choose_image(store, source.image, where=str(source.wim))
-        view = view_image(store, number, options.config, source.wim, emit)
-        if view.system is None:
-            raise NoWindows(where=f"image {number} of {source.wim}")
-        drivers: tuple[str, ...] = ()
-        with suppress(Damaged, Refused, Unsupported):     # a hive that cannot be read is told when it is edited
-            drivers = ram_drivers(view.read)
-        return _Looked(system=view.system, drivers=drivers)
-
-
-def _tell(options: RamOptions, looked: _Looked, emit: Emit) -> None:
+def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: Emit) -> None:
     """What the machine needs, and what the system lacks."""
-    architecture = looked.system.architecture
+    architecture = system.architecture
     own = _USUAL_RAM if architecture is None else _OWN_RAM.get(architecture, _USUAL_RAM)
     emit(Note(id="ram-needed", text=(
         f"The machine needs {options.size / 2**30:.3g} GiB of memory for the disk, and {own} GB or more for Windows "
@@ -181,7 +161,7 @@ def _tell(options: RamOptions, looked: _Looked, emit: Emit) -> None:
         emit(Note(id="ram-above-4g", warning=True, text=(
             "The disk will lie above the 4 GB that a 32-bit Windows uses itself: grub4dos puts it there on a 64-bit "
             "processor, and whether the driver reaches it there has to be tried.")))
-    if not looked.drivers:
+    if not drivers:
         emit(Note(id="no-ram-driver", warning=True, text=(
             "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus or FiraDisk into "
             "it with `wimboot driver`, `wimboot update` it, and make the image then.")))
@@ -201,22 +181,25 @@ def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
             "and so not in the RAM image: `wimboot update` first adds them.")))
 
 
-def _fill(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) -> Applied:
-    """Deploy the image onto it, and make it a system that starts from memory; with a dry run only see that it can be.
+def _target(disk: MadeDisk, options: RamOptions) -> TargetOptions:
+    return TargetOptions(place=f"{disk.path}#{disk.number}", folders=fleeting(options.folders), dry_run=options.dry_run)
 
-    Raises RamTooSmall, and what `apply` and `boot` do.
-    """
-    folders = fleeting(options.folders)
-    target = TargetOptions(place=f"{disk.path}#{disk.number}", folders=folders, dry_run=options.dry_run)
+
+def _deploy(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) -> Applied:
+    """Deploy the image onto it; with a dry run only see that it can be. Raises RamTooSmall, and what `apply` does."""
+    target = _target(disk, options)
     try:
-        done = apply(ApplyOptions(target=target, wim=source.wim, image=source.image, wim_place=source.place,
+        return apply(ApplyOptions(target=target, wim=source.wim, image=source.image, wim_place=source.place,
                                   driver=options.driver, config=options.config, in_memory=True), emit)
     except NotEnoughSpace as error:
         if error.facts["where"] != target.place:
             raise
         raise RamTooSmall(needed=error.facts["needed"], size=options.size, free=error.facts["free"]) from error
-    if options.dry_run:
-        return done
+
+
+def _settle(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) -> None:
+    """Make it a system that starts from memory. Raises what editing its registry and `boot` do."""
+    target = _target(disk, options)
     with open_disk(target, emit, write=True):
         with open_volume(target, emit, write=True) as opened:
             with edit(opened.volume, SYSTEM_HIVE) as editing:
@@ -225,8 +208,7 @@ def _fill(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) ->
         boot(BootOptions(
             to=target.place, target=target, inside=True, wim=source.wim, title=options.title, default=True, timeout=0,
             firmware=(options.firmware,), boot_files=BootFiles.SYSTEM, test_signing=options.test_signing,
-            no_integrity_checks=options.no_integrity_checks, folders=folders), emit)
-    return done
+            no_integrity_checks=options.no_integrity_checks, folders=target.folders), emit)
 
 
 def _sifted(emit: Emit) -> Emit:

@@ -22,6 +22,7 @@ from wimboot.formats.reglog import LogsUnusable
 from wimboot.registry import Hive
 from wimboot.registry.controlsets import control_sets
 from wimboot.registry.files import CONFIG_FOLDER, hives, load
+from wimboot.windows.ramsystem import ram_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,9 @@ Read: TypeAlias = "Callable[[str], bytes | None]"
 _KERNELS = ("\\Windows\\System32\\ntoskrnl.exe", "\\Windows\\System32\\kernel32.dll")
 _DRIVERS = "\\Windows\\System32\\drivers\\"
 _WINDOWS_11 = 22_000
+_WINDOWS_10 = 10
+_NAMES: Final = {(6, 0): "Vista", (6, 1): "7", (6, 2): "8", (6, 3): "8.1", (10, 0): "10"}
+_WINDOWS_7_SP1 = (6, 1, 7601)
 _BOOT_START = 0
 _PER_SECOND = 10_000_000
 
@@ -86,6 +90,8 @@ class System:
 
     product: str = ""
     edition: str = ""
+    release: str = ""
+    """Of Windows 10 and later, as "22H2"."""
     major: int = 0
     minor: int = 0
     build: int = 0
@@ -105,6 +111,8 @@ class System:
     """The default one first."""
     overlay: Overlay = Overlay.NONE
     setup_in_progress: bool = False
+    ram_services: tuple[tuple[str, str], ...] = ()
+    """What it starts that finds a disk in memory: "SVBus", "FiraDisk", "WinVBlock", each with the path of its file."""
     wimboot: bool = False
     """Setup\\WimBoot is set."""
     from_registry: bool = True
@@ -115,6 +123,12 @@ class System:
     def version(self) -> str:
         """As "6.1"."""
         return f"{self.major}.{self.minor}"
+
+    @property
+    def name(self) -> str:
+        """What to call it: its product, else by its version."""
+        number = "11" if self.major == 10 and self.build >= _WINDOWS_11 else _NAMES.get((self.major, self.minor))
+        return self.product or f"Windows {number or self.version}"
 
     @property
     def has_wof(self) -> bool:
@@ -150,6 +164,8 @@ def identify(read: Read) -> System | None:
         system = _with(hive, _read_system, system, "SYSTEM", problems)
         if system.overlay is not Overlay.NONE and read(f"{_DRIVERS}{system.overlay.value}.sys") is None:
             system = replace(system, overlay=Overlay.NONE)
+        there = tuple(one for one in system.ram_services if read(one[1]) is not None)
+        system = replace(system, ram_services=there)
     if not system.major or system.architecture is None:
         system = _read_kernel(read, system, problems)
     if system.major:
@@ -200,11 +216,16 @@ def _read_software(root: Node, system: System) -> System:
     if build >= _WINDOWS_11 and major == 10:
         product = product.replace("Windows 10", "Windows 11", 1)    # its registry never learnt the new name
     seconds = key.number("InstallDate")
-    return replace(system, product=product, edition=_told(key, "EditionID"), major=major, minor=minor,
-                   build=build, revision=revision, architecture=_lab_architecture(lab),
+    return replace(system, product=product, edition=_told(key, "EditionID"), release=_release(key, major),
+                   major=major, minor=minor, build=build, revision=revision, architecture=_lab_architecture(lab),
                    service_pack=_number((key.text("CSDVersion") or "").rpartition(" ")[2]),
                    installed=UNIX_EPOCH + seconds * _PER_SECOND if seconds else None,
                    installation_type=_told(key, "InstallationType"), system_root=_told(key, "SystemRoot"))
+
+
+def _release(key: Node, major: int) -> str:
+    """Windows 10 was first counted by year and month, since 20H2 by half-years beside a number that stays."""
+    return (_told(key, "DisplayVersion") or _told(key, "ReleaseId")) if major >= _WINDOWS_10 else ""
 
 
 def _read_system(root: Node, system: System) -> System:
@@ -216,7 +237,8 @@ def _read_system(root: Node, system: System) -> System:
     if not sets:
         return system
     default = sets[0][1]
-    system = replace(system, control_sets=tuple(number for number, _ in sets), overlay=_overlay(default))
+    system = replace(system, control_sets=tuple(number for number, _ in sets), overlay=_overlay(default),
+                     ram_services=ram_services(default))
     control = default.child("Control")
     return _read_control(control, system) if control is not None else system
 
@@ -261,7 +283,9 @@ def _read_kernel(read: Read, system: System, problems: list[str]) -> System:
         if program.version is None or system.major:
             return system
         major, minor, build, revision = program.version.file
-        return replace(system, major=major, minor=minor, build=build, revision=revision, from_registry=False)
+        pack = system.service_pack or int((major, minor, build) == _WINDOWS_7_SP1)
+        return replace(system, major=major, minor=minor, build=build, revision=revision, service_pack=pack,
+                       from_registry=False)
     return system
 
 

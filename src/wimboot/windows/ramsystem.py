@@ -13,18 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wimboot.registry import Hive, RegistryValue
-from wimboot.registry.controlsets import control_sets
-from wimboot.registry.files import CONFIG_FOLDER, load
+from wimboot.registry import RegistryValue
 from wimboot.windows.bootfiles import image_path
 from wimboot.windows.services import editable_control_sets, set_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wimboot.registry import Node
 
-__all__ = ["FIRADISK", "RAM_DRIVERS", "ram_drivers", "settle_in_memory"]
+__all__ = ["FIRADISK", "RAM_DRIVERS", "ram_services", "settle_in_memory"]
 
 FIRADISK: Final = "FiraDisk"
 RAM_DRIVERS: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": FIRADISK,
@@ -44,18 +40,8 @@ def settle_in_memory(root: Node) -> None:
             set_values(control_set.ensure(path), (value,))
 
 
-def ram_drivers(read: Callable[[str], bytes | None]) -> tuple[str, ...]:
-    """What a system has that finds a disk in memory: "SVBus", "FiraDisk", "WinVBlock", by the set that starts next.
-
-    `read` gives a file of it. Raises what reading the SYSTEM hive does.
-    """
-    hive_file = load(read, f"{CONFIG_FOLDER}\\SYSTEM")
-    if hive_file is None:
-        return ()
-    with Hive(hive_file.data) as hive:
-        sets = control_sets(hive.root)
-        services = sets[0][1].child("services") if sets else None
-        found = [(RAM_DRIVERS[service.name.lower()], image_path(service.name, service.text("ImagePath")))
-                 for service in (services.children() if services is not None else ())
-                 if service.name.lower() in RAM_DRIVERS and service.number("Start") == _BOOT_START]
-    return tuple(sorted({name for name, path in found if read(path) is not None}))
+def ram_services(control_set: Node) -> tuple[tuple[str, str], ...]:
+    """Those that it starts at boot time: what people call each, and the path of its file."""
+    found = ((called, name, control_set.find(f"services\\{name}")) for name, called in RAM_DRIVERS.items())
+    return tuple((called, image_path(name, service.text("ImagePath"))) for called, name, service in found
+                 if service is not None and service.number("Start") == _BOOT_START)
