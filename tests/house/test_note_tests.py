@@ -9,7 +9,7 @@ from sources import modules, parsed, relative, test_modules
 
 def noted() -> dict[str, str]:
     """The id of each note that the program sends, with the module that does."""
-    return {word.value.value: relative(path) for path in modules() for call in ast.walk(parsed(path))
+    return {str(word.value.value): relative(path) for path in modules() for call in ast.walk(parsed(path))
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "Note"
             for word in call.keywords if word.arg == "id" and isinstance(word.value, ast.Constant)}
 

@@ -191,6 +191,7 @@ def test_links_and_odd_files_are_left_alone(pristine_small: Path, tmp_path: Path
     (inner / "short.vhd").write_bytes(b"conectix")
     told = done("space", inner, "--json").json
     assert (told["disks"], told["wims"], told["others"]) == ([], [], [])
+    assert done("space", inner).out == "No disk, no VHD and no WIM was found.\n"
     assert len(done("space", inner / "file", "--json").json["volumes"]) == 1, "what is named is meant"
 
 

@@ -33,6 +33,9 @@ _COLUMNS = [
 def tell(found: Space) -> None:
     """All of it."""
     disks = {disk.path: disk for disk in found.disks}
+    if not (found.disks or found.wims or found.others):
+        show.say("No disk, no VHD and no WIM was found.")
+        return
     for wim in found.wims:
         _wim(wim, found, disks)
     _homeless(found, disks)
