@@ -155,8 +155,35 @@ def test_disk_that_gets_full_meanwhile_keeps_every_old_file(esp: Path) -> None:
 
     system = FolderPartition(esp, "esp", Filling, lambda: (None, ""))
     system.write("EFI/Microsoft/Boot/BCD", b"new")
+    system.write("new/folder/small", b"x")
     system.write("bootmgr", b"x" * 2000)
     with unchanged(esp / "EFI/Microsoft/Boot/BCD", esp / "bootmgr"), pytest.raises(PartitionFull):
+        system.commit()
+    assert [path.name for path in esp.rglob("*") if path.is_file()] == ["BCD"]
+    assert not (esp / "new").exists()
+
+
+def test_files_of_the_host_are_read_in_whatever_case(esp: Path) -> None:
+    """A folder on ext4 minds the case, a system partition does not; a file takes the place of a folder that went."""
+    (esp / "old").mkdir()
+    with open_system_partition(str(esp), silent, write=True) as system:
+        assert system.read(r"\efi\MICROSOFT\Boot\bcd") == b"old store"
+        assert system.list(r"efi\microsoft\boot") == (SystemEntry(name="BCD", is_folder=False, size=9),)
+        assert system.list("none") == ()
+        assert system.read("EFI") is None
+        system.remove("OLD")
+        system.write(r"efi\new\file", b"1")
+        system.commit()
+    assert sorted(path.name for path in esp.rglob("*")) == ["BCD", "Boot", "EFI", "Microsoft", "file", "new"]
+
+
+def test_folder_that_cannot_be_made_changes_nothing(esp: Path) -> None:
+    """What came into the way after it was looked at is told, and nothing was written."""
+    system = FolderPartition(esp, "esp", HostFolder, lambda: (None, ""))
+    system.write("bootmgr", b"x")
+    system.write(r"fonts\a", b"x")
+    (esp / "fonts").touch()
+    with unchanged(esp / "bootmgr", esp / "fonts"), pytest.raises(HostError, match="creating"):
         system.commit()
 
 

@@ -3,8 +3,8 @@
 What is written is kept in memory and reaches the folder in `commit`:
 
  1. the room for all of it is looked up; missing folders are made
- 2. each file is written under another name beside its place, and synced - a crash or a failure up to here leaves every
-    file as it was, and leftovers, which the next `commit` of the same files replaces
+ 2. each file is written under another name beside its place, and synced - a failure up to here leaves everything as it
+    was; a crash leaves every file as it was, and leftovers, which the next `commit` of the same files replaces
  3. each is renamed to its name, in the order in which they were written - a crash leaves the first ones new
  4. the folders are synced, then what is to go is removed - from here on all is new
 """
@@ -33,7 +33,7 @@ from wimboot.storage import OutOfSpace
 from wimboot.storage.durable import temporary_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from wimboot.events import Counter
@@ -187,9 +187,11 @@ class FolderPartition:
         made = [self._target(staged.parts) for staged in self._staged.values() if _is_new_folder(staged)]
         gone = [real for staged in self._staged.values() if staged.gone and (real := self._real(staged.parts))]
         written: list[Path] = []
+        folders: list[Path] = []
         try:
             for folder in (*made, *(path.parent for path, _ in files)):
-                self._make(folder)
+                for new in self._make(folder):
+                    folders.append(new)     # at once: those made before one that fails go, too
             for path, data in files:
                 self._write_beside(path, data)
                 written.append(path)
@@ -204,6 +206,9 @@ class FolderPartition:
             for path in written:
                 with contextlib.suppress(HostError):
                     self._folders(path.parent).remove(temporary_name(path.name))
+            for folder in reversed(folders):
+                with contextlib.suppress(OSError):      # what has a new file in it stays
+                    folder.rmdir()
             if isinstance(error, OutOfSpace):
                 needed = sum(len(data) for _, data in files)
                 raise PartitionFull(where=self.where, needed=needed, free=self.free_size) from error
@@ -227,8 +232,8 @@ class FolderPartition:
         finally:
             file.close()
 
-    def _make(self, folder: Path) -> None:
-        """Make a folder and those above it, durably."""
+    def _make(self, folder: Path) -> Iterator[Path]:
+        """Make a folder and those above it, durably; each that was missing."""
         missing = []
         while folder != self._root and not folder.is_dir():
             missing.append(folder)
@@ -238,6 +243,7 @@ class FolderPartition:
                 path.mkdir()
             except OSError as error:
                 _fail("creating", path, error)
+            yield path
             self._folders(path.parent).sync()
 
     def _remove(self, path: Path) -> None:
