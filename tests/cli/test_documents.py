@@ -67,6 +67,7 @@ def test_info_describes_a_converted_volume(converted_once: Converted) -> None:
     volume = told["volume"]
     assert volume["windows"] | {"overlay_driver": ""} == {
         "product": "Windows 7 Ultimate", "version": "6.1", "build": 7601, "edition": "Ultimate",
+        "release": None, "service_pack": 1, "installed": None,
         "architecture": "amd64", "languages": ["en-US"], "overlay_driver": ""}
     assert volume["wimboot"] is True
     assert re.fullmatch(r"Win_6\.1_\d{12}", volume["next_image_name"])

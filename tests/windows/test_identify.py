@@ -154,6 +154,28 @@ def test_the_kernel_tells_where_the_hives_do_not() -> None:
         assert len(system.problems) == len(hives)
 
 
+def test_a_windows_without_a_product_has_a_name() -> None:
+    """By its version, 11 by its build; Service Pack 1 of Windows 7 is a build of its own."""
+    for version, name, pack in (((6, 1, 7601, 1), "Windows 7", 1), ((6, 1, 7600, 1), "Windows 7", 0),
+                                ((6, 2, 9200, 1), "Windows 8", 0), ((6, 3, 9600, 1), "Windows 8.1", 0),
+                                ((10, 0, 19045, 1), "Windows 10", 0), ((10, 0, 22000, 1), "Windows 11", 0),
+                                ((12, 3, 4, 5), "Windows 12.3", 0)):
+        system = known({KERNEL: program(version=version)})
+        assert (system.name, system.service_pack, system.product) == (name, pack, "")
+
+
+@pytest.mark.parametrize(("values", "release"), [
+    ({}, ""), ({"ReleaseId": "1709"}, "1709"), ({"ReleaseId": "2009", "DisplayVersion": "22H2"}, "22H2")])
+def test_the_release_of_windows_10_is_told(values: dict[str, str], release: str) -> None:
+    """The half-year where there is one, else year and month; older ones have none."""
+    key = "Microsoft\\Windows NT\\CurrentVersion"
+    for version, expected in (("10.0", release), ("6.1", "")):
+        files = installed(version)
+        software = edited(files[CONFIG + "software"], {key: {name: RegistryValue.sz(text)
+                                                             for name, text in values.items()}})
+        assert known(files | {CONFIG + "software": software}).release == expected
+
+
 def test_kernel32_tells_where_the_kernel_does_not() -> None:
     """A kernel that is no program is passed over."""
     system = known({KERNEL: b"zeros", "\\windows\\system32\\kernel32.dll": program(version=(6, 2, 9200, 16384))})

@@ -140,6 +140,9 @@ def _volume(volume: VolumeInfo) -> dict[str, Any]:
             "version": system.version,
             "build": system.build,
             "edition": system.edition,
+            "release": system.release or None,
+            "service_pack": system.service_pack,
+            "installed": None if system.installed is None else iso_utc(system.installed),
             "architecture": None if system.architecture is None else system.architecture.value,
             "languages": list(system.languages),
             "overlay_driver": system.overlay.value,
@@ -216,11 +219,14 @@ def _tell_volume(volume: VolumeInfo) -> None:
         rows += [
             (
                 "Windows",
-                f"{system.product or 'unknown'} ({system.version}.{system.build}"
+                system.name + (f" {system.release}" if system.release else "")
+                + (f", Service Pack {system.service_pack}" if system.service_pack else "")
+                + f" ({system.version}.{system.build}"
                 + (f", {system.architecture.value}" if system.architecture else "")
                 + ")",
             ),
             ("edition", system.edition or None),
+            ("installed", None if system.installed is None else iso_utc(system.installed)[:10]),
             ("languages", ", ".join(system.languages) or None),
             ("overlay driver", system.overlay.value),
             ("next image", volume.next_name),

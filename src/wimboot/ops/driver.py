@@ -77,7 +77,7 @@ def driver(options: DriverOptions, emit: Emit) -> DriverInstalled:
             raise UnknownWindows(problem="it has no registry")
         if inf is None or options.inf is None:
             if system.overlay is Overlay.INBOX:
-                raise DriverNotNeeded(where=opened.where, product=system.product or f"Windows {system.version}")
+                raise DriverNotNeeded(where=opened.where, product=system.name)
             chosen = overlay_driver(file, system, opened.where)
         else:
             chosen = inf_driver(file, options.file.name, inf, str(options.inf), system, opened.where)

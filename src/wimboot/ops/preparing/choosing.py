@@ -52,18 +52,18 @@ def choose_driver(system: System | None, driver: str | None, wim: Path, *, where
         return None
     if system.has_wof:
         if driver not in (None, NO_DRIVER):
-            text = f"{_named(system)} has an overlay driver: {driver} is not installed."
+            text = f"{system.name} has an overlay driver: {driver} is not installed."
             emit(Note(id="driver-not-needed", text=text))
         return None
     if driver == NO_DRIVER:
         emit(Note(id="no-driver", warning=True, text=(
-            f"{_named(system)} has no overlay driver: it will not start from its pointers until you have installed "
+            f"{system.name} has no overlay driver: it will not start from its pointers until you have installed "
             "wofadk.sys as a boot-start driver (service WofAdk).")))
         return None
     found = _found(driver, wim, own)
     if found is None:
         architecture = "its architecture" if system.architecture is None else system.architecture.value
-        raise DriverNeeded(where=where, product=_named(system), architecture=architecture)
+        raise DriverNeeded(where=where, product=system.name, architecture=architecture)
     chosen = overlay_driver(read_driver(*found), system, where)
     _tell(chosen, system, emit)
     return chosen
@@ -104,7 +104,3 @@ def _tell(driver: Driver, system: System, emit: Emit) -> None:
         emit(Note(id="sha2-needed", text=(
             f"{driver.file.where} is signed with SHA-2: a 64-bit Windows 7 takes it with update KB3033929 (or a later "
             "one that has it), and without it stops with 0xc0000428.")))
-
-
-def _named(system: System) -> str:
-    return system.product or f"Windows {system.version}"
