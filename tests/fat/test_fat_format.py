@@ -79,6 +79,7 @@ def test_new_volume_leaves_nothing_of_the_old(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wishes", [
     {"label": "TWELVE CHARS"}, {"label": "中文"}, {"label": "a:b"}, {"cluster_size": 1000}, {"cluster_size": 256},
     {"cluster_size": 131_072}, {"sector_size": 520}, {"hidden_sectors": 1 << 32}, {"size": 1000}, {"size": 101 * MIB},
+    {"size": 16 * MIB, "cluster_size": 4096, "sector_size": 4096}, {"size": 65_536, "cluster_size": 65_536},
 ])
 def test_impossible_volumes_are_refused(wishes: dict[str, object]) -> None:
     """Refused before the first byte is written."""

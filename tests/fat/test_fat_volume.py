@@ -270,6 +270,20 @@ def test_volume_in_use_is_not_written(image: Path) -> None:
         image.write_bytes(sound)
 
 
+def test_unsound_fsinfo_is_left_alone() -> None:
+    """What other systems would not read either is nobody's hint; the free clusters are counted."""
+    size = 34 * MIB
+    file = MemoryFile(Image(size=size))
+    format_volume(file, size)
+    free = FatVolume(file).free_size
+    file.pwrite(512, b"something else")
+    with FatVolume(file, write=True) as opened:
+        opened.write("x", b"1" * 1000)
+        assert opened.free_size == free - 1024
+    assert file.pread(512, 14) == b"something else"
+    assert FatVolume(file).free_size == free - 1024
+
+
 def test_failed_change_closes_the_volume() -> None:
     """After a write that failed half-way nothing more is written."""
     ground = MemoryFile(Image(size=8 * MIB))

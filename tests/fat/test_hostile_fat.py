@@ -258,6 +258,22 @@ def test_other_volumes_are_refused(raw: bytes, error: type[Error]) -> None:
         FatVolume(MemoryFile(Image(raw)))
 
 
+class Cut(MemoryFile):
+    """Says that it is longer than what can be read of it."""
+
+    def size(self) -> int:
+        return SIZE
+
+
+@pytest.mark.parametrize("size", [4096, Damage.boot.fat_offset + 8192, Damage.boot.data_offset + 100])
+def test_device_that_ends_early_is_told(size: int) -> None:
+    """In the reserved sectors, in the FAT, in the root folder."""
+    cut = Cut(Image(SOUND.pread(0, size)))
+    for write in (False, True):
+        with pytest.raises(FatDamaged, match="cut short"):
+            FatVolume(cut, write=write).list()
+
+
 def test_volume_longer_than_its_device_is_refused(file: MemoryFile) -> None:
     """What lies behind the end cannot be read, so nothing is."""
     file.truncate(SIZE - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,6 +80,36 @@ def test_absurd_boot_sectors_are_refused(offset: int, value: bytes, tmp_path: Pa
     raw[offset:offset + len(value)] = value
     with pytest.raises(FormatError):
         FatBoot.parse(bytes(raw))
+
+
+def test_absurd_fat16_is_refused(tmp_path: Path) -> None:
+    """A root folder without entries; more clusters than it can have, or than its FAT has entries for."""
+    raw = sector(tmp_path / "real.img", "16", 32_768)
+    for offset, value in ((17, b"\0\0"), (22, b"\1\0"), (32, (1 << 22).to_bytes(4, "little") + b""), (22, b"\x10\0")):
+        wrong = bytearray(raw)
+        wrong[offset:offset + len(value)] = value
+        with pytest.raises(FormatError):
+            FatBoot.parse(bytes(wrong))
+    clusters = bytearray(raw)
+    clusters[19:21], clusters[32:36], clusters[22:24] = b"\0\0", (1 << 22).to_bytes(4, "little"), b"\0\x20"
+    with pytest.raises(FormatError, match="without a FAT32"):
+        FatBoot.parse(bytes(clusters))
+
+
+def test_more_clusters_than_numbers_are_refused(tmp_path: Path) -> None:
+    """FAT32 has 28 bits for a cluster."""
+    raw = bytearray(sector(tmp_path / "real.img", "32", 102_400))
+    raw[32:40] = b"\xff\xff\xff\xff\0\0\0\x03"
+    raw[13] = 8
+    with pytest.raises(FormatError, match="clusters"):
+        FatBoot.parse(bytes(raw))
+
+
+def test_boot_sector_of_another_size_is_not_packed(tmp_path: Path) -> None:
+    """Boot code has its place and no more."""
+    boot = FatBoot.parse(sector(tmp_path / "real.img", "12", 1440))
+    with pytest.raises(ValueError, match="a boot sector of 513 bytes"):
+        replace(boot, boot_code=boot.boot_code + b"x").pack()
 
 
 def test_short_buffers_are_refused() -> None:
