@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +61,30 @@ def test_what_it_is_made_from_is_never_replaced(seven: Seven) -> None:
     for out in (seven.volume, seven.wim):
         refused("out-is-source", 4, "ram", seven.volume, out, "-y", "--driver", "none",
                 watching=(seven.volume, seven.wim))
+
+
+def test_only_a_file_is_replaced(seven: Seven, tmp_path: Path) -> None:
+    """Not a folder, not a device, not the menu that is to get the entry."""
+    menu = tmp_path / "menu.lst"
+    menu.write_bytes(b"title mine\n")
+    for out in (tmp_path, Path("/dev/null"), menu):
+        refused("out-not-a-file", 2, "ram", seven.volume, out, "-y", "--menu", menu, watching=(menu,))
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_menu_in_no_folder_is_refused(seven: Seven, tmp_path: Path) -> None:
+    """Before the image is built."""
+    refused("host", 1, "ram", seven.volume, tmp_path / "a.ram", "-y", "--menu", tmp_path / "boot" / "menu.lst",
+            watching=(tmp_path / "a.ram",))
+
+
+def test_one_run_makes_an_image_at_a_time(seven: Seven, tmp_path: Path) -> None:
+    """A second one would build in the first one's disk."""
+    busy = tmp_path / "a.ram.wimboot-new"
+    with busy.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused("locked", 4, "ram", seven.volume, tmp_path / "a.ram", "-y", "--size", "256M", "--driver", "none",
+                watching=(busy,))
 
 
 def test_an_image_that_is_there_is_asked_about(seven: Seven, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ A run that fails or is interrupted leaves the folder as it was; one that is kill
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import DECIDED
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_disk
 from wimboot.disk.vhdlayout import read_layout
-from wimboot.errors import Refused
+from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.ops.apply import apply
@@ -38,15 +40,15 @@ from wimboot.windows.identify import Architecture
 from wimboot.windows.ramsystem import settle_in_memory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wimboot.ops.apply import Applied
     from wimboot.ops.creating.shape import MadeDisk
+    from wimboot.ops.ramming.menu import Menu
     from wimboot.ops.ramming.options import RamOptions
     from wimboot.ops.ramming.source import RamSource
+    from wimboot.storage import File
     from wimboot.windows.identify import System
 
-__all__ = ["MadeRam", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram"]
+__all__ = ["MadeRam", "OutNotAFile", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram"]
 
 _SMALLEST: Final = 64 << 20
 _VHD_LIMIT: Final = 1 << 32
@@ -73,6 +75,14 @@ class RamTooSmall(Refused):
     id = "ram-too-small"
     sentence = "the system needs about {needed:,} bytes, and a disk of {size:,} bytes has {free:,} for it"
     advice = "Say a larger --size; Windows wants some room besides."
+
+
+class OutNotAFile(UsageError):
+    """What an image cannot replace."""
+
+    id = "out-not-a-file"
+    sentence = "{where} is {what}, and a RAM image is a file of its own"
+    advice = "Name another file."
 
 
 class VhdTooLarge(Refused):
@@ -104,19 +114,29 @@ class MadeRam:
 def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     """Make the image.
 
-    Raises RamSize, TooLargeForGzip, Lz4Missing, VhdTooLarge, RamTooSmall, DiskExists, what `find_source` raises, and
-    what creating, deploying and booting raise. A dry run makes the empty disk, to tell what would not fit.
+    Raises RamSize, TooLargeForGzip, Lz4Missing, VhdTooLarge, RamTooSmall, OutNotAFile, DiskExists, Locked (another
+    run is making it), what `find_source` and `change_menu` raise, and what creating, deploying and booting raise. A dry
+    run makes the empty disk where the host has scratch files, to tell what would not fit.
     """
     DECIDED.clear()
     _check_size(options)
-    folder = options.folders(options.out.parent)
-    if not options.replace:
-        refuse_existing(folder, options.out.name, str(options.out))
+    _check_out(options)
     source = find_source(options, emit)
     change_menu(options.menu, make_entry(options, (), "Windows (RAM)", emit))     # is refused now, if at all
     _tell_of_changes(options, source.wim, emit)
-    file_size = 0
-    with built_disk(options, source, emit) as disk:
+    if options.dry_run:
+        with tempfile.TemporaryDirectory(prefix="wimboot-") as scratch:
+            return _make(options, source, Path(scratch), None, emit)[0]
+    folder = options.folders(options.out.parent)
+    with new_file(folder, options.out.name, where=str(options.out), final=True, replace=options.replace) as file:
+        made, menu = _make(options, source, options.out.parent, file, emit)
+    write_menu(menu)
+    return made
+
+
+def _make(options: RamOptions, source: RamSource, place: Path, file: File | None, emit: Emit) -> tuple[MadeRam, Menu]:
+    """Build the disk in `place`, and pack it into `file`; without one it is only seen that it can be built."""
+    with built_disk(options, source, place, emit) as disk:
         applied = _deploy(disk, options, source, _sifted(emit))
         if applied.system is None:
             raise NoWindows(where=f"image {applied.number} of {source.wim}")
@@ -125,15 +145,25 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
         product = applied.system.product or f"Windows {applied.system.version}"
         entry = make_entry(options, drivers, f"{product} (RAM)", silent)
         menu = change_menu(options.menu, entry)
-        if not options.dry_run:
+        if file is not None:
             _settle(disk, options, source, _sifted(emit))
             DECIDED.clear()     # what was committed so far is nothing that stays
-            file_size = _pack(disk, options, emit)
-    if not options.dry_run:
-        write_menu(menu)
-    return MadeRam(path=options.out, packing=options.packing, firmware=options.firmware, size=options.size,
-                   file_size=file_size, signature=disk.table.signature, wim=source.wim, wim_place=source.place,
-                   applied=applied, drivers=drivers, entry=entry.lines(), menu_changed=menu.changed)
+            _pack(disk, file, options, emit)
+        return MadeRam(path=options.out, packing=options.packing, firmware=options.firmware, size=options.size,
+                       file_size=0 if file is None else file.size(), signature=disk.table.signature, wim=source.wim,
+                       wim_place=source.place, applied=applied, drivers=drivers, entry=entry.lines(),
+                       menu_changed=menu.changed), menu
+
+
+def _check_out(options: RamOptions) -> None:
+    """Raises OutNotAFile, DiskExists."""
+    out = options.out.absolute()
+    if out.exists() and not out.is_file():
+        raise OutNotAFile(where=options.out, what="a folder" if out.is_dir() else "a device")
+    if options.menu is not None and options.menu.absolute() == out:
+        raise OutNotAFile(where=options.out, what="the menu")
+    if not options.replace:
+        refuse_existing(options.folders(options.out.parent), options.out.name, str(options.out))
 
 
 def _check_size(options: RamOptions) -> None:
@@ -219,19 +249,16 @@ def _sifted(emit: Emit) -> Emit:
     return listen
 
 
-def _pack(disk: MadeDisk, options: RamOptions, emit: Emit) -> int:
-    """Write the image; its size. Raises VhdTooLarge, and what `new_file` and `pack_disk` do."""
-    folder = options.folders(options.out.parent)
-    source = folder.open(disk.path.name)
+def _pack(disk: MadeDisk, file: File, options: RamOptions, emit: Emit) -> None:
+    """Write the image. Raises VhdTooLarge, and what `pack_disk` does."""
+    source = options.folders(disk.path.parent).open(disk.path.name)
     try:
         layout = read_layout(source, str(disk.path))
         if options.packing is Packing.VHD and source.size() >= _VHD_LIMIT:
             raise VhdTooLarge(where=options.out, size=source.size())
         phase = Phase(name="pack", total=options.size, unit="bytes")
         emit(phase)
-        with new_file(folder, options.out.name, where=str(options.out), final=True, replace=options.replace) as file:
-            pack_disk(source, layout, file, PackingOptions(packing=options.packing, threads=options.threads,
-                                                           thorough=options.thorough), phase.counter)
-            return file.size()
+        how = PackingOptions(packing=options.packing, threads=options.threads, thorough=options.thorough)
+        pack_disk(source, layout, file, how, phase.counter)
     finally:
         source.close()

@@ -1,4 +1,7 @@
-"""The disk while it is built: a dynamic VHD beside the image that it becomes, which is gone afterwards."""
+"""The disk while it is built: a dynamic VHD beside the image that it becomes, which is gone afterwards.
+
+Whoever builds it holds the new image's file, so that no other run takes it for what a killed one left.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from wimboot.storage.fleeting import FleetingFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from wimboot.events import Emit
     from wimboot.ops.creating.shape import MadeDisk
@@ -32,10 +36,12 @@ _BUILDING: Final = ".building"
 
 
 @contextlib.contextmanager
-def built_disk(options: RamOptions, source: RamSource, emit: Emit) -> Iterator[MadeDisk]:
-    """An empty disk of that size, with an id that none of the disks around it has. Raises what `make_disk` does."""
-    folder = options.folders(options.out.parent)
-    path = options.out.with_name(options.out.name + _BUILDING)
+def built_disk(options: RamOptions, source: RamSource, place: Path, emit: Emit) -> Iterator[MadeDisk]:
+    """An empty disk of that size in the folder `place`, with an id that none of the disks around it has.
+
+    Raises what `make_disk` does.
+    """
+    folder, path = options.folders(place), place / (options.out.name + _BUILDING)
     _clear(folder, path.name)
     disk_id = secrets.token_bytes(4) + bytes(12)
     while disk_id in source.disks or not any(disk_id):

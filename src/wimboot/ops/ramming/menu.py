@@ -99,6 +99,8 @@ def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
     """The menu with the entry, not written yet. Raises FormatError, HostError."""
     if path is None:
         return Menu(path=None, old=None, new=None)
+    if not path.absolute().parent.is_dir():
+        raise HostError(what="looking for", where=str(path.parent), why="there is no such folder")
     old = _read(path)
     return Menu(path=path.resolve(), old=old, new=put_entry(old, entry))
 
