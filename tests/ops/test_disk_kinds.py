@@ -200,6 +200,7 @@ def test_disks_of_others_that_grow_are_read_and_not_written(kind: str, built_sys
         done("capture", path, "--wim", wim, "--name", "here")
         assert done("info", path, "--json").json["disk"]["form"] == kind
         assert f"in a {kind.upper()}" in done("info", path).out
+    refused("disk-not-writable", 4, "convert", path, "--wim", wim, *LATER, "--dry-run", watching=(path, wim))
     told = refused("disk-not-writable", 4, "convert", path, "--wim", wim, *LATER, watching=(path, wim))
     refused("compact-not-possible", 4, "compact", path, "--dry-run", watching=(path,))
     (command,) = [line for line in told.err.splitlines() if "qemu-img convert" in line]

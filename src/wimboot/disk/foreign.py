@@ -51,11 +51,14 @@ class ForeignNotWritable(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """Where the bytes of such a disk lie. `head` has to be written at `head_offset` when the disk is changed."""
+    """Where the bytes of such a disk lie. `head` has to be written at `head_offset` when the disk is changed;
+    `unwritable` says why it cannot be.
+    """
 
     form: str
     size: int
     extents: tuple[Extent, ...]
+    unwritable: str = ""
     head: bytes = b""
     head_offset: int = 0
 
@@ -63,6 +66,11 @@ class Foreign:
     def mapped_size(self) -> int:
         """Bytes of the disk that have a place in the file."""
         return sum(size for _, size, place in self.extents if place is not None)
+
+    def refuse_writing(self, where: str) -> None:
+        """Raises ForeignNotWritable where it cannot be written in place."""
+        if self.unwritable:
+            raise ForeignNotWritable(where=where, format=self.form, why=self.unwritable, command=_command(where))
 
     def over(self, base: Device) -> MappedDisk:
         """The disk inside, `base` being the file's bytes."""
@@ -89,10 +97,9 @@ def open_foreign(file: File, path: Path, *, where: str, write: bool) -> Foreign 
         raise ForeignUnreadable(where=where, format=form, why=str(error), command=_command(where)) from error
     if any(place is not None and place + size > file.size() for _, size, place in found.extents):
         _check(form, "some of its data lies behind the file's end", where)
+    found = replace(found, unwritable=head.unwritable or _why_not_writable(found, head.data_offset))
     if write:
-        why = head.unwritable or _why_not_writable(found, head.data_offset)
-        if why:
-            raise ForeignNotWritable(where=where, format=form, why=why, command=_command(where))
+        found.refuse_writing(where)
         if form == "QCOW2":
             check_qcow2(file, path, where=where)
     return found

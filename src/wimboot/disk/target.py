@@ -295,7 +295,7 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         def foreign(file: File) -> Foreign | None:
             if container_of(file.pread(0, SECTOR)) is None:
                 return None
-            from wimboot.disk.foreign import open_foreign     # few disks need what it brings along
+            from wimboot.disk.foreign import open_foreign  # few disks need what it brings along
 
             return open_foreign(file, path, where=str(place.path), write=write)
 
