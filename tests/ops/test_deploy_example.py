@@ -61,7 +61,7 @@ def yard(built: Yard, tmp_path: Path) -> Yard:
 
 def actions(yard: Yard) -> dict[str, str]:
     """What deploy says of each system, and of its RAM image."""
-    told = done("deploy", yard.plan, "--json").json
+    told = done("deploy", yard.plan, "--json", "--threads", 1).json
     return {one["name"]: one["action"] for one in told["systems"]} | {
         f"{one['system']} in memory": one["action"] for one in told["ram_images"]}
 

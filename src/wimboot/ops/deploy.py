@@ -223,15 +223,17 @@ def _build_all(planned: Planned, steps: DeploySteps, options: DeployOptions, don
     for job in jobs:
         for path in job.keys:
             _make_folder(path.parent)
-    phase = Phase(name="build", total=sum(job.files for job in jobs))
-    if options.threads > 1 and len(jobs) > 1:
+    short = [job for job in jobs if job.action is Action.REFRESH]     # done before a process for it had started
+    long = [job for job in jobs if job.action is not Action.REFRESH]
+    phase = Phase(name="build", total=sum(job.files for job in long))
+    if options.threads > 1 and len(long) > 1:
         emit(phase)
-    for batch in apart(jobs):
+    for batch, processes in ((short, 1), *((batch, options.threads) for batch in apart(long))):
 
         def note(number: int, outcome: Outcome[Built], batch: Sequence[BuildJob] = batch) -> None:
             done[batch[number].name] = outcome
 
-        side_by_side(build, [(job.name, job) for job in batch], options.threads, phase.counter, emit, finished=note)
+        side_by_side(build, [(job.name, job) for job in batch], processes, phase.counter, emit, finished=note)
     failed = [(job, error) for job in jobs if (error := done[job.name].error) is not None]
     for job, error in failed[1:]:
         emit(Problem(id=error.id, where=job.target.place, text=str(error), advice=error.hint))
