@@ -219,12 +219,13 @@ def test_blocks_of_other_programs_need_not_be_aligned() -> None:
     assert (len(plan.dropped), len(plan.moves), len(whole(folder))) == (2, 2, len(data) + 512 - 2 * step)
 
 
-def test_slack_is_given_back_and_a_broken_copy_mended() -> None:
-    """A file that an interruption left longer than it has to be, with a footer at its end."""
+def test_slack_is_given_back_and_a_broken_footer_mended() -> None:
+    """A file that an interruption left longer than it has to be; one of its footers may be broken."""
     data = written(DiskType.DYNAMIC, [(0, b"a"), (BLOCK, b"b")])
-    folder = MemoryFolder({NAME: Image(b"broken!!" + data[8:-512] + bytes(3 * BLOCK) + data[-512:])})
-    assert compacted(folder, []).moves == ()
-    assert whole(folder) == data
+    for head, tail in ((b"broken!!", data[-512:]), (data[:8], b"broken!!" + data[-504:]), (data[:8], bytes(512))):
+        folder = MemoryFolder({NAME: Image(head + data[8:-512] + bytes(3 * BLOCK) + tail)})
+        assert compacted(folder, []).moves == ()
+        assert whole(folder) == data
 
 
 def test_plans_for_what_is_not_there_are_bugs() -> None:

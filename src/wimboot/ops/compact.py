@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.disk import NotADisk, TableKind, Transaction, open_target, parse_place
+from wimboot.disk import DECIDED, NotADisk, TableKind, Transaction, open_target, parse_place, uninterrupted
 from wimboot.disk.punching import claimed_bytes, occupied_size, punch
 from wimboot.disk.unused import FreeMap, unused_runs
 from wimboot.disk.vhdcompact import PAGE, free_pages, idle_blocks, plan_compaction, write_compaction
@@ -14,7 +14,7 @@ from wimboot.events import Note, Phase
 from wimboot.formats.names import decode_name
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.ntfs import Volume, VolumeDirty, cluster_bitmap, list_folder, volume_facts
-from wimboot.ops.opening.disks import finish_interrupted
+from wimboot.ops.opening.disks import finish_interrupted, tell_of_footer
 from wimboot.storage import SliceDevice
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def compact(options: CompactOptions, emit: Emit) -> Compacted:
     Raises CompactDisk, NothingToCompact, HolesNotPossible, what opening a target and its volumes raises: one that is
     hibernated, dirty or damaged does not say for certain what it uses.
     """
+    DECIDED.clear()
     target = options.target
     place = parse_place(target.place)
     if place.partition is not None:
@@ -84,6 +85,7 @@ def compact(options: CompactOptions, emit: Emit) -> Compacted:
     finish_interrupted(target, emit)
     with open_target(place, write=not target.dry_run, log_folder=target.log_folder, opener=target.folders) as opened:
         _refuse_form(opened, target.place)
+        tell_of_footer(opened, emit)
         maps = _free_maps(opened, target.place, emit)
         if opened.vhd is not None:
             return _compact_vhd(opened, opened.vhd, maps, options, emit)
@@ -155,9 +157,11 @@ def _carry_out(opened: Target, vhd: Vhd, maps: list[FreeMap], plan: Compaction, 
         write_compaction(plan, vhd.layout, transaction, moving.counter)
         copying = Phase(name="commit", total=transaction.logged_bytes, unit="bytes")
         emit(copying)
-        transaction.commit(copying.counter)
-    opened.file.truncate(plan.file_size)
-    opened.file.sync()
+        with uninterrupted(forget=True):
+            transaction.commit(copying.counter)
+            opened.file.truncate(plan.file_size)
+            opened.file.sync()
+            DECIDED.set()
 
 
 def _compact_raw(opened: Target, maps: list[FreeMap], options: CompactOptions, emit: Emit) -> Compacted:

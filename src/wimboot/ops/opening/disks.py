@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wimboot.storage import Device
     from wimboot.wim import Append
 
-__all__ = ["OpenDisk", "Slot", "find_disk", "finish_interrupted", "open_disk", "settle"]
+__all__ = ["OpenDisk", "Slot", "find_disk", "finish_interrupted", "open_disk", "settle", "tell_of_footer"]
 
 _VOLUME_IS_DIRTY = 1
 _OPEN: list[OpenDisk] = []
@@ -186,7 +186,7 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
         finish_interrupted(options, emit)
         with open_target(parse_place(options.place), write=write, log_folder=options.log_folder,
                          opener=options.folders) as target:
-            _tell_of_footer(target, emit)
+            tell_of_footer(target, emit)
             if not write:
                 with _used(OpenDisk(target, None)) as disk:
                     yield disk
@@ -204,7 +204,7 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
         yield disk
 
 
-def _tell_of_footer(target: Target, emit: Emit) -> None:
+def tell_of_footer(target: Target, emit: Emit) -> None:
     """Say that one of a VHD's two footers is broken: the other one served. Raises what opening a VHD raises."""
     if target.vhd is not None and target.vhd.damage:
         emit(Note(id="vhd-footer", warning=True, text=(
