@@ -6,7 +6,7 @@ Each round, with the order changing:
 
     apply       the image onto a fresh raw image that is formatted already
     --format    the same, formatting it: a RAM image has to be formatted too
-    ram         the RAM image, packed as LZ4, gzip (of 3 GiB, it has no more) and dynamic VHD
+    ram         the RAM image of the same image, packed as LZ4, gzip (of 3 GiB, it has no more) and dynamic VHD
 
 Bytes a file are those of the image without what its real files take when lz4 compresses them alone. Round 0 is not
 counted. Medians of the others are shown.
@@ -53,7 +53,7 @@ def main() -> None:
     runs: Runs = defaultdict(list)
     for number in range(options.rounds + 1):
         print(f"round {number}{' (not counted)' if not number else ''}", file=sys.stderr)
-        one_round(options, volume, wim, runs if number else defaultdict(list), ours_first=bool(number % 2))
+        one_round(options, wim, runs if number else defaultdict(list), ours_first=bool(number % 2))
     text = table(options, volume, runs)
     print(text)
     (options.work / "ram.md").write_text(text + "\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def build_volume(options: argparse.Namespace, volume: Path) -> None:
             shutil.copyfile(path, target)
 
 
-def one_round(options: argparse.Namespace, volume: Path, wim: Path, runs: Runs, *, ours_first: bool) -> None:
+def one_round(options: argparse.Namespace, wim: Path, runs: Runs, *, ours_first: bool) -> None:
     """Each job once."""
     fresh, target = options.work / "fresh.img", options.work / "target.img"
     if not fresh.exists():
@@ -109,8 +109,8 @@ def one_round(options: argparse.Namespace, volume: Path, wim: Path, runs: Runs, 
     def in_memory() -> None:
         for form, more in FORMS.items():
             settle(wim)
-            runs[form].append(measure(options.wimboot, "ram", volume, image_of(options, form), "--form", form, "--size",
-                                      options.size, *more, *PLACE[:2], "--driver", "none", *QUIET))
+            runs[form].append(measure(options.wimboot, "ram", "--wim", wim, "--image", "1", image_of(options, form),
+                                      "--form", form, "--size", options.size, *more, *PLACE, *QUIET))
 
     for job in (in_memory, applied) if ours_first else (applied, in_memory):
         job()
