@@ -17,6 +17,7 @@ from running import done, unchanged, wimboot
 from snapshots import differences, snapshot
 from two_partitions import two_partitions
 from vhd_judge import judge_vhd
+from wimboot.windows.wimplace import WimPlace
 
 PLACE = "mbr:5cbea03e:1048576:" + chr(92) + "wimboot" + chr(92) + "wimboot.wim"
 START = 1 << 20
@@ -162,6 +163,21 @@ def test_folder_that_moves_is_told_to_its_systems(deployed: Yard) -> None:
     assert actions(deployed.says(later, X64, X86)) == {"x64": "keep", "x86": "keep"}
     nowhere = HEAD[:HEAD.index("[place]")] + HEAD[HEAD.index("[store]"):]
     assert actions(deployed.says(nowhere, X64, X86)) == {"x64": "keep", "x86": "keep"}
+
+
+def test_place_is_that_of_the_folder_where_no_other_is_said(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a partition that Windows reads; also while the folders on the way to the store are still to be made."""
+    def found(_place: None, wim: Path, _emit: object) -> WimPlace:
+        assert wim.parent.is_dir()
+        return WimPlace.mbr(0x77, 1 << 20, "/data/" + wim.relative_to(yard.folder).as_posix())
+
+    monkeypatch.setattr("wimboot.ops.assembling.present.find_place", found)
+    nowhere = HEAD[:HEAD.index("[place]")] + HEAD[HEAD.index("[store]"):]
+    plan = yard.says(nowhere, X64)
+    assert actions(plan) == {"x64": "build"}
+    assert registered(yard.x64) == PLACE.replace("5cbea03e", "00000077").replace("wimboot", "data", 1).replace(
+        "wimboot.wim", "wimboot" + chr(92) + "wimboot.wim")
+    assert actions(plan) == {"x64": "keep"}
 
 
 def test_lost_system_is_built_again_and_the_rest_stays(deployed: Yard) -> None:

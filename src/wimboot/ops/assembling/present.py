@@ -124,7 +124,7 @@ def place_registered(planned: Planned) -> WimPlace | None:
     declared = planned.declared
     if declared.place is None:
         try:
-            return find_place(None, planned.wim, silent)
+            return _place_now(planned, silent)
         except (UnreadablePlace, PlaceUnknown):
             return None
     return None if isinstance(declared.place, LaterFolder) else declared.place.of(declared.store.wim)
@@ -137,6 +137,16 @@ def place_for_new(planned: Planned, emit: Emit) -> str:
         place = declared.place.of(declared.store.wim)
         return str(find_place(str(place), planned.wim, emit))
     try:
-        return str(find_place(None, planned.wim, emit))
+        return str(_place_now(planned, emit))
     except (UnreadablePlace, PlaceUnknown) as error:
         raise PlaceNotSaid(folder=planned.folder, why=str(error)) from error
+
+
+def _place_now(planned: Planned, emit: Emit) -> WimPlace:
+    """Where the store lies now, or will when the folders on the way to it are made. Raises what `find_place` does."""
+    wim, missing = planned.wim, [planned.wim.name]
+    while not wim.parent.exists():
+        wim = wim.parent
+        missing.insert(0, wim.name)
+    place = find_place(None, wim, emit)
+    return replace(place, path="\\".join((place.path.rpartition("\\")[0], *missing)))
