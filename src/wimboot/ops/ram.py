@@ -33,7 +33,7 @@ from wimboot.ops.ramming.building import built_disk, fleeting
 from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
 from wimboot.ops.ramming.source import find_source
 from wimboot.ops.status import status
-from wimboot.plan.space import NotEnoughSpace
+from wimboot.plan.space import NotEnoughSpace, check_room
 from wimboot.registry.edit import edit
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
@@ -156,12 +156,14 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
 
 
 def _check_out(options: RamOptions) -> None:
-    """Raises OutNotAFile, DiskExists."""
+    """Raises OutNotAFile, NotEnoughSpace for a file of all bytes, DiskExists."""
     out = options.out.absolute()
     if out.exists() and not out.is_file():
         raise OutNotAFile(where=options.out, what="a folder" if out.is_dir() else "a device")
     if options.menu is not None and options.menu.absolute() == out:
         raise OutNotAFile(where=options.out, what="the menu")
+    if options.packing is Packing.FIXED:
+        check_room(options.size, options.folders(options.out.parent).free_size(), where=str(options.out.parent))
     if not options.replace:
         refuse_existing(options.folders(options.out.parent), options.out.name, str(options.out))
 
