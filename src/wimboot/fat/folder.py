@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.fat.refusals import FatDamaged, FatRootFull
-from wimboot.fat.table import FIRST_CLUSTER, runs
+from wimboot.fat.table import extents
 from wimboot.formats.fatboot import FatKind
 from wimboot.formats.fatdir import (
     ENTRY_SIZE,
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from wimboot.formats.fatboot import FatBoot
     from wimboot.storage import Device, File
 
-__all__ = ["DOTS", "Folder", "Listed", "dot_entries", "slots_for"]
+__all__ = ["Folder", "Listed", "dot_entries", "slots_for"]
 
-DOTS: Final = (b".          ", b"..         ")
+_DOTS: Final = (b".          ", b"..         ")
 _MOST_SLOTS: Final = 1 << 16
 _NOT_IN_NAMES: Final = frozenset("/\\\0")
 
@@ -98,7 +98,7 @@ class Folder:
                 continue
             entry = DirEntry.parse(raw)
             long_parts, parts = parts, []
-            if raw[0] == UNUSED or entry.is_label or entry.name in DOTS:
+            if raw[0] == UNUSED or entry.is_label or entry.name in _DOTS:
                 continue
             short = short_text(entry.name, entry.case)
             units = join_long(long_parts, entry.name)
@@ -184,8 +184,8 @@ class Folder:
         added = self._fat.extend(self.clusters, -(-slots * ENTRY_SIZE // size))
         self.clusters += added
         self._data += bytes(len(added) * size)
-        for cluster in added:
-            self._device.pwrite(self._offset(cluster), bytes(size))
+        for offset, length in extents(self._boot, added):
+            self._device.pwrite(offset, bytes(length))
 
     def _write(self, slot: int, raw: bytes) -> None:
         """Change slots here and on the volume, where they may lie in several clusters."""
@@ -200,15 +200,11 @@ class Folder:
                 self._device.pwrite(offset + start - base, bytes(self._data[start:stop]))
             base += size
 
-    def _offset(self, cluster: int) -> int:
-        return self._boot.data_offset + (cluster - FIRST_CLUSTER) * self._boot.cluster_size
-
     def _extents(self) -> list[tuple[int, int]]:
         """Byte on the volume and size of its pieces."""
         if not self.first:
             return [(self._boot.root_offset, self._boot.root_entries * ENTRY_SIZE)]
-        size = self._boot.cluster_size
-        return [(self._offset(cluster), count * size) for cluster, count in runs(self.clusters)]
+        return extents(self._boot, self.clusters)
 
 
 def _place(unused: bytearray, count: int) -> int:
@@ -225,5 +221,5 @@ def slots_for(name: str) -> int:
 def dot_entries(cluster: int, parent: int, entry: DirEntry) -> bytes:
     """The first two entries of a new folder; `parent` is 0 where that is the root."""
     dots = [replace(entry, name=name, cluster=to, attributes=DosAttribute.FOLDER, size=0, case=0)
-            for name, to in zip(DOTS, (cluster, parent), strict=True)]
+            for name, to in zip(_DOTS, (cluster, parent), strict=True)]
     return b"".join(dot.pack() for dot in dots)

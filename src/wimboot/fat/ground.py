@@ -8,7 +8,7 @@ from wimboot.errors import FormatError
 from wimboot.fat.check import file_clusters
 from wimboot.fat.folder import Folder, slots_for
 from wimboot.fat.refusals import ExFat, NotFat
-from wimboot.fat.table import FIRST_CLUSTER, Fat, runs
+from wimboot.fat.table import Fat, extents
 from wimboot.formats.fatboot import FatBoot, FatKind
 from wimboot.formats.fatdir import ENTRY_SIZE
 from wimboot.formats.names import fold_text, split_path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wimboot.fat.folder import Listed
     from wimboot.storage import Device, File
 
-__all__ = ["Ground", "read_boot"]
+__all__ = ["Ground"]
 
 _NO_CLUSTER: Final = 1
 """What stands for a folder without clusters, so that it is not taken for the root: no chain begins there."""
@@ -32,7 +32,7 @@ class Ground:
         """Raises NotFat, ExFat."""
         self.device = device
         self.where = where
-        self.boot = read_boot(device, where)
+        self.boot = _read_boot(device, where)
         self.fat = Fat(device, self.boot, where)
         self._folders: dict[int, Folder] = {}
 
@@ -76,15 +76,9 @@ class Ground:
             return []
         return file_clusters(self.fat, self.boot, listed, path, self.where)
 
-    def extents(self, clusters: list[int]) -> list[tuple[int, int]]:
-        """Byte on the volume and size of clusters that lie together."""
-        size = self.boot.cluster_size
-        return [(self.boot.data_offset + (first - FIRST_CLUSTER) * size, count * size)
-                for first, count in runs(clusters)]
-
     def read(self, clusters: list[int], size: int) -> bytes:
         """The first `size` bytes in clusters."""
-        return b"".join(self.device.pread(offset, length) for offset, length in self.extents(clusters))[:size]
+        return b"".join(self.device.pread(offset, length) for offset, length in extents(self.boot, clusters))[:size]
 
     def fill(self, clusters: list[int], data: bytes) -> list[int]:
         """Write a file's data into its clusters, as many as it takes; which these are. Raises FatFull."""
@@ -93,7 +87,7 @@ class Ground:
         clusters = clusters[:count]
         clusters += self.fat.extend(clusters, count - len(clusters))
         view, at = memoryview(data), 0
-        for offset, size in self.extents(clusters):
+        for offset, size in extents(self.boot, clusters):
             part = view[at:at + size]
             self.device.pwrite(offset, part if len(part) == size else bytes(part).ljust(size, b"\0"))
             at += size
@@ -126,7 +120,7 @@ class Ground:
         return needed
 
 
-def read_boot(device: Device | File, where: str) -> FatBoot:
+def _read_boot(device: Device | File, where: str) -> FatBoot:
     """The boot sector of a volume that fits the device. Raises NotFat, ExFat."""
     raw = device.pread(0, FatBoot.SIZE)
     if raw[3:11] == b"EXFAT   ":

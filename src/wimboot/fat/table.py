@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from wimboot.formats.fatboot import FatBoot
     from wimboot.storage import Device, File
 
-__all__ = ["FIRST_CLUSTER", "Fat", "runs"]
+__all__ = ["FIRST_CLUSTER", "Fat", "extents"]
 
 FIRST_CLUSTER: Final = 2
 _CHUNK: Final = 96 << 10    # whole entries of 12, 16 and 32 bits, and whole pages
@@ -237,7 +237,13 @@ class Fat:
         raise FatDamaged(where=self._where, path=path, why=why)
 
 
-def runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:
+def extents(boot: FatBoot, clusters: Sequence[int]) -> list[tuple[int, int]]:
+    """Byte on the volume and size of clusters, those that lie one behind the other taken together."""
+    size = boot.cluster_size
+    return [(boot.data_offset + (first - FIRST_CLUSTER) * size, count * size) for first, count in _runs(clusters)]
+
+
+def _runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First and number of clusters that lie one behind the other."""
     start = 0
     for place in range(1, len(clusters) + 1):

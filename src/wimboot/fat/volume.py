@@ -28,6 +28,7 @@ from wimboot.fat.refusals import (
     FatReadOnly,
     FatTooLarge,
 )
+from wimboot.fat.table import extents
 from wimboot.formats.fatboot import FsInfo
 from wimboot.formats.fatdir import DirEntry, DosAttribute, dos_time
 from wimboot.formats.fatname import fat_name_problem
@@ -268,7 +269,7 @@ class FatVolume:
             (cluster,) = self._ground.fat.extend([], 1)
             entry = replace(self._dated(None), cluster=cluster, attributes=DosAttribute.FOLDER)
             dots = dot_entries(cluster, 0 if is_top else parent.first, entry)
-            ((offset, size),) = self._ground.extents([cluster])
+            ((offset, size),) = extents(self.boot, [cluster])
             self._ground.device.pwrite(offset, dots.ljust(size, b"\0"))
             parent.add(name, entry)
         return self._ground.open(cluster, path)
