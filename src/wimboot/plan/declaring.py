@@ -29,6 +29,7 @@ from wimboot.disk.table import TableKind
 from wimboot.errors import UsageError
 from wimboot.formats.guid import parse_guid
 from wimboot.formats.names import MAX_NAME_UNITS, encode_name, fold_text, split_path
+from wimboot.formats.sizes import BadSize, parse_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.plan.declared import (
     BootWish,
@@ -58,8 +59,6 @@ _SMALLEST_DISK: Final = 8 << 20
 _SECTOR: Final = 512
 _NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.DOTALL)
-_SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))?\s*(?:([KMGT])(?:i?B)?)?", re.IGNORECASE | re.ASCII)
-_FACTORS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIGNATURE: Final = re.compile(r"(?:0x)?[0-9a-f]{1,8}", re.IGNORECASE | re.ASCII)
 _COMPRESSIONS: Final = ("xpress4k", "xpress8k", "xpress16k", "xpress32k", "lzx")
 _MENU: Final = "a menu"
@@ -227,12 +226,10 @@ def _size(table: TomlTable, most: int) -> int:
     if value is None:
         table.fail("size", "it is missing")
     if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        if match is None:
-            table.fail("size", f"{value!r} is no size: say 15 GB, 512 MB, or a number of bytes")
-        factor = _FACTORS.get((match[3] or "").upper(), 1)
-        thousandths = int((match[2] or "").ljust(3, "0"))
-        value = int(match[1]) * factor + thousandths * factor // 1000
+        try:
+            value = parse_size(value)
+        except BadSize as error:
+            table.fail("size", f"{error}: say 15 GB, 512 MB, or a number of bytes")
     if value % _SECTOR:
         table.fail("size", f"{value} bytes are not whole sectors of {_SECTOR}")
     if not _SMALLEST_DISK <= value <= most:
