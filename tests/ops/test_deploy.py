@@ -100,7 +100,7 @@ def test_dry_run_shows_table_and_tree_and_writes_nothing(yard: Yard) -> None:
 
 
 def test_changes_of_its_user_are_left_alone(deployed: Yard) -> None:
-    """A system that stands on its image stays as its user has it: deploy is no restore."""
+    """A system that stands on its image stays as its user has it, and so it does on a new one that the plan names."""
     raw = volume_of(deployed.x64, deployed.base)
     volume = carve(raw, START, deployed.base / "volume.img")
     with mounted(volume, write=True) as root:
@@ -111,6 +111,10 @@ def test_changes_of_its_user_are_left_alone(deployed: Yard) -> None:
     before = deployed.files()
     assert actions(deployed.plan) == {"x64": "keep", "x86": "keep"}
     assert deployed.files() == before
+    done("update", deployed.x64, "--name", "january", "--plan", deployed.plan)
+    assert wimboot("deploy", deployed.plan, "--json").json["error"]["id"] == "plan-would-undo"
+    plan = deployed.says(HEAD, X64.replace("win7-x64", "january"), X86)
+    assert actions(plan) == {"x64": "keep", "x86": "keep"}
 
 
 def test_system_of_another_image_goes_back_only_when_told(deployed: Yard) -> None:
