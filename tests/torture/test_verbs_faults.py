@@ -19,7 +19,7 @@ import pytest
 from torture_judge import fitting, names_in, shape
 from torture_scenes import DISK, TARGET, VERBS, WIM, WIMS, Bases, Pair, Scene, recover_pair, start
 from wimboot.disk import CommitUnfinished
-from wimboot.errors import Error
+from wimboot.errors import ChecksFailed, Error
 from wimboot.storage.faults import CHANGES, EVERYTHING, Fault, Faulty, Image, Kind, MemoryFile, MemoryFolder
 
 READS = EVERYTHING - CHANGES
@@ -126,6 +126,10 @@ class Bench:
                 left = {*inner[DISK].images, *inner[WIMS].images} - {TARGET, WIM}
                 assert not left, f"{fault}: {error!r}"
         recover_pair(self.scene.stage, inner, reading=bool(fault.at % 2))
+        if isinstance(error, ChecksFailed):     # a repair that found no sound data did the rest, and said so
+            VERBS[self.scene.name].run(self.scene.stage, inner)
+            assert self.judge(inner) == "new", fault
+            return "partly"
         state = self.judge(inner)
         if isinstance(error, CommitUnfinished):
             assert state == "new", fault

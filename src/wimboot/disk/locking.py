@@ -15,7 +15,8 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Busy, HostError, Refused
+from wimboot.errors import Busy, Refused
+from wimboot.storage import host_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def _lock_now(path: Path, where: str, *, write: bool, is_device: bool) -> int:
             raise Locked(where=where) from error
         if write and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ReadOnlyTarget(where=str(path), why=error.strerror) from error
-        raise HostError(what="opening", where=str(path), why=error.strerror or str(error)) from error
+        raise host_error("opening", path, error) from error
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, descriptor)
         if write and is_device and device_number(descriptor, _READ_ONLY_OF):
@@ -83,7 +84,7 @@ def _lock_now(path: Path, where: str, *, write: bool, is_device: bool) -> int:
         except BlockingIOError as error:
             raise Locked(where=where) from error
         except OSError as error:
-            raise HostError(what="locking", where=str(path), why=error.strerror or str(error)) from error
+            raise host_error("locking", path, error) from error
         if not free:
             raise Locked(where=where)
         undo.pop_all()

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.qemuimg import QemuImgMissing, check_qemu_img
-from wimboot.errors import Damaged, HostError
+from wimboot.errors import Damaged
+from wimboot.storage import host_error
 from wimboot.storage.scratch import path_for_child
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _run(arguments: list[str], form: str, file: File, path: Path, where: str) ->
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
                                      env=_ENVIRONMENT, pass_fds=handles)
         except OSError as error:
-            raise HostError(what="starting", where="qemu-img", why=error.strerror or str(error)) from error
+            raise host_error("starting", "qemu-img", error) from error
         with child:
             try:
                 out = _listen(child, where)

@@ -27,7 +27,7 @@ from wimboot.disk.waiting import LOG_SUFFIX
 from wimboot.disk.writers import other_writer
 from wimboot.errors import HostError, Refused, UsageError
 from wimboot.formats.vhdfooter import DiskType
-from wimboot.storage import FileDevice, HostFolder
+from wimboot.storage import FileDevice, HostFolder, host_error
 from wimboot.storage.memory import MemoryFolder
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ def _log_folder(place: Place, folder: Path | None, opener: Callable[[Path], Fold
     try:
         folder = folder.resolve(strict=True)
     except OSError as error:
-        raise HostError(what="opening", where=str(folder), why=error.strerror or str(error)) from error
+        raise host_error("opening", folder, error) from error
     mount = mount_of(folder, host)
     if write and mount is not None and mount.kind in _VOLATILE:
         raise LogVolatile(folder=str(folder), kind=mount.kind)

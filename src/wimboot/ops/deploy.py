@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, parse_place
-from wimboot.errors import HostError, Refused
+from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
@@ -36,6 +36,7 @@ from wimboot.ops.sharing.together import SameVolume
 from wimboot.ops.sharing.users import users_of
 from wimboot.ops.sync import sync
 from wimboot.plan.deploying import Action, DeploySteps, FoundSystem, RamStep, SystemStep, plan_deploy
+from wimboot.storage import host_error
 from wimboot.wim import real_path
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HostError(what="making the folder", where=str(path), why=error.strerror or str(error)) from error
+        raise host_error("making the folder", path, error) from error
 
 
 def _build_all(planned: Planned, steps: DeploySteps, options: DeployOptions, done: dict[str, Outcome[Built]],

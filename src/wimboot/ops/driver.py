@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import HostError, Refused
+from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.inf import MAX_INF_SIZE
 from wimboot.ops.opening.contents import Contents
@@ -14,6 +14,7 @@ from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.preparing.choosing import read_driver_file
 from wimboot.ops.preparing.preparation import Preparation
 from wimboot.ops.preparing.prepare import prepare, rehearse
+from wimboot.storage import read_start
 from wimboot.windows.driverfile import overlay_driver, read_driver
 from wimboot.windows.driverinf import inf_driver
 from wimboot.windows.identify import Overlay, UnknownWindows, identify
@@ -68,7 +69,7 @@ def driver(options: DriverOptions, emit: Emit) -> DriverInstalled:
     and what editing the hive and opening raise.
     """
     file = read_driver(read_driver_file(options.file), str(options.file))
-    inf = None if options.inf is None else _read_inf(options.inf)
+    inf = None if options.inf is None else read_start(options.inf, MAX_INF_SIZE + 1)
     dry_run = options.target.dry_run
     with open_volume(options.target, emit, write=not dry_run) as opened:
         read = Contents(opened.tree, opened.device, opened.volume).read_path
@@ -115,11 +116,3 @@ def _tell(chosen: Driver, emit: Emit) -> None:
         emit(Note(id="driver-device", text=(
             f"The device {chosen.device.hardware_id} is as running systems have it. Where Windows does not take it "
             "so, install the driver in the running system before it is captured.")))
-
-
-def _read_inf(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_INF_SIZE + 1)
-    except OSError as error:
-        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage.protocol import Data
 
-__all__ = ["HostFile", "HostFolder", "OutOfSpace"]
+__all__ = ["HostFile", "HostFolder", "OutOfSpace", "host_error", "read_start"]
 
 
 class OutOfSpace(HostError):
@@ -25,10 +25,20 @@ class OutOfSpace(HostError):
     advice = "Free some space there, or name another place; everything is as it was before."
 
 
-def _fail(what: str, where: str, error: OSError) -> NoReturn:
+def host_error(what: str, where: Path | str, error: OSError) -> HostError:
+    """The error that says what the host refused, "reading" or "opening", and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise OutOfSpace(what=what, where=where) from error
-    raise HostError(what=what, where=where, why=error.strerror or str(error), errno=error.errno) from error
+        return OutOfSpace(what=what, where=str(where))
+    return HostError(what=what, where=str(where), why=error.strerror or str(error), errno=error.errno)
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """The first bytes of a file of the host, up to `size`. Raises HostError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise host_error("reading", path, error) from error
 
 
 class HostFile:
@@ -45,7 +55,7 @@ class HostFile:
         try:
             return cls(os.open(path, flags), str(path))
         except OSError as error:
-            _fail("opening", str(path), error)
+            raise host_error("opening", path, error) from error
 
     def fileno(self) -> int:
         return self._descriptor
@@ -58,7 +68,7 @@ class HostFile:
                 offset += len(part)
                 size -= len(part)
         except OSError as error:
-            _fail("reading", self.name, error)
+            raise host_error("reading", self.name, error) from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def pwrite(self, offset: int, data: Data) -> None:
@@ -69,20 +79,20 @@ class HostFile:
                 offset += written
                 view = view[written:]
         except OSError as error:
-            _fail("writing", self.name, error)
+            raise host_error("writing", self.name, error) from error
 
     def truncate(self, size: int) -> None:
         try:
             os.ftruncate(self._descriptor, size)
         except OSError as error:
-            _fail("resizing", self.name, error)
+            raise host_error("resizing", self.name, error) from error
 
     def sync(self) -> None:
         try:
             # what is needed to read the bytes again becomes durable; when the file was written need not
             os.fdatasync(self._descriptor)
         except OSError as error:
-            _fail("syncing", self.name, error)
+            raise host_error("syncing", self.name, error) from error
 
     def size(self) -> int:
         try:
@@ -90,7 +100,7 @@ class HostFile:
                 return os.lseek(self._descriptor, 0, os.SEEK_END)
             return os.fstat(self._descriptor).st_size
         except OSError as error:
-            _fail("sizing", self.name, error)
+            raise host_error("sizing", self.name, error) from error
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -112,19 +122,19 @@ class HostFolder:
         try:
             return HostFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), str(path))
         except OSError as error:
-            _fail("creating", str(path), error)
+            raise host_error("creating", path, error) from error
 
     def replace(self, old: str, new: str) -> None:
         try:
             (self.path / old).replace(self.path / new)
         except OSError as error:
-            _fail("renaming", str(self.path / old), error)
+            raise host_error("renaming", self.path / old, error) from error
 
     def remove(self, name: str) -> None:
         try:
             (self.path / name).unlink()
         except OSError as error:
-            _fail("removing", str(self.path / name), error)
+            raise host_error("removing", self.path / name, error) from error
 
     def exists(self, name: str) -> bool:
         return os.path.lexists(self.path / name)
@@ -133,7 +143,7 @@ class HostFolder:
         try:
             state = os.statvfs(self.path)
         except OSError as error:
-            _fail("looking at", str(self.path), error)
+            raise host_error("looking at", self.path, error) from error
         return state.f_bavail * state.f_frsize
 
     def sync(self) -> None:
@@ -144,4 +154,4 @@ class HostFolder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            _fail("syncing", str(self.path), error)
+            raise host_error("syncing", self.path, error) from error

@@ -15,10 +15,10 @@ import contextlib
 import errno
 import os
 import secrets
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
-from wimboot.errors import HostError, Refused
-from wimboot.storage.host import OutOfSpace
+from wimboot.errors import Refused
+from wimboot.storage.host import host_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +42,6 @@ class AlreadyThere(Refused):
     advice = "Name another place, or let it be replaced with --force."
 
 
-def _fail(what: str, where: str, error: OSError) -> NoReturn:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise OutOfSpace(what=what, where=where) from error
-    raise HostError(what=what, where=where, why=error.strerror or str(error), errno=error.errno) from error
-
-
 class HostPlanter:
     """One open folder. Names are single components, as bytes. A context manager."""
 
@@ -61,7 +55,7 @@ class HostPlanter:
         try:
             return cls(os.open(path, _FOLDER), str(path))
         except OSError as error:
-            _fail("opening", str(path), error)
+            raise host_error("opening", path, error) from error
 
     def _shown(self, name: bytes) -> str:
         return f"{self.where}/{name.decode('utf-8', 'backslashreplace')}"
@@ -73,7 +67,7 @@ class HostPlanter:
                 os.mkdir(name, 0o777, dir_fd=self._descriptor)
             return HostPlanter(os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._descriptor), self._shown(name))
         except OSError as error:
-            _fail("making the folder", self._shown(name), error)
+            raise host_error("making the folder", self._shown(name), error) from error
 
     def exists(self, name: bytes) -> bool:
         """Whether there is anything of that name."""
@@ -82,7 +76,7 @@ class HostPlanter:
         except FileNotFoundError:
             return False
         except OSError as error:
-            _fail("looking at", self._shown(name), error)
+            raise host_error("looking at", self._shown(name), error) from error
         return True
 
     def file(self, name: bytes, *, replace: bool) -> NewFile:
@@ -102,7 +96,7 @@ class HostPlanter:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=self._descriptor)
-            _fail("making the link", self._shown(name), error)
+            raise host_error("making the link", self._shown(name), error) from error
 
     def set_times(self, accessed_ns: int, modified_ns: int) -> None:
         """Of the folder itself; a host that cannot store them keeps its own."""
@@ -137,7 +131,7 @@ class NewFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self._temporary, flags, 0o666, dir_fd=folder)
         except OSError as error:
-            _fail("creating", where, error)
+            raise host_error("creating", where, error) from error
 
     def write(self, data: Data, *, holes: bool = False) -> None:
         """More bytes; with `holes`, stretches of zeros take no room. Raises HostError."""
@@ -154,7 +148,7 @@ class NewFile:
                 else:
                     self._append(part)
         except OSError as error:
-            _fail("writing", self._where, error)
+            raise host_error("writing", self._where, error) from error
 
     def _append(self, view: memoryview) -> None:
         while view:
@@ -172,7 +166,7 @@ class NewFile:
         except FileExistsError as error:
             raise AlreadyThere(where=self._where) from error
         except OSError as error:
-            _fail("writing", self._where, error)
+            raise host_error("writing", self._where, error) from error
         self._temporary = b""
 
     def __enter__(self) -> Self:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from wimboot.errors import HostError
-from wimboot.storage.host import HostFile
+from wimboot.storage.host import HostFile, host_error
 
 __all__ = ["path_for_child", "scratch_file"]
 
@@ -18,7 +17,7 @@ def scratch_file(folder: Path | None = None, *, size: int = 0) -> HostFile:
             file = HostFile.open(Path(f"/proc/self/fd/{made.fileno()}"), write=True)
     except OSError as error:
         where = str(folder or tempfile.gettempdir())
-        raise HostError(what="making a scratch file in", where=where, why=error.strerror or str(error)) from error
+        raise host_error("making a scratch file in", where, error) from error
     try:
         file.name = f"the scratch file in {folder or tempfile.gettempdir()}"
         file.truncate(size)

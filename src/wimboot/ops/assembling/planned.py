@@ -13,7 +13,7 @@ from wimboot.errors import Busy, HostError, Refused, UsageError
 from wimboot.formats.names import fold_text
 from wimboot.plan.declaring import read_plan
 from wimboot.plan.tomltable import MAX_PLAN_SIZE
-from wimboot.storage import HostFile
+from wimboot.storage import HostFile, host_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,7 +180,7 @@ def holding(folder: Path, *, alone: bool) -> Iterator[Callable[[], None]]:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise HostError(what="opening", where=str(folder), why=error.strerror or str(error)) from error
+        raise host_error("opening", folder, error) from error
     try:
         _lock(descriptor, folder, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield lambda: _lock(descriptor, folder, fcntl.LOCK_SH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import HostError, Refused
+from wimboot.storage import host_error
 from wimboot.windows.bcdloader import GRLDR_MBR
 
 if TYPE_CHECKING:
@@ -48,4 +49,4 @@ def _read(folder: Path | None, path: str) -> bytes | None:
             raise HostError(what="reading", where=file, why="it is too large to be part of grub4dos")
         return file.read_bytes()
     except OSError as error:
-        raise HostError(what="reading", where=folder, why=error.strerror or str(error)) from error
+        raise host_error("reading", folder, error) from error

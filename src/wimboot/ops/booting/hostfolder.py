@@ -12,10 +12,9 @@ What is written is kept in memory and reaches the folder in `commit`:
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
 from wimboot.formats.names import fold_text
@@ -29,7 +28,7 @@ from wimboot.ops.booting.partition import (
     SystemEntry,
     checked_parts,
 )
-from wimboot.storage import OutOfSpace
+from wimboot.storage import OutOfSpace, host_error
 from wimboot.storage.durable import temporary_name
 
 if TYPE_CHECKING:
@@ -242,7 +241,7 @@ class FolderPartition:
             try:
                 path.mkdir()
             except OSError as error:
-                _fail("creating", path, error)
+                raise host_error("creating", path, error) from error
             yield path
             self._folders(path.parent).sync()
 
@@ -253,7 +252,7 @@ class FolderPartition:
             try:
                 path.rmdir()
             except OSError as error:
-                _fail("removing", path, error)
+                raise host_error("removing", path, error) from error
         self._folders(path.parent).sync()
 
     def _real(self, parts: tuple[str, ...]) -> Path | None:
@@ -281,7 +280,7 @@ class FolderPartition:
         try:
             return tuple(sorted(entry.name for entry in folder.iterdir())) if folder.is_dir() else ()
         except OSError as error:
-            _fail("listing", folder, error)
+            raise host_error("listing", folder, error) from error
 
     def _rounded(self, size: int) -> int:
         """In whole clusters."""
@@ -302,7 +301,7 @@ class FolderPartition:
         try:
             return real.stat().st_size
         except OSError as error:
-            _fail("looking at", real, error)
+            raise host_error("looking at", real, error) from error
 
     def _is_folder(self, parts: tuple[str, ...]) -> bool:
         staged = self._staged.get(_key(parts))
@@ -320,9 +319,3 @@ def _key(parts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_new_folder(staged: _Staged) -> bool:
     return staged.data is None and not staged.gone
-
-
-def _fail(what: str, where: Path, error: OSError) -> NoReturn:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise OutOfSpace(what=what, where=str(where)) from error
-    raise HostError(what=what, where=str(where), why=error.strerror or str(error), errno=error.errno) from error

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import parse_place
-from wimboot.errors import FormatError, HostError
+from wimboot.errors import FormatError
 from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.registry.files import LOG_SUFFIXES, load
+from wimboot.storage import host_error
 from wimboot.windows.bcd import MAX_STORE_SIZE, NotAStore, Store
 from wimboot.windows.bcdentries import Firmware
 
@@ -96,4 +97,4 @@ def _read_host(name: str) -> bytes | None:
             raise NotAStore(where=name, problem=f"it has {path.stat().st_size} bytes")
         return path.read_bytes()
     except OSError as error:
-        raise HostError(what="reading", where=name, why=error.strerror or str(error)) from error
+        raise host_error("reading", name, error) from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, FormatError, HostError
+from wimboot.errors import Damaged, FormatError
 from wimboot.events import Emit, Note
 from wimboot.formats.ini import MAX_INI_SIZE, CaptureList
 from wimboot.ops.opening.inside import read_beside
+from wimboot.storage import read_start
 from wimboot.windows.bootfiles import boot_files
 from wimboot.windows.identify import Overlay
 from wimboot.windows.lists import SYSTEM_LIST, Lists, compose
@@ -74,12 +75,7 @@ def _chosen(config: Path | None, wim: Path | None, read: Callable[[str], bytes |
 
 
 def _read_host(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_INI_SIZE + 1)
-    except OSError as error:
-        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
-    return _checked(data, str(path))
+    return _checked(read_start(path, MAX_INI_SIZE + 1), str(path))
 
 
 def _checked(data: bytes, where: str) -> bytes:

@@ -11,6 +11,7 @@ from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import UNUSED, bitmap_size
 from wimboot.ops.measuring.figures import DiskFigures
 from wimboot.ops.measuring.kinds import FileKind, packed_disk_size
+from wimboot.storage import host_error
 
 if TYPE_CHECKING:
     import os
@@ -65,7 +66,7 @@ def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except OSError as error:
-        raise HostError(what="looking at", where=str(path), why=error.strerror or str(error)) from error
+        raise host_error("looking at", path, error) from error
 
 
 def _full_foreign(foreign: Foreign, size: int) -> int:

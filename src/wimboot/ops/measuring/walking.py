@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from wimboot.errors import HostError
+from wimboot.storage import host_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def walk(folder: Path, *, most: int = _MOST_NAMES, depth: int = _DEPTH) -> Walk:
         device = folder.stat().st_dev
         next(folder.iterdir(), None)
     except OSError as error:
-        raise HostError(what="listing", where=str(folder), why=error.strerror or str(error)) from error
+        raise host_error("listing", folder, error) from error
     waiting = deque([(folder, 0)])
     left = most
     while waiting:

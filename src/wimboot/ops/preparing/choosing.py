@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import HostError, Refused
+from wimboot.errors import Refused
 from wimboot.events import Emit, Note
 from wimboot.ops.opening.inside import read_beside
+from wimboot.storage import read_start
 from wimboot.windows.driverfile import MAX_DRIVER_SIZE, WOFADK_NAME, Driver, overlay_driver, read_driver
 from wimboot.windows.identify import Architecture
 
@@ -71,11 +72,7 @@ def choose_driver(system: System | None, driver: str | None, wim: Path, *, where
 
 def read_driver_file(path: Path) -> bytes:
     """A driver file of the host. Raises HostError, DriverTooLarge."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_DRIVER_SIZE + 1)
-    except OSError as error:
-        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
+    data = read_start(path, MAX_DRIVER_SIZE + 1)
     if len(data) > MAX_DRIVER_SIZE:
         raise DriverTooLarge(driver=path, limit=f"{MAX_DRIVER_SIZE:,}")
     return data

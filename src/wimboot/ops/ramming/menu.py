@@ -9,7 +9,7 @@ from wimboot.disk import PlaceUnknown, where_is
 from wimboot.errors import HostError, UsageError
 from wimboot.events import Note
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, MenuEntry, MenuKind, image_entry, put_entry
-from wimboot.storage import HostFolder, durable
+from wimboot.storage import HostFolder, durable, read_start
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.ramsystem import FIRADISK
 
@@ -85,11 +85,7 @@ def _read(path: Path | None) -> bytes | None:
     """The menu as it is; None where there is none yet. Raises HostError."""
     if path is None or not path.exists():
         return None
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MENU_SIZE + 1)
-    except OSError as error:
-        raise HostError(what="reading", where=str(path), why=error.strerror or str(error)) from error
+    data = read_start(path, MAX_MENU_SIZE + 1)
     if len(data) > MAX_MENU_SIZE:
         raise HostError(what="reading", where=str(path), why=f"a menu has at most {MAX_MENU_SIZE:,} bytes")
     return data
