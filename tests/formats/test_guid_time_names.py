@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wimboot.formats.filetime import MAX_FILETIME, UNIX_EPOCH, from_unix_ns, iso_utc, to_unix_ns
 from wimboot.formats.guid import BadGuid, guid_text, parse_guid
-from wimboot.formats.names import decode_name, encode_name, fold_text, name_problem, split_path
+from wimboot.formats.names import decode_name, encode_name, fold_text, join_path, name_problem, split_path
 from wimboot.tree import fold
 
 NAMES = st.text(st.characters(codec="utf-16-le"), max_size=20) | st.text(max_size=20)
@@ -109,6 +109,8 @@ def test_both_slashes_part_a_path() -> None:
     """Empty components do not count."""
     assert split_path("\\Windows//System32\\") == ("Windows", "System32")
     assert split_path("\\") == ()
+    assert join_path(split_path("Windows/System32")) == "\\Windows\\System32"
+    assert join_path(()) == "\\"
 
 
 def test_mistakes_of_callers_are_told() -> None:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from wimboot.disk.target import Place, parse_place
 from wimboot.errors import HostError, UsageError
-from wimboot.formats.names import MAX_NAME_UNITS, encode_name, split_path
+from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
 
 __all__ = ["BadInside", "Inside", "parse_inside"]
 
-_NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
 
 
 class BadInside(UsageError):
@@ -39,7 +37,7 @@ class Inside:
     @property
     def path(self) -> str:
         r"""Within the volume: `\dir\file`."""
-        return "\\" + "\\".join(self.parts)
+        return join_path(self.parts)
 
     @property
     def parent(self) -> Inside:
@@ -84,7 +82,7 @@ def parse_inside(path: Path) -> Inside | None:
 def _checked(path: str, text: str) -> tuple[str, ...]:
     parts = split_path(path)
     for part in parts:
-        if part in (".", "..") or _NOT_IN_NAMES & set(part) or part[-1] in " .":
+        if part in (".", "..") or NOT_IN_NAMES & set(part) or part[-1] in " .":
             raise BadInside(where=text, why=f"{part!r} cannot be a name on it")
         if len(encode_name(part)) > 2 * MAX_NAME_UNITS:
             raise BadInside(where=text, why="a name is too long")

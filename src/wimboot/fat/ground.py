@@ -11,7 +11,7 @@ from wimboot.fat.refusals import ExFat, NotFat
 from wimboot.fat.table import Fat, extents
 from wimboot.formats.fatboot import FatBoot, FatKind
 from wimboot.formats.fatdir import ENTRY_SIZE
-from wimboot.formats.names import fold_text, split_path
+from wimboot.formats.names import fold_text, join_path, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +52,7 @@ class Ground:
 
     def inner(self, listed: Listed, parts: tuple[str, ...]) -> Folder:
         """The folder of an entry; `parts` is its path."""
-        return self.open(listed.cluster or _NO_CLUSTER, "\\" + "\\".join(parts))
+        return self.open(listed.cluster or _NO_CLUSTER, join_path(parts))
 
     def folder(self, parts: tuple[str, ...]) -> Folder | None:
         """None where there is no such folder."""

@@ -32,7 +32,7 @@ from wimboot.fat.table import extents
 from wimboot.formats.fatboot import FsInfo
 from wimboot.formats.fatdir import DirEntry, DosAttribute, dos_time
 from wimboot.formats.fatname import fat_name_problem
-from wimboot.formats.names import split_path
+from wimboot.formats.names import join_path, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -254,7 +254,7 @@ class FatVolume:
         """The folder, made where it is missing."""
         folder = self._ground.root()
         for depth, part in enumerate(parts, start=1):
-            path = "\\" + "\\".join(parts[:depth])
+            path = join_path(parts[:depth])
             listed = folder.find(part)
             if listed is None:
                 folder = self._make_in(folder, part, path, is_top=depth == 1)

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.fatdir import LABEL_SIZE, MAX_LONG_UNITS
-from wimboot.formats.names import encode_name
+from wimboot.formats.names import NOT_IN_NAMES, encode_name
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -28,7 +28,7 @@ _E5: Final = b"\xe5"
 _SHORT: Final = r"[A-Z0-9!#$%&'()@^_`{}~-]"
 _PLAIN: Final = re.compile(rf"({_SHORT}{{1,8}})(?:\.({_SHORT}{{1,3}}))?")
 _NOT_SHORT: Final = re.compile(r"[^A-Z0-9!#$%&'()@^_`{}~-]")
-_NOT_IN_LONG: Final = frozenset('<>:"/\\|?*') | {chr(code) for code in range(32)} | {"\x7f"}
+_NOT_IN_LONG: Final = NOT_IN_NAMES | frozenset("/\\\x7f")
 _NOT_IN_LABELS: Final = frozenset('"*+,./:;<=>?[\\]|') | {chr(code) for code in range(32)} | {"\x7f"}
 _DEVICES: Final = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT")
                                                             for number in range(1, 10))})

@@ -6,16 +6,22 @@ A name in `str` holds an unpaired surrogate as such a code point, so nothing is 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.upcase import upcase_table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 __all__ = [
-    "MAX_NAME_UNITS", "MAX_PATH_UNITS", "decode_name", "encode_name", "fold_text", "name_problem",
-    "split_path",
+    "MAX_NAME_UNITS", "MAX_PATH_UNITS", "NOT_IN_NAMES", "decode_name", "encode_name", "fold_text", "join_path",
+    "name_problem", "split_path",
 ]
 
 MAX_NAME_UNITS = 255
 MAX_PATH_UNITS = 32_767
+NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
+"""What Win32 takes in no name, slashes aside (source: Microsoft, "Naming Files, Paths, and Namespaces")."""
 
 
 def encode_name(text: str) -> bytes:
@@ -33,6 +39,11 @@ def decode_name(units: bytes) -> str:
 def split_path(path: str) -> tuple[str, ...]:
     r"""The components of `\Windows\System32`, either slash, empty ones dropped."""
     return tuple(part for part in path.replace("/", "\\").split("\\") if part)
+
+
+def join_path(parts: Iterable[str]) -> str:
+    r"""The path of components, `\Windows\System32`; a backslash for none."""
+    return "\\" + "\\".join(parts)
 
 
 @lru_cache(maxsize=1)

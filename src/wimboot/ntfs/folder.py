@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from wimboot.errors import HostError
 from wimboot.formats.filetime import from_unix_ns
-from wimboot.formats.names import decode_name, encode_name
+from wimboot.formats.names import decode_name, encode_name, join_path
 from wimboot.ntfs._filedata import FileData
 from wimboot.ntfs._listing import list_folder
 from wimboot.ntfs.refusals import LinkOnTheWay, NotAFolder
@@ -126,7 +126,7 @@ class VolumeFolder:
                 now = from_unix_ns(time.time_ns())
                 found = volume.create_folder(at, encode_name(part), b"", _DIRECTORY, (now, now, now),
                                              volume.security_id(self._security))
-            way = "\\" + "\\".join(self._parts[:depth])
+            way = join_path(self._parts[:depth])
             if not volume.is_folder(found):
                 raise NotAFolder(where=volume.where, file=way)
             if volume.reparse(found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.formats.names import join_path
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class WindowsFolder:
 
     def of(self, path: FolderPath) -> WimPlace:
         """The place of a file in it. Raises BadPlace."""
-        text = "\\" + "\\".join((*self.directory, *path))
+        text = join_path((*self.directory, *path))
         if isinstance(self.disk, int) and isinstance(self.partition, int):
             return WimPlace.mbr(self.disk, self.partition, text)
         return WimPlace.gpt(bytes(self.disk), bytes(self.partition), text)

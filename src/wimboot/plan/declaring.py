@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from wimboot.disk.table import TableKind
 from wimboot.errors import UsageError
 from wimboot.formats.guid import parse_guid
-from wimboot.formats.names import MAX_NAME_UNITS, encode_name, fold_text, split_path
+from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, fold_text, split_path
 from wimboot.formats.sizes import BadSize, parse_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.plan.declared import (
@@ -57,7 +57,6 @@ _OURS: Final = (".wimboot-", ".building")
 """What temporary files and logs have in their names."""
 _SMALLEST_DISK: Final = 8 << 20
 _SECTOR: Final = 512
-_NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.DOTALL)
 _SIGNATURE: Final = re.compile(r"(?:0x)?[0-9a-f]{1,8}", re.IGNORECASE | re.ASCII)
 _COMPRESSIONS: Final = ("xpress4k", "xpress8k", "xpress16k", "xpress32k", "lzx")
@@ -257,7 +256,7 @@ def _path(table: TomlTable, key: str, *, root: bool = False) -> FolderPath | Non
             table.fail(key, f"{part!r} leads out of the folder, or nowhere")
         if any(mark in part.lower() for mark in _OURS):
             table.fail(key, f"{part!r} is what wimboot calls files of its own")
-        if (_NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS or part[-1] in ". "
+        if (NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS or part[-1] in ". "
                 or part[0] == " " or _DEVICES.fullmatch(part)):
             table.fail(key, f"{part!r} cannot be a name on Windows")
     return parts

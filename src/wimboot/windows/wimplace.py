@@ -24,13 +24,12 @@ from typing import Final
 from wimboot.errors import UsageError
 from wimboot.formats.bootdevice import Device, FileDevice, PartitionDevice, PartitionStyle, VhdDevice
 from wimboot.formats.guid import NIL, BadGuid, guid_text, parse_guid
-from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, encode_name, split_path
+from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
 
 __all__ = ["BadPlace", "WimPlace"]
 
 SECTOR_SIZE: Final = 512
 _PARTS: Final = 3
-_NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)}
 _ANY_CASE: Final = re.IGNORECASE | re.DOTALL | re.ASCII
 _MBR: Final = re.compile(r"mbr:(?:0x)?([0-9a-f]{1,8}):(0x[0-9a-f]{1,16}|[0-9]{1,19}):(.*)", _ANY_CASE)
 _GPT: Final = re.compile(r"gpt:([^:\\/]*):([^:\\/]*):(.*)", _ANY_CASE)
@@ -187,9 +186,9 @@ def _checked(path: str, text: str) -> str:
     if not parts or path[-1] in "\\/":
         raise BadPlace(text=text, why="the path names no file")
     for part in parts:
-        if part in (".", "..") or _NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS:
+        if part in (".", "..") or NOT_IN_NAMES & set(part) or len(encode_name(part)) > 2 * MAX_NAME_UNITS:
             raise BadPlace(text=text, why=f"{part!r} cannot be a name on that volume")
-    whole = "\\" + "\\".join(parts)
+    whole = join_path(parts)
     if len(encode_name(whole)) > 2 * MAX_PATH_UNITS:
         raise BadPlace(text=text, why="the path is too long")
     return whole

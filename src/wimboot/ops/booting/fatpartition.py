@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.errors import Internal
 from wimboot.fat import FatVolume
 from wimboot.fat.refusals import FatFileTooLarge, FatFolderNotEmpty, FatFull, FatNotAFile, FatNotAFolder
+from wimboot.formats.names import join_path
 from wimboot.ops.booting.partition import (
     READ_LIMIT,
     FileInTheWay,
@@ -106,7 +107,7 @@ class FatPartition:
         commit(self._transaction, None, Path(), counter)
 
     def _checked(self, path: str) -> str:
-        return "\\" + "\\".join(checked_parts(path, self.where))
+        return join_path(checked_parts(path, self.where))
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
-from wimboot.formats.names import fold_text
+from wimboot.formats.names import fold_text, join_path
 from wimboot.ops.booting.partition import (
     READ_LIMIT,
     FileInTheWay,
@@ -149,7 +149,7 @@ class FolderPartition:
         parts = checked_parts(path, self.where)
         for depth in range(1, len(parts) + 1):
             if self._size(parts[:depth]) is not None:
-                raise FileInTheWay(where=self.where, path="\\" + "\\".join(parts[:depth]))
+                raise FileInTheWay(where=self.where, path=join_path(parts[:depth]))
         if parts and not self._is_folder(parts):
             self._staged[_key(parts)] = _Staged(parts)
 
@@ -265,7 +265,7 @@ class FolderPartition:
                 return None
             here /= found
             if here.is_symlink():
-                raise LinkInFolder(where=self.where, path="\\" + "\\".join(parts[:depth]))
+                raise LinkInFolder(where=self.where, path=join_path(parts[:depth]))
         return here
 
     def _target(self, parts: tuple[str, ...]) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from wimboot.formats.fatname import plain_short, short_text
 from wimboot.formats.filetime import from_unix_ns
-from wimboot.formats.names import decode_name, encode_name, fold_text
+from wimboot.formats.names import decode_name, encode_name, fold_text, join_path
 from wimboot.ntfs import list_folder
 from wimboot.ntfs.folder import VolumeFile
 from wimboot.ntfs.refusals import LinkOnTheWay, NotPlain, VolumeFull
@@ -175,7 +175,7 @@ class NtfsPartition:
             if found is None:
                 return None
             if volume.is_folder(found) and volume.reparse(found):
-                raise LinkOnTheWay(where=self.where, file=_path(parts[:depth]))
+                raise LinkOnTheWay(where=self.where, file=join_path(parts[:depth]))
             at = found
         return at
 
@@ -188,7 +188,7 @@ class NtfsPartition:
                 found = volume.create_folder(at, *_names(part), FileAttribute.DIRECTORY, _now(),
                                              volume.security_id(ADMINISTRATORS_ONLY))
             elif not volume.is_folder(found):
-                raise FileInTheWay(where=self.where, path=_path(parts[:depth]))
+                raise FileInTheWay(where=self.where, path=join_path(parts[:depth]))
             at = found
         return at
 
@@ -209,10 +209,6 @@ class NtfsPartition:
 
     def _full(self, needed: int, error: VolumeFull) -> NoReturn:
         raise PartitionFull(where=self.where, needed=needed, free=self.free_size) from error
-
-
-def _path(parts: tuple[str, ...]) -> str:
-    return "\\" + "\\".join(parts)
 
 
 def _names(name: str) -> tuple[bytes, bytes]:

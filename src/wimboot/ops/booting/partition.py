@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from wimboot.errors import Damaged, HostError, Refused, UsageError
 from wimboot.formats.bootdevice import PartitionDevice, PartitionStyle
-from wimboot.formats.names import MAX_NAME_UNITS, encode_name, split_path
+from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ __all__ = [
 READ_LIMIT: Final = 256 << 20
 """The largest file read in one piece: boot files have a few megabytes at most."""
 
-_NOT_IN_NAMES: Final = frozenset('<>:"|?*') | {chr(code) for code in range(32)} | {"\x7f"}
+_NOT_IN_NAMES: Final = NOT_IN_NAMES | {"\x7f"}
 
 
 class BadSystemPath(UsageError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk.loops import identity_of
 from wimboot.errors import Error
 from wimboot.formats.guid import guid_text
+from wimboot.formats.names import join_path
 from wimboot.ops.finding.athand import AtHand, How, safe_parts
 from wimboot.ops.finding.searching import Candidate, Searched, search_by_guid
 from wimboot.ops.opening.storing import opened_store
@@ -166,7 +167,7 @@ class _AtPlace:
         if parts is None:
             self.looked.append(f"nowhere on its disk, for {place.path!r} is no path of a Windows volume")
             return
-        shown = "\\" + "\\".join(parts)
+        shown = join_path(parts)
         unread = len(at_hand.unread)
         for look in at_hand.registered(place):
             self.at_hand = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import FormatError, Refused
+from wimboot.formats.names import join_path
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
 from wimboot.ops.finding.athand import safe_parts
 from wimboot.ops.finding.backing import search
@@ -50,7 +51,7 @@ def note_registered(opened: Opened, sources: Sources) -> None:
     for source in sources.all:
         place = sources.place(source.data_source_id)
         parts = None if place is None or place.is_later else safe_parts(place.path)
-        if parts and _is_wim(opened, path := "\\" + "\\".join(parts), source.wim_guid):
+        if parts and _is_wim(opened, path := join_path(parts), source.wim_guid):
             opened.slot.wims.add(path)
     for found in search(opened, sources).values():
         inside = parse_inside(found)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wimboot.formats.names import fold_text
+from wimboot.formats.names import fold_text, join_path
 from wimboot.ops.finding.athand import How, safe_parts
 from wimboot.ops.opening.wimfiles import WimFile, host_wim, host_wims
 
@@ -61,7 +61,7 @@ def search_by_guid(opened: Opened, at_hand: AtHand, also: tuple[tuple[str, ...],
     folders = _once((*_ON_VOLUMES, *(() if named is None else (named,)), *also))
     for look in (at_hand.own, *at_hand.siblings()):
         candidates += _on_volume(look, folders)
-        looked.append(f"{', '.join(_shown(parts) for parts in folders)} of {look.name}")
+        looked.append(f"{', '.join(join_path(parts) for parts in folders)} of {look.name}")
     for folder, how in host_folders(opened):
         try:
             found = [Candidate(file=file, how=how) for file in host_wims(folder, options.folders)]
@@ -86,10 +86,6 @@ def _on_volume(look: Look, folders: tuple[tuple[str, ...], ...]) -> Iterator[Can
     for parts in folders:
         for file in look.wims(parts):
             yield Candidate(file=file, how=look.how)
-
-
-def _shown(parts: tuple[str, ...]) -> str:
-    return "\\" + "\\".join(parts)
 
 
 def host_folders(opened: Opened) -> list[tuple[Path, How]]:
