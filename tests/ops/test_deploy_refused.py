@@ -37,11 +37,21 @@ def refuses(yard: Yard, error: str, code: int, *parts: str) -> str:
 
 
 def test_no_plan(yard: Yard) -> None:
-    """A file that is not there, a folder that is not there, and one that says nonsense."""
+    """A file that is not there, and one that says nonsense."""
     refused("no-plan", 2, "deploy", yard.base / "none.toml")
-    refuses(yard, "no-plan", 2, 'folder = "nowhere"\n' + HEAD[HEAD.index("[place]"):], X64)
     refuses(yard, "plan-syntax", 2, "[[")
     refuses(yard, "plan-invalid", 2, HEAD, X64, "speed = 3\n")
+
+
+def test_folder_that_is_not_there(yard: Yard) -> None:
+    """The partition may just not be mounted: the folder is named, not the plan's file; likewise one that is a file."""
+    rest = HEAD[HEAD.index("[place]"):]
+    told = refuses(yard, "plan-folder-missing", 2, 'folder = "nowhere"\n', rest, X64)
+    assert f"{yard.base / 'nowhere'}, does not exist" in told
+    assert "is mounted" in told
+    assert "TOML" not in told
+    assert "is not a folder" in refuses(yard, "plan-folder-missing", 2, 'folder = "x86.img"\n', rest, X64)
+    assert not (yard.base / "nowhere").exists()
 
 
 def test_image_that_is_nowhere(deployed: Yard) -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from wimboot.plan.declared import Declared, FolderPath, SystemWish
 
-__all__ = ["FolderBusy", "InputMissing", "LeavesFolder", "NoPlan", "Planned", "SpelledTwice", "holding", "load_plan"]
+__all__ = [
+    "FolderBusy", "FolderMissing", "InputMissing", "LeavesFolder", "NoPlan", "Planned", "SpelledTwice", "holding",
+    "load_plan",
+]
 
 
 class FolderBusy(Busy):
@@ -38,6 +41,16 @@ class NoPlan(UsageError):
     id = "no-plan"
     sentence = "{plan} is not a file"
     advice = "Name the TOML file that says what the folder is to hold; the README has an example."
+
+
+class FolderMissing(UsageError):
+    """Nothing lies where a plan builds, or something that is no folder."""
+
+    id = "plan-folder-missing"
+    sentence = "the folder that {plan} is for, {folder}, {why}"
+    advice = (
+        "It is where the partition that the systems lie on is mounted: mount that, make the folder, or correct `folder` "
+        "in the plan; it counts from the folder that the plan lies in.")
 
 
 class LeavesFolder(Refused):
@@ -151,7 +164,9 @@ def _identity(place: str) -> tuple[Path, int | None]:
 
 
 def load_plan(plan: Path) -> Planned:
-    """Read a plan; nothing of what it names is looked at. Raises NoPlan, PlanNotToml, PlanInvalid, HostError."""
+    """Read a plan; nothing of what it names is looked at. Raises NoPlan, PlanNotToml, PlanInvalid, FolderMissing,
+    HostError.
+    """
     if not plan.is_file():
         raise NoPlan(plan=plan)
     file = HostFile.open(plan)
@@ -166,7 +181,7 @@ def load_plan(plan: Path) -> Planned:
     except (OSError, RuntimeError, ValueError) as error:
         raise HostError(what="opening", where=declared.folder, why=str(error)) from error
     if not folder.is_dir():
-        raise NoPlan(plan=folder)
+        raise FolderMissing(plan=plan, folder=folder, why="is not a folder" if folder.exists() else "does not exist")
     return Planned(declared=declared, base=base, folder=folder)
 
 
