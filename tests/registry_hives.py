@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 from wimboot.registry import Hive, RegistryValue, new_hive
 
-__all__ = ["PRODUCTS", "edited", "sample_hives"]
+__all__ = ["PRODUCTS", "by_hivexml", "edited", "sample_hives"]
 
 PRODUCTS = {
     "6.1": ("Windows 7 Ultimate", "Ultimate", 7601, 17514, "Service Pack 1"),
@@ -73,3 +77,18 @@ def _system(version: str, architecture: str, wof: str | None, control_sets: tupl
         if wof:
             keys[f"{at}\\services\\{wof}"] = {"Start": dword(0), "Type": dword(2), "ErrorControl": dword(1)}
     return keys
+
+
+def by_hivexml(path: Path) -> dict[str, bytes]:
+    """Every key as hivexml prints it: path in lower case -> its values and times."""
+    printed = subprocess.run(["hivexml", str(path)], check=True, capture_output=True).stdout
+    found: dict[str, bytes] = {}
+    names: list[str] = []
+    for tag, rest in re.findall(rb"(<node name=\"[^\"]*\"|</node>)([^<]*(?:<(?!node |/node>)[^<]*)*)", printed):
+        if tag == b"</node>":
+            names.pop()
+        else:
+            names.append(tag[12:-1].decode().lower())
+            found["\\".join(names[1:])] = rest
+    assert not names
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_hives import sample_hives
+from registry_hives import by_hivexml, sample_hives
 from registry_samples import log_pair, sample
 from wimboot.formats.reglog import replay
 from wimboot.registry import Hive, RegistryValue, new_hive
@@ -32,21 +32,6 @@ def add_driver(data: bytes) -> bytes:
             service.ensure("Instances\\WofAdk Instance").set("Altitude", RegistryValue.sz("40730"))
         hive.root.ensure("Setup").set("WimBoot", RegistryValue.dword(1))
         return hive.commit()
-
-
-def by_hivexml(path: Path) -> dict[str, bytes]:
-    """Every key as hivexml prints it: path in lower case -> its values and times."""
-    printed = subprocess.run(["hivexml", str(path)], check=True, capture_output=True).stdout
-    found: dict[str, bytes] = {}
-    names: list[str] = []
-    for tag, rest in re.findall(rb"(<node name=\"[^\"]*\"|</node>)([^<]*(?:<(?!node |/node>)[^<]*)*)", printed):
-        if tag == b"</node>":
-            names.pop()
-        else:
-            names.append(tag[12:-1].decode().lower())
-            found["\\".join(names[1:])] = rest
-    assert not names
-    return found
 
 
 def prepared(name: str) -> bytes:
