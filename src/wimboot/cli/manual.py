@@ -41,6 +41,8 @@ def epilog(verb: str, command: click.Command) -> str:
 def _environment(names: set[str]) -> Iterator[tuple[str, str]]:
     if "target" in names:
         yield "WIMBOOT_WIMPATH", "a folder in which WIMs are looked for; -WIMPATH:FOLDER before the verb says the same"
+    if "no_expand" in names:
+        yield "WIMBOOT_WOFADK", "the file wofadk.sys, where --driver names none"
     yield "NO_COLOR", "no colours; nor are there any where the output is no terminal"
 
 
@@ -55,6 +57,8 @@ def _files(names: set[str]) -> Iterator[tuple[str, str]]:
     if "config" in names:
         yield "WimBootCompress.ini", "beside the WIM, in the current folder, or inside the system: what is captured,"
         yield "", "and what stays real"
+    if "no_expand" in names:
+        yield "wofadk.sys", "beside the WIM: the overlay driver for a Windows that has none, where none is named"
     if "target" in names:
         yield "WimOverlay.dat", "in \\System Volume Information of the volume: which WIMs it uses, and where they lie"
 
