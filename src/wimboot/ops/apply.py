@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from wimboot.ops.deploying.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.deploying.viewing import view_image
 from wimboot.ops.finding.ownwims import own_files, own_folders, refuse_in_the_way
 from wimboot.ops.opening.disks import open_disk
-from wimboot.ops.opening.storing import choose_image, commit, opened_store
+from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import ApplyOptions, Form
 from wimboot.ops.pointing.placing import find_place
@@ -72,7 +72,12 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
     if options.export is not None:
         options = _exported(options, options.export, emit)
     pointers = options.form is Form.POINTERS
-    with _with_disk(options, emit), opened_store(options.wim, options.target.folders) as store:
+    folders, dry_run = options.target.folders, options.target.dry_run
+    with (
+        _with_disk(options, emit),
+        nullcontext() if dry_run else held_wim(options.wim, folders),
+        opened_store(options.wim, folders) as store,
+    ):
         number = choose_image(store, options.image, where=str(options.wim))
         emit(Phase(name="load"))
         view = view_image(store, number, options.config, options.wim, emit)
@@ -92,7 +97,6 @@ def apply(options: ApplyOptions, emit: Emit) -> Applied:
             full_size=forms.full_size,
             system=view.system,
         )
-        dry_run = options.target.dry_run
         with open_volume(options.target, emit, write=not dry_run, windows=False, blank=options.rebuild) as opened:
             tree, free = _ground(opened, format_it=options.rebuild)
             own = () if options.rebuild else own_files(opened)      # formatting spares nothing, and refuses to

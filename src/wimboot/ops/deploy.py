@@ -13,6 +13,7 @@ not know is never touched.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.ops.build import Built, build
 from wimboot.ops.capture import capture
 from wimboot.ops.capturing.exporting import export_image
-from wimboot.ops.opening.storing import choose_image, opened_store
+from wimboot.ops.opening.storing import choose_image, held_wim, opened_store
 from wimboot.ops.options import CaptureOptions, Compression, SyncOptions, TargetOptions
 from wimboot.ops.sharing.together import SameVolume
 from wimboot.ops.sharing.users import users_of
@@ -107,15 +108,18 @@ def deploy(options: DeployOptions, emit: Emit) -> Deployed:
     if options.dry_run:
         steps, spare = _look(planned, options, telling)
         return _told(planned, steps, steps.origins, {}, _boot(planned, steps, options, telling), spare)
-    with holding(planned.folder, alone=True) as share:
+    with holding(planned.folder, alone=True) as share, ExitStack() as held:
+        held.enter_context(held_wim(planned.wim, options.folders))  # the numbers of its images have to hold
         steps, _ = _look(planned, options, telling)
         if steps.undoing and not options.undo:
             raise WouldUndo(systems=", ".join(f"{step.wish.name} (image {step.before} -> {step.number})"
                                               for step in steps.undoing))
         brought = steps.origins
-        for origin in brought:
-            _bring(planned, origin, options, telling)
         if brought:
+            held.close()
+            for origin in brought:
+                _bring(planned, origin, options, telling)
+            held.enter_context(held_wim(planned.wim, options.folders))
             steps, _ = _look(planned, options, telling)
         share()
         done: dict[str, Outcome[Built]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.ops.finding.backing import NotWimBoot, OtherWim, require_wim
 from wimboot.ops.opening.contents import Contents
-from wimboot.ops.opening.storing import commit, opened_store
+from wimboot.ops.opening.storing import commit, held_wim, opened_store
 from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.pointing.placing import UnreadablePlace, find_place, write_sources
 from wimboot.ops.pointing.pointers import NotBackable, count_behind, refresh_pointers
@@ -79,7 +80,10 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
     PlaceUnknown.
     """
     target, wim = options.target, options.wim
-    with open_volume(target, emit, write=not target.dry_run, windows=False) as opened:
+    with (
+        open_volume(target, emit, write=not target.dry_run, windows=False) as opened,
+        nullcontext() if opened.transaction is None else held_wim(wim, target.folders),
+    ):
         contents = Contents(opened.tree, opened.device, opened.volume)
         sources = read_sources(contents.read_path)
         source = _choose(opened, sources, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from wimboot.ops.deploying.viewing import ImageView, exclusions_of, loading_imag
 from wimboot.ops.finding.backing import require_wim
 from wimboot.ops.finding.ownwims import note_registered, own_files, refuse_in_the_way
 from wimboot.ops.opening.contents import Contents
-from wimboot.ops.opening.storing import choose_image, commit, opened_store
+from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.pointing.placing import find_place
@@ -99,7 +100,11 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
         contents = Contents(opened.tree, opened.device, opened.volume)
         sources = read_sources(contents.read_path)
         wim, standing = _wim_of(options, sources, opened, emit)
-        with opened_store(wim, options.target.folders) as store:
+        folders = options.target.folders
+        with (
+            nullcontext() if opened.transaction is None else held_wim(wim, folders),
+            opened_store(wim, folders) as store,
+        ):
             if options.image is not None:
                 number = choose_image(store, options.image, where=str(wim))
             elif standing is not None:

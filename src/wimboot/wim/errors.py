@@ -131,7 +131,7 @@ class WimBusy(Busy):
     """Another process has the WIM locked."""
 
     id = "wim-busy"
-    sentence = "{where} is being written to by another process"
+    sentence = "{where} is being written to by another process, or volumes are being made from it"
     advice = "Wait until it has ended."
 
 

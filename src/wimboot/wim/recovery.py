@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
 
 __all__ = [
-    "Outcome", "Recovered", "lock", "lock_named", "put_back", "record_name", "recover", "recover_open", "write_record",
+    "Outcome", "Recovered", "lock", "lock_named", "lock_shared", "put_back", "record_name", "recover", "recover_open",
+    "write_record",
 ]
 
 _MAX_RECORD_SIZE = 16384
@@ -57,6 +58,24 @@ def lock(file: File, *, where: str) -> None:
         fcntl.flock(fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise WimBusy(where=where) from error
+
+
+def lock_shared(folder: Folder, name: str, file: File, *, where: str) -> None:
+    """Keep the WIM from growing and being rewritten until the file is closed; others may read and do the same.
+
+    Nothing where the host's file system has no locks. Raises WimBusy.
+    """
+    fileno = getattr(file, "fileno", None)
+    if fileno is None:
+        return
+    try:
+        fcntl.flock(fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WimBusy(where=where) from error
+    except OSError:
+        return
+    if not has_name(folder, name, file):
+        raise WimBusy(where=where)
 
 
 def lock_named(folder: Folder, name: str, file: File, *, where: str) -> None:

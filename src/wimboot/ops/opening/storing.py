@@ -14,6 +14,7 @@ from wimboot.ops.opening.inside import disk_of, wim_folder
 from wimboot.ops.options import TargetOptions
 from wimboot.storage import HostFolder
 from wimboot.wim import Store, grew_from, open_store, real_path, recover
+from wimboot.wim.recovery import lock_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from wimboot.ops.options import Folders
 
 __all__ = [
-    "InDoubt", "NoImage", "WimChange", "choose_image", "commit", "commit_all", "opened_store", "store_is",
+    "InDoubt", "NoImage", "WimChange", "choose_image", "commit", "commit_all", "held_wim", "opened_store", "store_is",
 ]
 
 
@@ -63,6 +64,26 @@ def opened_store(path: Path, folders: Folders = HostFolder, log_folder: Path | N
             with open_store(path, lambda _: place.folder) as store:
                 place.belongs()
                 yield store
+
+
+@contextmanager
+def held_wim(path: Path, folders: Folders = HostFolder) -> Iterator[None]:
+    """Keep a WIM as it is while volumes are made to point into it: what is looked up in it has to hold until they have
+    committed. Others read it meanwhile, and hold it too. Nothing for one that is not there, or lies inside a volume,
+    whose disk is locked. Raises WimBusy.
+    """
+    real = real_path(path)
+    folder = folders(real.parent)
+    if parse_inside(real) is not None or not folder.exists(real.name):
+        yield
+        return
+    recover(folder, real.name, where=str(path))
+    file = folder.open(real.name)
+    try:
+        lock_shared(folder, real.name, file, where=str(path))
+        yield
+    finally:
+        file.close()
 
 
 def choose_image(store: Store, wanted: str, *, where: str) -> int:
