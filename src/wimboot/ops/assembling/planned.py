@@ -49,8 +49,8 @@ class FolderMissing(UsageError):
     id = "plan-folder-missing"
     sentence = "the folder that {plan} is for, {folder}, {why}"
     advice = (
-        "It is where the partition that the systems lie on is mounted: mount that, make the folder, or correct `folder` "
-        "in the plan; it counts from the folder that the plan lies in.")
+        "It is where the partition that the systems lie on is mounted: mount that, make the folder, or correct "
+        "`folder` in the plan; it counts from the folder that the plan lies in.")
 
 
 class LeavesFolder(Refused):
