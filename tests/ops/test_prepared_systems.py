@@ -119,6 +119,24 @@ def test_a_windows_with_a_driver_gets_none(tmp_path: Path, built_system: object)
     assert DRIVER not in snapshot(volume)
 
 
+def test_windows_8_1_without_update_keeps_what_its_loader_reads(tmp_path: Path, built_system: object) -> None:
+    """The added driver comes after the loader, which cannot follow pointers; nor does it learn to by an update."""
+    from mounting import copy_sparse
+
+    volume, wim = tmp_path / "eight.img", tmp_path / "store.wim"
+    copy_sparse(built_system(size=24 << 20, files=12, features=(), version="6.3").path, volume)  # type: ignore[operator] # a fixture
+    edit_system(volume, {"ControlSet001\\services\\Wof": {"Start": dword(4)}})
+    (tmp_path / "list.ini").write_text("[PrepopulateList]\n\\none\n")
+    lists = ("--config", tmp_path / "list.ini")
+    refused("driver-needed", 4, "convert", volume, "--wim", wim, *LATER, *lists, watching=(volume, wim))
+    done("convert", volume, "--wim", wim, *LATER, *lists, "--driver", wofadk(tmp_path))
+    with mounted(volume, write=True) as root:
+        (root / "Windows/new.txt").write_bytes(b"new" * 3000)
+    done("update", volume, *lists)
+    told = done("explain", volume, "\\Windows\\System32\\ntoskrnl.exe", "--json").json
+    assert (told["form"], "loader" in told["rule"]["origin"]) == ("real", True)
+
+
 OTHER = (("CompanyName", "Microsoft Corporation"), ("OriginalFilename", "disk.sys"))
 FOREIGN = (("CompanyName", "Somebody"), ("OriginalFilename", "wofadk.sys"))
 
