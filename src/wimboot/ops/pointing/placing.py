@@ -79,7 +79,8 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit, *, target: str | No
 def place_inside(inside: Inside, pointers: str | None = None) -> WimPlace:
     """The place of a file in a volume that is not mounted: its disk's own table tells it.
 
-    For pointers on another disk than this, a VHD or VHDX has to be found first, so its own place belongs to that of the file.
+    For pointers on another disk than this, a VHD or VHDX has to be found first, so its own place belongs to that of the
+    file.
     Raises PlaceUnknown, UnreadablePlace.
     """
     where = str(inside.volume)
