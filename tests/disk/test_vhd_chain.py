@@ -10,11 +10,12 @@ import pytest
 
 from vhd_judge import judge_vhd, libvhdi_reads
 from vhd_making import begin, fixed_vhd, sparse_vhd, writing
-from wimboot.disk import LogWaits, Place, open_target
+from wimboot.disk import LogWaits, Place, neighbours, open_target
 from wimboot.disk.mounts import HOST, Host
 from wimboot.disk.newfile import DiskExists
 from wimboot.disk.target import Locked
-from wimboot.disk.vhdchain import VhdChainTooLong, VhdHasChildren, VhdParentChanged, VhdParentMissing
+from wimboot.disk.vhdchain import VhdChainTooLong, VhdParentChanged, VhdParentMissing
+from wimboot.disk.vhdchildren import VhdHasChildren
 from wimboot.disk.vhdcreate import ParentPlace, VhdNotPossible, create_vhd
 from wimboot.errors import Refused
 from wimboot.events import Counter
@@ -126,19 +127,25 @@ def test_another_parent_is_refused(tmp_path: Path) -> None:
 
 
 def test_changed_parent_is_refused_where_its_time_is_known(tmp_path: Path) -> None:
-    """The time in the child is that of the parent's file, or of its footer; with a zero there nothing is compared."""
+    """The time in the child is that of the parent's file, or of its footer; with a zero there nothing is compared. FAT
+    knows only every second second.
+    """
     base = base_in(tmp_path)
     footer = Footer.parse(base.read_bytes()[-512:])
     noted = 600_000_000
-    for time, file_time, sound in ((noted, 946_684_800 + noted, True), (noted, 946_684_800 + noted + 60, False),
-                                   (footer.time, 1, True), (0, 1, True)):
+    here = 946_684_800 + noted
+    for time, file_time, sound in ((noted, here, True), (noted, here + 0.9, True), (noted, here + 60, False),
+                                   (noted, here + 1.5, False), (noted, here - 2, True), (footer.time, 1, True),
+                                   (0, 1, True)):
         os.utime(base, (file_time, file_time))
         path = child_in(tmp_path, ".\\base.vhd", parent_time=time)
         if sound:
             assert read(path)[1] == CONTENT
         else:
-            with open_target(Place(path), write=False) as target, pytest.raises(VhdParentChanged, match="time"):
+            with open_target(Place(path), write=False) as target, \
+                    pytest.raises(VhdParentChanged, match="time") as caught:
                 _ = target.disk
+            assert caught.value.hint.endswith(f"touch -d @{here} {base}")
 
 
 def test_chain_of_three_is_refused(tmp_path: Path) -> None:
@@ -173,13 +180,66 @@ def test_parent_of_a_child_beside_it_is_only_read(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Child.VHD", "base.vhd"]
 
 
+@pytest.mark.parametrize(("child", "relative"), [
+    ("one/two/three", "..\\..\\..\\base.vhd"), ("..", ".\\store\\base.vhd"), ("../systems", "..\\store\\base.vhd"),
+    ("../systems", "..\\lost\\base.vhd"), ("../systems", "..\\raw\\base.vhd"),
+])
+def test_parent_of_a_child_elsewhere_is_only_read(child: str, relative: str, tmp_path: Path) -> None:
+    """In a folder below, the one above, or one beside; also one that does not find its parent as things lie."""
+    base = base_in(tmp_path / "here/store")
+    (tmp_path / "here/raw").mkdir()
+    (tmp_path / "here/raw/base.vhd").write_bytes(CONTENT)
+    path = child_in((base.parent / child).resolve(), relative)
+    with open_target(Place(base), write=False) as target:
+        assert target.disk.pread(0, SIZE) == CONTENT
+    with open_target(Place(base), write=True) as target, pytest.raises(VhdHasChildren) as caught:
+        begin(target)
+    assert str(path) in str(caught.value)
+    assert base.read_bytes() == fixed_vhd(CONTENT, unique_id=BASE_ID)
+
+
+def test_copy_of_a_parent_is_written(tmp_path: Path) -> None:
+    """A child in another folder that has its own parent with it loses nothing, nor one behind a link to a folder."""
+    base = base_in(tmp_path / "here")
+    base_in(tmp_path / "here/backup")
+    child_in(tmp_path / "here/backup", ".\\base.vhd")
+    child_in(tmp_path / "far/away/from/here", "..\\..\\..\\..\\here\\base.vhd")
+    (tmp_path / "here/link").symlink_to(tmp_path / "far/away/from/here")
+    with writing(base) as target, begin(target) as transaction:
+        transaction.device.pwrite(0, b"new")
+        transaction.commit()
+    assert base.read_bytes()[:3] == b"new"
+
+
+def test_search_for_children_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of very many files are not read to their end, but the disk's own is; a mount is not entered."""
+    monkeypatch.setattr(neighbours, "_MOST", 5)
+    base = base_in(tmp_path / "here")
+    for name in ("a", "b", "c"):
+        child_in(tmp_path / "here" / name, name="1")
+        child_in(tmp_path / "here" / name, name="2")
+    assert [path.parent.name for path in neighbours.files_near(base)] == ["a"]
+    for number in range(9):
+        (tmp_path / f"here/{number}").touch()
+    assert len(list(neighbours.files_near(base))) == len(list(neighbours.files_beside(base))) == 9
+    table = tmp_path / "proc/self/mountinfo"
+    table.parent.mkdir(parents=True)
+    table.write_text(f"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 / {tmp_path}/here rw - ext4 /dev/sda2 rw\n"
+                     f"22 21 8:3 / {tmp_path}/here/a rw - ext4 /dev/sda3 rw\n")
+    host = Host(proc=tmp_path / "proc", sys=tmp_path / "sys", dev=tmp_path / "dev")
+    monkeypatch.setattr(neighbours, "_MOST", 1000)
+    near = list(neighbours.files_near(base, host))
+    assert sorted({path.parent.name for path in near}) == ["b", "c", "here"]
+
+
 def test_neighbours_do_not_keep_a_vhd_from_being_written(tmp_path: Path) -> None:
     """Those that stand on others, damaged ones, and folders that are called like one."""
-    base = base_in(tmp_path)
-    (tmp_path / "other.vhd").write_bytes(sparse_vhd(SIZE, parent=".\\x.vhd", parent_id=b"z" * 16))
-    (tmp_path / "damaged.vhd").write_bytes(b"conectix" * 100)
-    (tmp_path / "empty.vhd").touch()
-    (tmp_path / "folder.vhd").mkdir()
+    folder = tmp_path / "here"
+    base = base_in(folder)
+    (folder / "other.vhd").write_bytes(sparse_vhd(SIZE, parent=".\\x.vhd", parent_id=b"z" * 16))
+    (folder / "damaged.vhd").write_bytes(b"conectix" * 100)
+    (folder / "empty.vhd").touch()
+    (folder / "folder.vhd").mkdir()
     with writing(base) as target, begin(target) as transaction:
         transaction.device.pwrite(0, b"new")
         transaction.commit()

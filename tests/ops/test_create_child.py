@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from running import done, refused, wimboot
 from vhd_judge import judge_vhd, libvhdi_reads
+from wimboot.formats.vhdsparse import SparseHeader
 
 SIZE = 20 << 20
 
@@ -35,6 +38,30 @@ def test_child_reads_as_its_parent(parent: Path, tmp_path: Path) -> None:
     assert done("info", child, "--json").json["volume"]["label"] == "Base"
     parent.rename(tmp_path / "elsewhere.vhd")
     assert wimboot("info", child).code != 0
+
+
+def test_changed_parent_is_noticed(parent: Path, tmp_path: Path) -> None:
+    """By its time, which the child keeps as Windows would; who copied it without its times is told how to go on."""
+    child = tmp_path / "child.vhd"
+    os.utime(parent, (1_700_000_000.25, 1_700_000_000.25))
+    done("create", child, "--parent", parent)
+    assert SparseHeader.parse(child.read_bytes()[512:1536]).parent_time == 1_700_000_000 - 946_684_800
+    done("info", child)
+    os.utime(parent)
+    told = refused("vhd-parent-changed", 4, "info", child, watching=(child, parent))
+    command = told.err.replace("\n", " ").partition("touch ")[2].split()
+    assert command[:2] == ["-d", "@1700000000"]
+    subprocess.run(["touch", *command], check=True)
+    done("info", child)
+
+
+def test_parent_whose_child_lies_in_another_folder_is_not_changed(parent: Path, tmp_path: Path) -> None:
+    """It is looked for around the parent."""
+    child = tmp_path / "systems" / "child.vhd"
+    child.parent.mkdir()
+    done("create", child, "--parent", parent)
+    told = refused("vhd-has-children", 4, "compact", parent, watching=(child, parent))
+    assert "child.vhd" in told.err
 
 
 def test_dry_run_and_size(parent: Path, tmp_path: Path) -> None:

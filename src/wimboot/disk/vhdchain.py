@@ -1,4 +1,4 @@
-"""Who a differencing VHD stands on, and which ones stand on a VHD.
+"""Who a differencing VHD stands on.
 
 Windows starts from a chain of two: the differencing disk and its parent. The parent is looked for as Windows does, by
 the path from the child's folder and by the absolute one; a drive letter stands for the volume that the child lies on,
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from wimboot.disk.mounts import HOST, Host, mount_of
-from wimboot.disk.vhdlayout import parent_id_of
-from wimboot.errors import Error, Refused
+from wimboot.errors import Refused
 from wimboot.formats.vhdfooter import to_unix_seconds
 from wimboot.formats.vhdsparse import W2KU, W2RU
 
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from wimboot.storage import File, Folder
 
 __all__ = [
-    "VhdChainTooLong", "VhdHasChildren", "VhdParentChanged", "VhdParentMissing", "check_parent", "child_beside",
-    "find_parent",
+    "VhdChainTooLong", "VhdParentChanged", "VhdParentMissing", "check_parent", "find_parent",
 ]
 
-_SUFFIXES = (".vhd", ".avhd")
-_CLOCK_STEP = 2
-"""Seconds by which a FAT file's time of change may be off."""
+_SECOND = 1_000_000_000
+_CLOCK_STEP = 2 * _SECOND
+"""What a FAT file's time of change is a multiple of, in nanoseconds; it may be off by as much."""
 
 
 class VhdParentMissing(Refused):
@@ -49,8 +48,7 @@ class VhdParentChanged(Refused):
 
     id = "vhd-parent-changed"
     sentence = "{where} cannot be used on its parent {parent}: {why}"
-    advice = ("A differencing VHD fits the very state of the parent that it was made on. Put that one back; if the "
-              "parent was only copied, copy it again with its times (cp -p).")
+    advice = ("A differencing VHD fits the very state of the parent that it was made on: put that one back. {copied}")
 
 
 class VhdChainTooLong(Refused):
@@ -60,14 +58,6 @@ class VhdChainTooLong(Refused):
     sentence = ("{where} stands on {parent}, which is a differencing VHD itself; Windows starts from chains of two at "
                 "most")
     advice = "Merge {parent} into its own parent first."
-
-
-class VhdHasChildren(Refused):
-    """Writing a parent would destroy what stands on it."""
-
-    id = "vhd-has-children"
-    sentence = "{where} is the parent of {child}, which would be destroyed by a change of it"
-    advice = "Change {child} instead, or merge or delete it first."
 
 
 def find_parent(layout: Layout, header: SparseHeader, file: File, path: Path, *, where: str,
@@ -116,36 +106,25 @@ def _beneath(folder: Path, windows_path: str) -> Path | None:
 
 def check_parent(header: SparseHeader, size: int, parent: Footer, parent_path: Path, *, where: str) -> None:
     """That the parent is the one, as it was. Raises VhdParentChanged."""
-    why = None
+    why, copied = None, ""
     if parent.unique_id != header.parent_id:
         why = f"its unique id is {parent.unique_id.hex()}, not {header.parent_id.hex()}"
     elif parent.size != size:
         why = f"it has {parent.size} bytes, not {size}"
     elif header.parent_time not in (0, parent.time):
         # the specification says the time at which the file was changed, some programs write the footer's
+        noted = to_unix_seconds(header.parent_time)
         with contextlib.suppress(OSError):
-            changed = parent_path.stat().st_mtime
-            if abs(changed - to_unix_seconds(header.parent_time)) > _CLOCK_STEP:
+            if not _is_from(parent_path.stat().st_mtime_ns, noted):
                 why = "it was changed since, as its time tells"
+                copied = (f"If it was only copied, copy it again with its times (cp -p); if that one is gone and "
+                          f"you are sure that no byte is another: touch -d @{noted} {shlex.quote(str(parent_path))}")
     if why is not None:
-        raise VhdParentChanged(where=where, parent=parent_path, why=why)
+        raise VhdParentChanged(where=where, parent=parent_path, why=why, copied=copied)
 
 
-def child_beside(unique_id: bytes, path: Path, opener: Callable[[Path], Folder]) -> Path | None:
-    """A differencing VHD in the folder of the one at `path` that stands on it."""
-    try:
-        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix.casefold() in _SUFFIXES)
-    except OSError:
-        return None
-    folder = opener(path.parent)
-    for name in names:
-        if name == path.name:
-            continue
-        with contextlib.suppress(Error):
-            file = folder.open(name)
-            try:
-                if parent_id_of(file) == unique_id:
-                    return path.parent / name
-            finally:
-                file.close()
-    return None
+def _is_from(changed: int, noted: int) -> bool:
+    """Whether a file's time of change, in nanoseconds, is that of so many seconds, rounded up or down, or as FAT does.
+    """
+    off = abs(changed - noted * _SECOND)
+    return off < _SECOND or (changed % _CLOCK_STEP == 0 and off <= _CLOCK_STEP)

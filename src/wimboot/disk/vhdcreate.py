@@ -63,11 +63,13 @@ class VhdNotPossible(Refused):
 class ParentPlace:
     """What a differencing disk stands on: `file` is the parent's, `relative` its path from the child's folder as
     Windows writes it, ".", a backslash and the name, `absolute` the one with a drive letter where that is known.
+    `unix_time` is when the file was changed last, by which the child knows that it was not since; 0: nobody compares.
     """
 
     file: File
     relative: str
     absolute: str = ""
+    unix_time: int = 0
 
 
 def create_vhd(folder: Folder, name: str, *, kind: DiskType, size: int | None = None, block_size: int = BLOCK_SIZE,
@@ -188,9 +190,9 @@ def _start(footer: Footer, block_size: int, parent: ParentPlace | None, footer_o
     if parent is not None and footer_of_parent is not None:
         locators, places = _locators(parent, TABLE_OFFSET + len(table))
         name = (parent.absolute or parent.relative.rpartition("\\")[2]).encode("utf-16-be", "surrogatepass")
-        # The time of the parent stays 0, as new versions of Windows leave it: a copy of the chain then needs no times.
         header = SparseHeader(table_offset=TABLE_OFFSET, entries=entries, block_size=block_size,
                               parent_id=footer_of_parent.unique_id, locators=locators,
+                              parent_time=from_unix_seconds(parent.unix_time),
                               parent_name_utf16=name[:_NAME_SIZE].ljust(_NAME_SIZE, b"\0"))
     return footer.pack() + header.pack() + table + places
 

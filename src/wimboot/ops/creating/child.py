@@ -12,7 +12,7 @@ from wimboot.disk.newfile import refuse_existing
 from wimboot.disk.vhdcreate import ParentPlace, VhdNotPossible, check_vhd, create_vhd
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import BLOCK_SIZE
-from wimboot.storage import HostFolder
+from wimboot.storage import HostFolder, host_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +54,9 @@ def make_child(path: Path, parent: Path, *, size: int | None = None, dry_run: bo
         unique_id = secrets.token_bytes(16)
         file_size = 0
         if not dry_run:
+            place = ParentPlace(file=target.file, relative=relative, unix_time=_time_of(target.path))
             file_size = create_vhd(folder, path.name, kind=DiskType.DIFFERENCING, size=size, unique_id=unique_id,
-                                   where=str(path), parent=ParentPlace(file=target.file, relative=relative),
-                                   final=final)
+                                   where=str(path), parent=place, final=final)
     return MadeChild(path=path, parent=parent, size=size, unique_id=unique_id, parent_id=footer.unique_id,
                      relative=relative, file_size=file_size)
 
@@ -68,6 +68,14 @@ def _footer(target: Target, path: Path, parent: Path) -> Footer:
     if target.vhd is None:
         raise VhdNotPossible(where=str(path), why=f"its parent {parent} is no VHD")
     return target.vhd.layout.footer
+
+
+def _time_of(path: Path) -> int:
+    """When a file was changed last, in seconds. Raises HostError."""
+    try:
+        return path.stat().st_mtime_ns // 1_000_000_000
+    except OSError as error:
+        raise host_error("looking at", path, error) from error
 
 
 def _windows_path(parent: Path, path: Path) -> str:
