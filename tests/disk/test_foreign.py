@@ -301,12 +301,12 @@ def test_qemu_img_that_fails_is_told_of(script: str, why: str, tmp_path: Path, m
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(qemumap, "_ENVIRONMENT", {"PATH": f"{program.parent}:/usr/bin:/bin"})
+    monkeypatch.setattr(qemumap, "ENVIRONMENT", {"PATH": f"{program.parent}:/usr/bin:/bin"})
     monkeypatch.setattr(qemumap, "_PATIENCE", 0.5)
     monkeypatch.setattr(qemumap, "_MOST_OUTPUT", 1 << 20)
     with open_target(Place(path), write=False) as target, pytest.raises(MapNotUsable, match=why):
         _ = target.disk
-    monkeypatch.setattr(qemumap, "_ENVIRONMENT", {"PATH": str(tmp_path)})
+    monkeypatch.setattr(qemumap, "ENVIRONMENT", {"PATH": str(tmp_path)})
     with open_target(Place(path), write=False) as target, pytest.raises(HostError, match="qemu-img"):
         _ = target.disk
     assert shutil.which("qemu-img")

@@ -270,7 +270,7 @@ def test_forms_that_other_verbs_only_read_are_told(tmp_path: Path) -> None:
 
 def test_a_missing_qemu_img_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made; VHDs need none."""
-    monkeypatch.setattr("wimboot.disk.qemuimg._ENVIRONMENT", {"PATH": str(tmp_path)})
+    monkeypatch.setattr("wimboot.disk.qemuimg.ENVIRONMENT", {"PATH": str(tmp_path)})
     told = refused("qemu-img-missing", 1, "create", tmp_path / "a.vhdx", "--size", SIZE)
     assert "qemu-utils" in told.err
     done("create", tmp_path / "a.vhd", "--size", SIZE)
@@ -282,7 +282,7 @@ def test_what_qemu_img_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Mon
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("wimboot.disk.qemuimg._ENVIRONMENT", {"PATH": f"{fake.parent}:/bin:/usr/bin"})
+    monkeypatch.setattr("wimboot.disk.qemuimg.ENVIRONMENT", {"PATH": f"{fake.parent}:/bin:/usr/bin"})
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     assert "no such luck" in refused("qemu-img-failed", 1, "create", tmp_path / "a.vdi", "--size", SIZE).err
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]

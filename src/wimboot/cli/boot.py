@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,6 +10,8 @@ from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.formats.bcd import Element
     from wimboot.ops.boot import Booted
     from wimboot.ops.booting.options import BootOptions
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["boot"]
 
-_FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 _MAX_TIMEOUT: Final = 0xFFFF_FFFF
 
 
@@ -48,7 +48,7 @@ _MAX_TIMEOUT: Final = 0xFFFF_FFFF
 @click.option("--test-signing", is_flag=True, help="Let drivers with test signatures in (SVBus, FiraDisk, wofadk).")
 @click.option("--no-integrity-checks", is_flag=True, help="Let unsigned drivers in; no use with Secure Boot.")
 @click.option("--grub4dos", is_flag=True, help="An entry for grub4dos' \\grldr.mbr too (BIOS).")
-@click.option("--grub4dos-files", type=_FOLDER, metavar="DIR", help="Copy grldr.mbr and grldr from there first.")
+@click.option("--grub4dos-files", type=options.FOLDER, metavar="DIR", help="Copy grldr.mbr and grldr from there first.")
 @click.option("--remove", is_flag=True, help="Take TARGET out of the menu, with its resume object.")
 @click.option("--remove-id", "remove_ids", multiple=True, metavar="GUID", help="Take this entry out (may be repeated).")
 @click.option("--list", "listing", is_flag=True, help="Print the stores of TARGET, a system partition or a BCD file, "

@@ -10,6 +10,7 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
+from wimboot.formats.filetime import PER_SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["prune"]
 
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
-_PER_SECOND = 10_000_000
 
 
 def _age(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -29,7 +29,7 @@ def _age(_context: click.Context, _option: click.Parameter, text: str | None) ->
     found = re.fullmatch("([0-9]{1,6})([hdwy])", text.strip().lower(), re.ASCII)
     if found is None:
         raise click.BadParameter(f"{text!r} is no age: say 36h, 90d, 12w or 2y.")
-    return int(found[1]) * _SECONDS[found[2]] * _PER_SECOND
+    return int(found[1]) * _SECONDS[found[2]] * PER_SECOND
 
 
 @click.command(short_help="Drop images of a WIM, and the data that only they use.")

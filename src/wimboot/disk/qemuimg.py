@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from wimboot.storage import HostFile
 
-__all__ = ["QemuImgFailed", "QemuImgMissing", "check_qemu_img", "raw_to"]
+__all__ = ["ENVIRONMENT", "QemuImgFailed", "QemuImgMissing", "check_qemu_img", "raw_to"]
 
-_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin"}
+ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin"}
 
 
 class QemuImgMissing(HostError):
@@ -41,7 +41,7 @@ class QemuImgFailed(HostError):
 
 def check_qemu_img(form: str) -> None:
     """Raises QemuImgMissing; `form` is what it is wanted for."""
-    if shutil.which("qemu-img", path=_ENVIRONMENT["PATH"]) is None:
+    if shutil.which("qemu-img", path=ENVIRONMENT["PATH"]) is None:
         raise QemuImgMissing(form=form)
 
 
@@ -64,7 +64,7 @@ def _convert(form: str, raw: HostFile, made: HostFile, options: str) -> None:
                path_for_child(raw), path_for_child(made)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False,
-                              stdin=subprocess.DEVNULL, env=_ENVIRONMENT, pass_fds=[raw.fileno(), made.fileno()])
+                              stdin=subprocess.DEVNULL, env=ENVIRONMENT, pass_fds=[raw.fileno(), made.fileno()])
     except OSError as error:
         raise QemuImgMissing(form=form) from error
     if done.returncode or not os.fstat(made.fileno()).st_size:

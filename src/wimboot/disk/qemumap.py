@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Final
 
-from wimboot.disk.qemuimg import QemuImgMissing, check_qemu_img
+from wimboot.disk.qemuimg import ENVIRONMENT, QemuImgMissing, check_qemu_img
 from wimboot.errors import Damaged
 from wimboot.storage import host_error
 from wimboot.storage.scratch import path_for_child
@@ -29,7 +29,6 @@ __all__ = ["Extent", "MapNotUsable", "QemuImgNeeded", "check_qcow2", "parse_map"
 Extent = tuple[int, int, int | None]
 """Start and size in the disk, and the place in the file; None where the disk reads as zeros."""
 
-_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/bin"}
 _PATIENCE: Final = 300.0
 _MOST_OUTPUT: Final = 256 << 20
 """Two million extents: two tebibytes in clusters of 64 KiB, none beside its neighbour, are sixteen times that."""
@@ -69,7 +68,7 @@ def _run(arguments: list[str], form: str, file: File, path: Path, where: str) ->
     with tempfile.TemporaryFile() as said:
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
-                                     env=_ENVIRONMENT, pass_fds=handles)
+                                     env=ENVIRONMENT, pass_fds=handles)
         except OSError as error:
             raise host_error("starting", "qemu-img", error) from error
         with child:

@@ -26,6 +26,7 @@ from wimboot.plan.space import check_volume_space
 from wimboot.tree import ROOT, Tree, diff
 from wimboot.wim import real_path
 from wimboot.windows.lists import with_loader_set
+from wimboot.windows.ownfolders import somebodys
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from wimboot.windows.whyreal import WhyReal
 
 __all__ = ["Applied", "NotEmpty", "apply"]
-
-_OF_NO_ACCOUNT = frozenset({"system volume information", "$recycle.bin", "recycler"})
-"""Folders that Windows makes by itself on any volume."""
 
 
 class NotEmpty(Refused):
@@ -154,9 +152,6 @@ def _with_disk(options: ApplyOptions, emit: Emit) -> Iterator[None]:
 def _check_empty(tree: Tree, own: Collection[str], where: str) -> None:
     """Nothing may be there but what Windows makes by itself, and the WIM."""
     files = {tree.find(path) for path in own}
-    there = [
-        tree.path(link)[1:] for link in tree.children(ROOT)
-        if tree.path(link)[1:].casefold() not in _OF_NO_ACCOUNT and tree.link(link).node not in files
-    ]
+    there = [name for name, node in somebodys(tree).items() if node not in files]
     if there:
         raise NotEmpty(where=where, first=there[0], count=len(there) - 1)

@@ -16,13 +16,14 @@ from locale import windows_locale
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wimboot.errors import Damaged, HostError, Unsupported
-from wimboot.formats.filetime import UNIX_EPOCH
+from wimboot.formats.filetime import PER_SECOND, UNIX_EPOCH
 from wimboot.formats.peversion import Machine, ProgramFile
 from wimboot.formats.reglog import LogsUnusable
 from wimboot.registry import Hive
 from wimboot.registry.controlsets import control_sets
 from wimboot.registry.files import CONFIG_FOLDER, hives, load
 from wimboot.windows.ramsystem import ram_services
+from wimboot.windows.services import BOOT_START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,6 @@ _WINDOWS_11 = 22_000
 _WINDOWS_10 = 10
 _NAMES: Final = {(6, 0): "Vista", (6, 1): "7", (6, 2): "8", (6, 3): "8.1", (10, 0): "10"}
 _WINDOWS_7_SP1 = (6, 1, 7601)
-_BOOT_START = 0
-_PER_SECOND = 10_000_000
 
 
 class UnknownWindows(Damaged):
@@ -219,7 +218,7 @@ def _read_software(root: Node, system: System) -> System:
     return replace(system, product=product, edition=_told(key, "EditionID"), release=_release(key, major),
                    major=major, minor=minor, build=build, revision=revision, architecture=_lab_architecture(lab),
                    service_pack=_number((key.text("CSDVersion") or "").rpartition(" ")[2]),
-                   installed=UNIX_EPOCH + seconds * _PER_SECOND if seconds else None,
+                   installed=UNIX_EPOCH + seconds * PER_SECOND if seconds else None,
                    installation_type=_told(key, "InstallationType"), system_root=_told(key, "SystemRoot"))
 
 
@@ -263,7 +262,7 @@ def _overlay(control_set: Node) -> Overlay:
     """The driver that the control set starts at boot."""
     for overlay in (Overlay.INBOX, Overlay.ADDED):
         service = control_set.find(f"services\\{overlay.value}")
-        if service is not None and service.number("Start") == _BOOT_START:
+        if service is not None and service.number("Start") == BOOT_START:
             return overlay
     return Overlay.NONE
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.registry import RegistryValue
 from wimboot.windows.bootfiles import image_path
-from wimboot.windows.services import editable_control_sets, set_values
+from wimboot.windows.services import BOOT_START, editable_control_sets, set_values
 
 if TYPE_CHECKING:
     from wimboot.registry import Node
@@ -26,7 +26,6 @@ FIRADISK: Final = "FiraDisk"
 RAM_DRIVERS: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": FIRADISK,
                       "winvblock": "WinVBlock"}
 """Services in lower case, and what people call them."""
-_BOOT_START: Final = 0
 
 _MANAGER: Final = "Control\\Session Manager"
 
@@ -44,4 +43,4 @@ def ram_services(control_set: Node) -> tuple[tuple[str, str], ...]:
     """Those that it starts at boot time: what people call each, and the path of its file."""
     found = ((called, name, control_set.find(f"services\\{name}")) for name, called in RAM_DRIVERS.items())
     return tuple((called, image_path(name, service.text("ImagePath"))) for called, name, service in found
-                 if service is not None and service.number("Start") == _BOOT_START)
+                 if service is not None and service.number("Start") == BOOT_START)

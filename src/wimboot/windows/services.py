@@ -1,7 +1,7 @@
 r"""Services that a system is given, written alike into every control set of SYSTEM.
 
 `WOFADK` is the overlay driver of the Windows 10 ADK as its own WofAdk.hiv has it, but for the name of the description,
-which a published batch misspells; Windows reads neither. Start 0 makes the loader take it, before any pointer is read.
+which a published batch misspells; Windows reads neither.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from wimboot.registry import Node
 
 __all__ = [
-    "DRIVERS_FOLDER", "WOFADK", "NoControlSet", "Service", "Values", "editable_control_sets", "install_service",
-    "set_values",
+    "BOOT_START", "DRIVERS_FOLDER", "WOFADK", "NoControlSet", "Service", "Values", "editable_control_sets",
+    "install_service", "set_values",
 ]
 
 DRIVERS_FOLDER: Final = "\\Windows\\System32\\drivers"
+BOOT_START: Final = 0
+"""The value Start of a service that the loader takes, before any pointer is read."""
 
 Values: TypeAlias = tuple[tuple[str, RegistryValue], ...]
 
@@ -50,7 +52,7 @@ WOFADK: Final = Service(
         ("DisplayName", RegistryValue.sz("WofAdk")),
         ("ErrorControl", RegistryValue.dword(1)),
         ("Group", RegistryValue.sz("FSFilter Compression")),
-        ("Start", RegistryValue.dword(0)),
+        ("Start", RegistryValue.dword(BOOT_START)),
         ("SupportedFeatures", RegistryValue.dword(3)),
         ("Type", RegistryValue.dword(2)),
         ("DebugFlags", RegistryValue.dword(0)),

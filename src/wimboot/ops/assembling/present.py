@@ -18,8 +18,9 @@ from wimboot.ops.pointing.placing import UnreadablePlace, find_place, volume_sou
 from wimboot.ops.pointing.pointers import count_behind
 from wimboot.plan.declared import LaterFolder
 from wimboot.plan.deploying import FoundImage, FoundStore, FoundSystem, Ground
-from wimboot.tree import ROOT, passes
+from wimboot.tree import passes
 from wimboot.windows.identify import Architecture
+from wimboot.windows.ownfolders import somebodys
 
 if TYPE_CHECKING:
     from wimboot.formats.wimxml import ImageXml
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["PlaceNotSaid", "look_at_store", "look_at_system", "place_for_new", "place_registered", "standing"]
-
-_OF_NO_ACCOUNT = frozenset({"system volume information", "$recycle.bin", "recycler"})
-"""Folders that Windows makes by itself on any volume."""
 
 
 class PlaceNotSaid(Refused):
@@ -114,8 +112,7 @@ def standing(volume: Volume, tree: Tree, store: Store | None) -> FoundSystem:
 
 def _holds(tree: Tree) -> str:
     """What of somebody's is on a volume that is in no WIMBoot form; empty where there is nothing."""
-    names = [tree.path(link)[1:] for link in tree.children(ROOT)]
-    kept = [name for name in names if name.casefold() not in _OF_NO_ACCOUNT]
+    kept = list(somebodys(tree))
     return f"it holds {kept[0]}" + (f" and {len(kept) - 1} more" if len(kept) > 1 else "") if kept else ""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase, silent
-from wimboot.formats.mbr import ACTIVE, Mbr, MbrEntry
+from wimboot.formats.mbr import ACTIVE, NTFS_TYPE, Mbr, MbrEntry
 from wimboot.ntfs import Volume, copy_formatted, format_volume
 from wimboot.ops.sample.contents import Stock, boot_store, plain_hive, software_hive, system_hive
 from wimboot.ops.sample.features import plant_features
@@ -26,7 +26,6 @@ __all__ = ["DemoSystem", "build_demo_system"]
 SECTOR = 512
 PARTITION_OFFSET = 1 << 20
 DISK_SIGNATURE = 0x5CBEA03E
-NTFS_TYPE = 7
 HIDDEN_SYSTEM = FileAttribute.HIDDEN | FileAttribute.SYSTEM
 KERNEL = {
     "ntoskrnl.exe": 9_000_000,
