@@ -11,7 +11,7 @@ A run that fails or is interrupted leaves the folder as it was; one that is kill
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -115,8 +115,9 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     """Make the image.
 
     Raises RamSize, TooLargeForGzip, Lz4Missing, VhdTooLarge, RamTooSmall, OutNotAFile, DiskExists, Locked (another
-    run is making it), what `find_source` and `change_menu` raise, and what creating, deploying and booting raise. A dry
-    run makes the empty disk where the host has scratch files, to tell what would not fit.
+    run is making it), what `find_source` and `change_menu` raise, and what creating, deploying and booting raise; with
+    the image in its place, what `write_menu` does. A dry run makes the empty disk where the host has scratch files, to
+    tell what would not fit.
     """
     DECIDED.clear()
     _check_size(options)
@@ -130,8 +131,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     folder = options.folders(options.out.parent)
     with new_file(folder, options.out.name, where=str(options.out), final=True, replace=options.replace) as file:
         made, menu = _make(options, source, options.out.parent, file, emit)
-    write_menu(menu)
-    return made
+    return replace(made, menu_changed=write_menu(menu).changed)
 
 
 def _make(options: RamOptions, source: RamSource, place: Path, file: File | None, emit: Emit) -> tuple[MadeRam, Menu]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import PlaceUnknown, where_is
+from wimboot.disk.folderlock import folder_lock
 from wimboot.errors import HostError, UsageError
 from wimboot.events import Note
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, MenuEntry, MenuKind, image_entry, put_entry
@@ -35,9 +36,10 @@ class BadMenuPath(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Menu:
-    """The menu's file, its bytes as they are and as they will be; no file: the entry is only told."""
+    """The menu's file, what is put into it, its bytes without and with that; no file: the entry is only told."""
 
     path: Path | None
+    entry: MenuEntry
     old: bytes | None
     new: bytes | None
 
@@ -94,14 +96,22 @@ def _read(path: Path | None) -> bytes | None:
 def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
     """The menu with the entry, not written yet. Raises FormatError, HostError."""
     if path is None:
-        return Menu(path=None, old=None, new=None)
+        return Menu(path=None, entry=entry, old=None, new=None)
     if not path.absolute().parent.is_dir():
         raise HostError(what="looking for", where=str(path.parent), why="there is no such folder")
     old = _read(path)
-    return Menu(path=path.resolve(), old=old, new=put_entry(old, entry))
+    return Menu(path=path.resolve(), entry=entry, old=old, new=put_entry(old, entry))
 
 
-def write_menu(menu: Menu) -> None:
-    """Write it where it changed. Raises HostError."""
-    if menu.path is not None and menu.new is not None and menu.changed:
-        durable.replace(HostFolder(menu.path.parent), menu.path.name, menu.new)
+def write_menu(menu: Menu) -> Menu:
+    """Put the entry into the menu as it is now: while the image was made, others may have written there.
+
+    Only one run reads and writes it at a time. What was written. Raises Locked, FormatError, HostError.
+    """
+    if menu.path is None:
+        return menu
+    with folder_lock(menu.path.parent, menu.path.name, str(menu.path)):
+        now = change_menu(menu.path, menu.entry)
+        if now.changed and now.new is not None:
+            durable.replace(HostFolder(menu.path.parent), menu.path.name, now.new)
+        return now
