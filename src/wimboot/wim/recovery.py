@@ -211,15 +211,17 @@ def _hash(data: bytes | bytearray) -> bytes:
 
 
 def _remove_temporaries(folder: Folder, name: str) -> tuple[str, ...]:
-    """An unfinished new WIM or record is nobody's, unless a process still has it locked; those that were removed."""
+    """An unfinished new WIM is nobody's, unless a process has it locked; nor is an unfinished record, which is not
+    locked itself, unless a process has the WIM locked. Those that were removed.
+    """
     removed = []
-    for temporary in (temporary_name(name), temporary_name(record_name(name))):
+    for temporary, locked in ((temporary_name(name), temporary_name(name)), (temporary_name(record_name(name)), name)):
         if not folder.exists(temporary):
             continue
         with contextlib.suppress(HostError, WimBusy):
-            file = folder.open(temporary, write=True)
+            file = folder.open(locked, write=True)
             try:
-                lock(file, where=temporary)
+                lock_named(folder, locked, file, where=locked)
                 folder.remove(temporary)
                 removed.append(temporary)
             finally:
