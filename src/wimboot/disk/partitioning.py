@@ -21,11 +21,11 @@ from wimboot.formats.mbr import ACTIVE, BOOT_CODE_SIZE, MAX_SECTORS, NTFS_TYPE, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ALIGNMENT", "NewPartition", "NewTable", "PartitionKind", "TableNotPossible", "lay_out"]
+__all__ = ["NewPartition", "NewTable", "PartitionKind", "TableNotPossible", "lay_out"]
 
-SECTOR = 512
-ALIGNMENT: Final = 1 << 20
-_GPT_TAIL: Final = SECTOR + ENTRIES_SIZE
+_SECTOR = 512
+_ALIGNMENT: Final = 1 << 20
+_GPT_TAIL: Final = _SECTOR + ENTRIES_SIZE
 """The backup at the end of the disk."""
 _SMALLEST_VOLUME: Final = 2 << 20
 
@@ -113,26 +113,26 @@ class NewTable:
             yield 0, Mbr(boot_code=code, disk_signature=self.signature,
                          entries=(_entry(self.windows), MbrEntry(), MbrEntry(), MbrEntry())).pack()
             return
-        sectors = self.size // SECTOR
+        sectors = self.size // _SECTOR
         yield 0, Mbr(boot_code=code, entries=(protective_entry(sectors), MbrEntry(), MbrEntry(), MbrEntry())).pack()
         for sector, data in pack_gpt(self.disk_id, map(_gpt_entry, self.partitions), sectors):
-            yield sector * SECTOR, data
+            yield sector * _SECTOR, data
 
 
 def _entry(partition: NewPartition) -> MbrEntry:
-    first, sectors = partition.start // SECTOR, partition.size // SECTOR
+    first, sectors = partition.start // _SECTOR, partition.size // _SECTOR
     return MbrEntry(status=ACTIVE, first_chs=chs_of(first), type=NTFS_TYPE, last_chs=chs_of(first + sectors - 1),
                     first_sector=first, sectors=sectors)
 
 
 def _gpt_entry(partition: NewPartition) -> GptEntry:
-    first = partition.start // SECTOR
+    first = partition.start // _SECTOR
     return GptEntry(number=partition.number, type_guid=partition.kind.type_guid, guid=partition.guid or NIL,
-                    first_sector=first, last_sector=first + partition.size // SECTOR - 1, name=partition.kind.title,
+                    first_sector=first, last_sector=first + partition.size // _SECTOR - 1, name=partition.kind.title,
                     attributes=0 if partition.kind is PartitionKind.WINDOWS else _HIDDEN)
 
 
-def lay_out(size: int, *, kind: TableKind, esp_size: int = 0, msr_size: int = 0, tail: int = ALIGNMENT,
+def lay_out(size: int, *, kind: TableKind, esp_size: int = 0, msr_size: int = 0, tail: int = _ALIGNMENT,
             disk_id: bytes | None = None) -> NewTable:
     """A disk of `size` bytes with one partition for Windows in all that the others leave.
 
@@ -152,8 +152,8 @@ def lay_out(size: int, *, kind: TableKind, esp_size: int = 0, msr_size: int = 0,
     is_gpt = kind is TableKind.GPT
     wanted = [(PartitionKind.ESP, esp_size), (PartitionKind.MSR, msr_size)]
     partitions: list[NewPartition] = []
-    start = ALIGNMENT
-    end = (size - max(tail, _GPT_TAIL if is_gpt else 0)) // ALIGNMENT * ALIGNMENT
+    start = _ALIGNMENT
+    end = (size - max(tail, _GPT_TAIL if is_gpt else 0)) // _ALIGNMENT * _ALIGNMENT
     for one, length in [*((one, length) for one, length in wanted if length),
                         (PartitionKind.WINDOWS, end - start - _rounded(esp_size) - _rounded(msr_size))]:
         partitions.append(NewPartition(number=len(partitions) + 1, kind=one, start=start, size=length,
@@ -170,11 +170,11 @@ def _why_not(size: int, kind: TableKind, esp_size: int, msr_size: int, tail: int
              disk_id: bytes | None) -> str | None:
     if kind not in (TableKind.MBR, TableKind.GPT):
         return "a new disk has an MBR or a GPT"
-    if size % SECTOR or size <= 0:
-        return f"a disk has whole sectors of {SECTOR} bytes"
-    if min(esp_size, msr_size, tail) < 0 or esp_size % SECTOR or msr_size % SECTOR:
-        return f"a partition has whole sectors of {SECTOR} bytes"
-    if kind is TableKind.MBR and size > MAX_SECTORS * SECTOR:
+    if size % _SECTOR or size <= 0:
+        return f"a disk has whole sectors of {_SECTOR} bytes"
+    if min(esp_size, msr_size, tail) < 0 or esp_size % _SECTOR or msr_size % _SECTOR:
+        return f"a partition has whole sectors of {_SECTOR} bytes"
+    if kind is TableKind.MBR and size > MAX_SECTORS * _SECTOR:
         return "an MBR reaches no further than 2 TiB; a GPT does"
     if kind is TableKind.MBR and (esp_size or msr_size):
         return "an EFI system partition and a reserved one belong to a GPT"
@@ -185,7 +185,7 @@ def _why_not(size: int, kind: TableKind, esp_size: int, msr_size: int, tail: int
 
 
 def _rounded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 def _random_signature() -> bytes:

@@ -236,7 +236,8 @@ def same_location(one: Device, other: Device) -> bool:
 def _outermost(device: Device) -> tuple[object, Device | None]:
     """What the device itself says of a place, and the device in it.
 
-    Of a partition that is the 20 bytes of the disk and the 16 of the partition, which is what the driver compares [D].
+    Of a partition that is the 20 bytes of the disk and the 16 of the partition, which is what the driver compares
+    (public disassembly of wof.sys).
     """
     if isinstance(device, FileDevice | RamdiskDevice):
         return (type(device), fold_text(device.path)), device.parent

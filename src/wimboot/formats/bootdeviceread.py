@@ -1,4 +1,4 @@
-"""Reading a boot environment device; its layout stands in `bootdevice`.
+"""Reading a boot environment device; its layout stands in `bootdevicelayout`.
 
 A form not described there, or one with an unexpected byte, is kept as `OpaqueDevice`, byte for byte. A device holds at
 most one other, so that reading is a loop over at most MAX_DEPTH layers.
@@ -39,7 +39,7 @@ from wimboot.formats.names import MAX_PATH_UNITS, decode_name
 __all__ = ["MAX_DEPTH", "device_size", "parse_device"]
 
 MAX_DEPTH: Final = 4    # WIM file, partition in a VHD, container file, its partition
-MAX_SIZE: Final = 0x1_0000 * MAX_DEPTH
+_MAX_SIZE: Final = 0x1_0000 * MAX_DEPTH
 _WHAT: Final = "a boot environment device"
 
 def device_size(data: bytes, offset: int = 0) -> int:
@@ -47,7 +47,7 @@ def device_size(data: bytes, offset: int = 0) -> int:
     if not 0 <= offset <= len(data) - HEADER.size:
         raise FormatError(_WHAT, offset, "it does not fit")
     size = int.from_bytes(data[offset + 8:offset + 12], "little")
-    if not HEADER.size <= size <= min(len(data) - offset, MAX_SIZE):
+    if not HEADER.size <= size <= min(len(data) - offset, _MAX_SIZE):
         raise FormatError(_WHAT, offset + 8, f"it says that it has {size} bytes")
     return size
 

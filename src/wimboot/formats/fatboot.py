@@ -56,11 +56,11 @@ from typing import ClassVar, Final
 
 from wimboot.errors import FormatError
 
-__all__ = ["FAT16_LEAST", "FAT32_LEAST", "NOT_KNOWN", "FatBoot", "FatKind", "FsInfo"]
+__all__ = ["FAT16_LEAST", "FAT32_LEAST", "FatBoot", "FatKind", "FsInfo"]
 
 FAT16_LEAST: Final = 4085
 FAT32_LEAST: Final = 65_525
-NOT_KNOWN: Final = 0xFFFF_FFFF
+_NOT_KNOWN: Final = 0xFFFF_FFFF
 """What FSInfo says of a number that nobody has counted."""
 
 _MOST_CLUSTERS: Final = 0x0FFF_FFF5
@@ -308,8 +308,8 @@ class FsInfo:
     STRUCTURE: ClassVar[str] = "FSInfo"
     SIZE: ClassVar[int] = 512
 
-    free_clusters: int = NOT_KNOWN
-    next_free: int = NOT_KNOWN
+    free_clusters: int = _NOT_KNOWN
+    next_free: int = _NOT_KNOWN
     reserved: bytes = bytes(480)
     reserved_end: bytes = bytes(12)
 

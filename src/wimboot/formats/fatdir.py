@@ -35,15 +35,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from datetime import datetime
 from enum import IntFlag
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from wimboot.errors import FormatError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 __all__ = [
     "ENTRY_SIZE", "LABEL_SIZE", "LONG_NAME", "MAX_LONG_UNITS", "UNUSED", "DirEntry", "DosAttribute", "LongPart",
-    "checksum", "dos_time", "from_dos_time", "join_long", "split_long",
+    "checksum", "dos_time", "join_long", "split_long",
 ]
 
 ENTRY_SIZE: Final = 32
@@ -200,13 +202,3 @@ def dos_time(moment: datetime) -> tuple[int, int, int]:
     day = year - 1980 << 9 | moment.month << 5 | moment.day
     time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
     return day, time, moment.second % 2 * 100 + moment.microsecond // 10_000
-
-
-def from_dos_time(day: int, time: int, hundredths: int = 0) -> datetime | None:
-    """The local time; None where there is none, as 0 is."""
-    seconds = (time & 31) * 2 + hundredths // 100
-    try:
-        return datetime(1980 + (day >> 9), day >> 5 & 15, day & 31, time >> 11, time >> 5 & 63, seconds,  # noqa: DTZ001
-                        hundredths % 100 * 10_000)
-    except ValueError:
-        return None

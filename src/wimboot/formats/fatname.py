@@ -17,12 +17,10 @@ from wimboot.formats.names import NOT_IN_NAMES, encode_name
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["EXTENSION_LOWER", "NAME_LOWER", "fat_name_problem", "label_bytes", "plain_short", "short_alias",
-           "short_text"]
+__all__ = ["fat_name_problem", "label_bytes", "plain_short", "short_alias", "short_text"]
 
-NAME_LOWER: Final = 0x08
-EXTENSION_LOWER: Final = 0x10
-
+_NAME_LOWER: Final = 0x08
+_EXTENSION_LOWER: Final = 0x10
 _CODE_PAGE: Final = "cp437"
 _E5: Final = b"\xe5"
 _SHORT: Final = r"[A-Z0-9!#$%&'()@^_`{}~-]"
@@ -57,9 +55,9 @@ def short_text(name: bytes, case: int = 0) -> str:
     """How a stored short name is shown."""
     raw = _E5 + name[1:] if name[:1] == b"\x05" else name
     stem, extension = (raw[start:end].rstrip(b" ").decode(_CODE_PAGE) for start, end in ((0, 8), (8, 11)))
-    if case & NAME_LOWER:
+    if case & _NAME_LOWER:
         stem = stem.lower()
-    if case & EXTENSION_LOWER:
+    if case & _EXTENSION_LOWER:
         extension = extension.lower()
     return f"{stem}.{extension}" if extension else stem
 
@@ -70,7 +68,7 @@ def plain_short(name: str) -> tuple[bytes, int] | None:
     found = _PLAIN.fullmatch(name.upper()) if name.isascii() else None
     if found is None or not all(part in (part.upper(), part.lower()) for part in (stem, extension)):
         return None
-    case = (NAME_LOWER if stem != stem.upper() else 0) | (EXTENSION_LOWER if extension != extension.upper() else 0)
+    case = (_NAME_LOWER if stem != stem.upper() else 0) | (_EXTENSION_LOWER if extension != extension.upper() else 0)
     return _stored(stem.upper(), extension.upper()), case
 
 

@@ -46,10 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "HEADERS", "HEADER_SIZE", "VHDX_MAGIC", "VhdxHeader", "VhdxLayout", "crc32c", "parse_block_table", "read_vhdx",
+    "HEADERS", "HEADER_SIZE", "VhdxHeader", "VhdxLayout", "crc32c", "parse_block_table", "read_vhdx",
 ]
 
-VHDX_MAGIC: Final = b"vhdxfile"
 HEADERS: Final = (64 << 10, 128 << 10)
 HEADER_SIZE: Final = 4096
 _REGIONS: Final = (192 << 10, 256 << 10)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from wimboot.formats.bootdevice import Device
     from wimboot.windows.bcd import BcdObject
 
-__all__ = ["device_text", "element_texts", "listing", "partition_text"]
+__all__ = ["device_text", "element_texts", "listing"]
 
 _COLUMN: Final = 24
 
@@ -73,14 +73,14 @@ def device_text(device: Device, *, options: bytes = NIL) -> str:
     if isinstance(device, BootDevice):
         return f"boot{more}"
     if isinstance(device, PartitionDevice):
-        return f"partition={partition_text(device)}{more}"
+        return f"partition={_partition_text(device)}{more}"
     if isinstance(device, FileDevice):
         return f"file=[{_inner(device.parent)}]{device.path}{more}"
     if isinstance(device, RamdiskDevice):
         return f"ramdisk=[{_inner(device.parent)}]{device.path}{more}"
     if isinstance(device, VhdDevice):
         inner = PartitionDevice(style=device.style, partition_id=device.partition_id, disk_id=device.disk_id)
-        return f"vhd={_file(device.container)},partition={partition_text(inner)}{more}"
+        return f"vhd={_file(device.container)},partition={_partition_text(inner)}{more}"
     if isinstance(device, VirtualDiskDevice):
         return f"vhd={_file(device.file)}{more}"
     if isinstance(device, LocateDevice):
@@ -102,13 +102,13 @@ def _file(device: Device) -> str:
 def _inner(device: Device) -> str:
     """What stands in brackets."""
     if isinstance(device, PartitionDevice):
-        return partition_text(device)
+        return _partition_text(device)
     if isinstance(device, LocateDevice):
         return "locate"
     return "boot" if isinstance(device, BootDevice) else "unknown"
 
 
-def partition_text(device: PartitionDevice) -> str:
+def _partition_text(device: PartitionDevice) -> str:
     """A partition as `--wim-place` writes it, without a path."""
     if device.style == PartitionStyle.GPT:
         return f"gpt:{guid_text(device.disk_id)}:{guid_text(device.partition_id)}"

@@ -41,7 +41,6 @@ __all__ = [
     "FilesChange",
     "TooManyBootFiles",
     "boot_file_set",
-    "program_version",
     "renewed",
 ]
 
@@ -259,7 +258,7 @@ def _set_version(firmware: Firmware, read: Callable[[str], bytes | None], paths:
     beside = (_MEMORY_TESTERS[firmware], *sorted(others)) if firmware is Firmware.BIOS else ()
     for path in (MANAGERS[firmware], *beside):
         data = read(path)
-        version = None if data is None else program_version(data)
+        version = None if data is None else _program_version(data)
         if version is not None:
             return version
     return None
@@ -271,7 +270,7 @@ def _languages(partition: SystemPartition, firmware: Firmware) -> tuple[str, ...
     return tuple(f"{folder}\\{each.name}\\bootmgr.exe.mui" for each in partition.list(folder) if each.is_folder)
 
 
-def program_version(data: bytes) -> Version | None:
+def _program_version(data: bytes) -> Version | None:
     """The version that a program says it has; None for what is no program, or says nothing."""
     try:
         program = ProgramFile.parse(data)

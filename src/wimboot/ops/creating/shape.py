@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
     from wimboot.disk.partitioning import NewPartition, NewTable
 
-__all__ = ["ESP_SIZE", "MSR_SIZE", "BootCode", "DiskForm", "DiskShape", "MadeDisk"]
+__all__ = ["MSR_SIZE", "BootCode", "DiskForm", "DiskShape", "MadeDisk"]
 
-ESP_SIZE: Final = 100 << 20
 MSR_SIZE: Final = 16 << 20
-"""Both as the setup of Windows 10 makes them."""
+"""As the setup of Windows 10 makes it."""
 
 
 class DiskForm(Enum):

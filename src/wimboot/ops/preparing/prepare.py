@@ -47,7 +47,7 @@ def prepare(opened: Opened, wish: Preparation, emit: Emit) -> bool:
     """
     emit(Phase(name="prepare"))
     volume = opened.volume
-    changed = wish.driver is not None and put_driver(volume, wish.driver)
+    changed = wish.driver is not None and _put_driver(volume, wish.driver)
     with edit(volume, SYSTEM_HIVE) as editing:
         change(editing.root, wish)
     if wish.driver is not None and (changed or editing.changed):
@@ -59,7 +59,7 @@ def prepare(opened: Opened, wish: Preparation, emit: Emit) -> bool:
     return changed or editing.changed
 
 
-def put_driver(volume: Volume, driver: Driver) -> bool:
+def _put_driver(volume: Volume, driver: Driver) -> bool:
     """Write a driver's file as a real one, where it is not there already. Raises NoDriversFolder."""
     folder = volume.open_path(DRIVERS_FOLDER)
     if folder is None or not volume.is_folder(folder):
