@@ -23,6 +23,7 @@ from wimboot.ops.booting.starting import Starting, starting
 from wimboot.ops.booting.stores import STORE_PATHS, logs_of, read_store
 from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.ops.opening.volume import open_volume
+from wimboot.tree import FileAttribute
 from wimboot.windows.bcdentries import Firmware, Manager
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BadTimeout", "BadTitle", "Booted", "NoBootStore", "NoSuchEntries", "NothingToDo", "boot"]
 
-_ATTRIBUTES: Final = {MANAGERS[Firmware.BIOS]: 0x27, "\\BOOTNXT": 0x26}
-"""Read-only 1, hidden 2, system 4, archive 0x20, as Windows' own setup sets them."""
+_HIDDEN: Final = FileAttribute.HIDDEN | FileAttribute.SYSTEM | FileAttribute.ARCHIVE
+_ATTRIBUTES: Final = {MANAGERS[Firmware.BIOS]: FileAttribute.READONLY | _HIDDEN, "\\BOOTNXT": _HIDDEN}
+"""As Windows' own setup sets them."""
 _MAX_TITLE: Final = 255
 _MAX_TIMEOUT: Final = 0xFFFF_FFFF
 
