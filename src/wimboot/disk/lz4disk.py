@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.packing import lz4_block
 from wimboot.errors import FormatError, HostError
-from wimboot.formats.lz4frame import BLOCK_SIZE, END, FRAME_HEADER_SIZE, FrameHeader
+from wimboot.formats.lz4frame import BLOCK_SIZE, END, FRAME_HEADER_SIZE, STORED, FrameHeader
 from wimboot.formats.vhdfooter import FOOTER_SIZE, MAX_DISK_SIZE
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lz4Disk"]
 
-_STORED: Final = 1 << 31
 _LARGEST_BLOCK: Final = BLOCK_SIZE + BLOCK_SIZE // 255 + 16
 """What LZ4 makes of 4 MiB at most."""
 _KEPT: Final = 8
@@ -85,10 +84,10 @@ def _blocks(file: File, content_size: int) -> list[tuple[int, int, bool]]:
     offset = FRAME_HEADER_SIZE
     for _ in range(-(-content_size // BLOCK_SIZE)):
         word = int.from_bytes(file.pread(offset, 4), "little")
-        size = word & ~_STORED
+        size = word & ~STORED
         if not 0 < size <= _LARGEST_BLOCK:
             raise FormatError("LZ4 frame", offset, f"a block of {size:,} bytes")
-        found.append((offset + 4, size, bool(word & _STORED)))
+        found.append((offset + 4, size, bool(word & STORED)))
         offset += 4 + size
     if file.pread(offset, len(END)) != END:
         raise FormatError("LZ4 frame", offset, "it does not end there")

@@ -23,17 +23,18 @@ from typing import Final
 
 from wimboot.errors import FormatError
 
-__all__ = ["BLOCK_SIZE", "END", "FRAME_HEADER_SIZE", "FrameHeader", "block"]
+__all__ = ["BLOCK_SIZE", "END", "FRAME_HEADER_SIZE", "FRAME_MAGIC", "STORED", "FrameHeader", "block"]
 
 BLOCK_SIZE: Final = 4 << 20
 END: Final = bytes(4)
 FRAME_HEADER_SIZE: Final = 15
+FRAME_MAGIC: Final = 0x184D_2204.to_bytes(4, "little")
+STORED: Final = 1 << 31
+"""In the size of a block that is not compressed."""
 
-_HEADER: Final = struct.Struct("<IBBQB")
-_MAGIC: Final = 0x184D_2204
+_HEADER: Final = struct.Struct("<4sBBQB")
 _FLAGS: Final = 0x68
 _LARGEST: Final = 0x70
-_STORED: Final = 1 << 31
 _PRIMES: Final = (0x9E37_79B1, 0x85EB_CA77, 0xC2B2_AE3D, 0x27D4_EB2F, 0x1656_67B1)
 _32_BITS: Final = 0xFFFF_FFFF
 _WIDE: Final = 16
@@ -47,7 +48,7 @@ class FrameHeader:
     content_size: int
 
     def pack(self) -> bytes:
-        head = _HEADER.pack(_MAGIC, _FLAGS, _LARGEST, self.content_size, 0)[:-1]
+        head = _HEADER.pack(FRAME_MAGIC, _FLAGS, _LARGEST, self.content_size, 0)[:-1]
         return head + bytes((_check(head[4:]),))
 
     @classmethod
@@ -56,7 +57,7 @@ class FrameHeader:
         if len(data) < FRAME_HEADER_SIZE:
             raise FormatError("LZ4 frame", len(data), "it is cut off")
         magic, flags, largest, size, check = _HEADER.unpack_from(data)
-        if magic != _MAGIC:
+        if magic != FRAME_MAGIC:
             raise FormatError("LZ4 frame", 0, "no LZ4 frame begins so")
         if (flags, largest) != (_FLAGS, _LARGEST):
             raise FormatError("LZ4 frame", 4, f"a frame of kind {flags:02X} {largest:02X}")
@@ -69,7 +70,7 @@ def block(data: bytes, packed: bytes) -> bytes:
     """A block in its frame: packed, or as it is where that is no longer."""
     if len(packed) < len(data):
         return len(packed).to_bytes(4, "little") + packed
-    return (len(data) | _STORED).to_bytes(4, "little") + data
+    return (len(data) | STORED).to_bytes(4, "little") + data
 
 
 def _check(data: bytes) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import DiskFormat, NotADisk, read_table
 from wimboot.disk.vhdlayout import is_vhd
 from wimboot.errors import Error
+from wimboot.formats.lz4frame import FRAME_MAGIC, STORED
 from wimboot.formats.wimheader import MAGIC, PIPABLE_MAGIC
 from wimboot.storage import HostFile
 from wimboot.storage.memory import Image, MemoryFile
@@ -29,10 +30,8 @@ _LEAST_DISK = 1 << 20
 """Of an NTFS volume that mkntfs makes."""
 _SECTOR = 512
 _GZIP = b"\x1f\x8b\x08"
-_LZ4 = b"\x04\x22\x4d\x18"
 _LZ4_SIZE_OFFSET = 6
 _LZ4_HAS_SIZE, _LZ4_HAS_DICTIONARY = 8, 1
-_LZ4_STORED = 1 << 31
 
 
 class FileKind(Enum):
@@ -76,7 +75,7 @@ def _kind(file: File) -> FileKind | None:
         return FileKind.WIM
     if head[:3] == _GZIP:
         return FileKind.GZIP if _begins_disk(_from_gzip(file)) else None
-    if head[:4] == _LZ4:
+    if head[:4] == FRAME_MAGIC:
         return FileKind.LZ4 if _begins_disk(_from_lz4(head)) else None
     size = file.size()
     if is_vhd(file):
@@ -122,7 +121,7 @@ def _from_lz4(data: bytes) -> bytes:
     at = _LZ4_SIZE_OFFSET + 1 + (8 if data[4] & _LZ4_HAS_SIZE else 0) + (4 if data[4] & _LZ4_HAS_DICTIONARY else 0)
     stored = int.from_bytes(data[at:at + 4], "little")
     at += 4
-    if stored & _LZ4_STORED:
+    if stored & STORED:
         return data[at:at + _SECTOR]
     out = bytearray()
     end = min(len(data), at + stored)
