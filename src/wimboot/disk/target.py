@@ -162,7 +162,7 @@ class Target:
     def foreign(self) -> Foreign | None:
         """Where the disk's bytes lie in a VHDX, QCOW2, VMDK or VDI, if the file is one; never on a block device.
 
-        Raises what `open_foreign` raises, and as `vhd`.
+        Raises what `open_foreign` raises, DiskHasOverlay where the file is to be written, and as `vhd`.
         """
         if self._foreign_opener is not None:
             if self.vhd is None:
@@ -293,11 +293,16 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
                             parent_opener=parent if parents else None)
 
         def foreign(file: File) -> Foreign | None:
-            if container_of(file.pread(0, SECTOR)) is None:
-                return None
-            from wimboot.disk.foreign import open_foreign  # few disks need what it brings along
+            found = None
+            if container_of(file.pread(0, SECTOR)) is not None:
+                from wimboot.disk.foreign import open_foreign  # few disks need what it brings along
 
-            return open_foreign(file, path, where=str(place.path), write=write)
+                found = open_foreign(file, path, where=str(place.path), write=write)
+            if write:
+                from wimboot.disk.overlays import refuse_overlays  # who only reads does not need it
+
+                refuse_overlays(file, path, where=str(place.path))
+            return found
 
         return Target(place=place, path=path, file=file, folder=folder, log_name=name + LOG_SUFFIX,
                       locks=undo.pop_all(), sector_size=sector_size, vhd_opener=None if is_device else vhd,

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "HEADERS", "HEADER_SIZE", "VhdxHeader", "VhdxLayout", "crc32c", "parse_block_table", "read_vhdx",
+    "HEADERS", "HEADER_SIZE", "VhdxHeader", "VhdxLayout", "crc32c", "parse_block_table",
+    "read_parent_locator", "read_vhdx",
 ]
 
 HEADERS: Final = (64 << 10, 128 << 10)
@@ -185,6 +186,11 @@ def read_vhdx(read: Callable[[int, int], bytes]) -> VhdxLayout:
                       sector_size=sector_size, table_offset=table_offset, table_size=table_size,
                       has_parent=bool(flags & _HAS_PARENT),
                       data_offset=max(_MIB, header.log_offset + header.log_size, *ends))
+
+
+def read_parent_locator(read: Callable[[int, int], bytes]) -> bytes:
+    """What a VHDX says of its parent; empty where it has none. Raises FormatError."""
+    return _metadata(read, *_region(_regions(read), _METADATA_REGION)).get(_PARENT, b"")
 
 
 def _header(read: Callable[[int, int], bytes]) -> tuple[VhdxHeader, int]:
