@@ -65,8 +65,8 @@ def test_what_it_is_made_from_is_never_replaced(seven: Seven) -> None:
 
 def test_a_file_of_all_bytes_needs_room_for_them(seven: Seven, tmp_path: Path) -> None:
     """A fixed VHD of 2 TB is refused before it is begun."""
-    refused("not-enough-space", 4, "ram", seven.volume, tmp_path / "a.vhd", "-y", "--form", "vhd-fixed", "--size", "2000G",
-            watching=(tmp_path / "a.vhd",))
+    refused("not-enough-space", 4, "ram", seven.volume, tmp_path / "a.vhd", "-y", "--form", "vhd-fixed",
+            "--size", "2000G", watching=(tmp_path / "a.vhd",))
 
 
 def test_only_a_file_is_replaced(seven: Seven, tmp_path: Path) -> None:
