@@ -81,15 +81,17 @@ def test_who_builds_in_the_folder_is_not_in_the_way(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_grants_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other errors of the host are told, and so is a folder that is not there."""
+    """To everybody, and says so; other errors of the host are told, and so is a folder that is not there."""
+    with folder_lock(tmp_path, "menu", "the folder") as alone:
+        assert alone
     code = errno.ENOLCK
 
     def refuse(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(folderlock, "_call", refuse)
-    with folder_lock(tmp_path, "menu", "the folder"):
-        pass
+    with folder_lock(tmp_path, "menu", "the folder") as alone:
+        assert not alone
     code = errno.EIO
     with pytest.raises(HostError, match="locking"), folder_lock(tmp_path, "menu", "the folder"):
         pass

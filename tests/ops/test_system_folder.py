@@ -201,7 +201,7 @@ def test_written_files_are_synced_before_they_are_renamed(esp: Path) -> None:
 
     class Told(HostFolder):
         def create(self, name: str) -> HostFile:
-            told.append(f"create {name}")
+            told.append(f"create {name.partition('.')[0]}")
             return Watched(super().create(name).fileno(), name)
 
         def replace(self, old: str, new: str) -> None:
@@ -216,5 +216,5 @@ def test_written_files_are_synced_before_they_are_renamed(esp: Path) -> None:
     system.write("one", b"1")
     system.write("two", b"2")
     system.commit()
-    assert told == ["create one.wimboot-new", "write", "sync", "create two.wimboot-new", "write", "sync", "rename one",
-                    "rename two", "sync folder"]
+    assert told == ["create one", "write", "sync", "create two", "write", "sync", "rename one", "rename two",
+                    "sync folder"]

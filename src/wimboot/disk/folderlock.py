@@ -37,10 +37,10 @@ _UNSUPPORTED: Final = frozenset({errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP, e
 
 
 @contextlib.contextmanager
-def folder_lock(path: Path, name: str, where: str) -> Iterator[None]:
+def folder_lock(path: Path, name: str, where: str) -> Iterator[bool]:
     """Keep other runs that take the lock of that name away meanwhile; one that has it is waited for, up to a second.
 
-    A file system without locks grants it. Raises Locked, HostError.
+    Whether it keeps them away: a file system without locks grants it to everybody. Raises Locked, HostError.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -49,17 +49,17 @@ def folder_lock(path: Path, name: str, where: str) -> Iterator[None]:
     try:
         byte = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
         patience = time.monotonic() + _PATIENCE
-        while not _take(descriptor, byte, path):
+        while (taken := _take(descriptor, byte, path)) is False:
             if time.monotonic() >= patience:
                 raise Locked(where=where)
             time.sleep(secrets.choice(_PAUSES) / 1000)      # lest two that came at once do so again
-        yield
+        yield bool(taken)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, byte: int, path: Path) -> bool:
-    """Whether it is held now, and by nobody else. Raises HostError."""
+def _take(descriptor: int, byte: int, path: Path) -> bool | None:
+    """Whether it is held now, and by nobody else; None where there are no locks. Raises HostError."""
     try:
         _call(descriptor, fcntl.F_OFD_SETLK, fcntl.F_RDLCK, byte)
         if _call(descriptor, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, byte) == fcntl.F_UNLCK:
@@ -67,7 +67,7 @@ def _take(descriptor: int, byte: int, path: Path) -> bool:
         _call(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte)
     except OSError as error:
         if error.errno in _UNSUPPORTED:
-            return True
+            return None
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise host_error("locking", path, error) from error
     return False

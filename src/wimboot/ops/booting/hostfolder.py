@@ -3,20 +3,27 @@
 What is written is kept in memory and reaches the folder in `commit`:
 
  1. the room for all of it is looked up; missing folders are made
- 2. each file is written under another name beside its place, and synced - a failure up to here leaves everything as it
-    was; a crash leaves every file as it was, and leftovers, which the next `commit` of the same files replaces
- 3. each is renamed to its name, in the order in which they were written - a crash leaves the first ones new
- 4. the folders are synced, then what is to go is removed - from here on all is new
+ 2. each file is written under another name beside its place, and synced
+ 3. what was read is read again: where another program has written meanwhile, all is refused - a failure up to here
+    leaves everything as it was; a crash leaves every file as it was, and leftovers, which the next `commit` of the same
+    files removes
+ 4. each is renamed to its name, in the order in which they were written - a crash leaves the first ones new
+ 5. the folders are synced, then what is to go is removed - from here on all is new
+
+One run at a time has the folder open for writing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wimboot.errors import HostError
+from wimboot.errors import Busy, HostError
 from wimboot.formats.names import fold_text, join_path
 from wimboot.ops.booting.partition import (
     READ_LIMIT,
@@ -29,20 +36,28 @@ from wimboot.ops.booting.partition import (
     checked_parts,
 )
 from wimboot.storage import OutOfSpace, host_error
-from wimboot.storage.durable import temporary_name
+from wimboot.storage.durable import LEFTOVER_SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from wimboot.events import Counter
     from wimboot.ops.booting.partition import PartitionId
     from wimboot.ops.options import Folders
 
-__all__ = ["FolderPartition", "LinkInFolder"]
+__all__ = ["FolderChanged", "FolderPartition", "LinkInFolder"]
 
 _GRAIN = 64 << 10
 """What a file takes where its file system does not tell: a cluster of FAT32 has up to 64 KiB."""
+
+
+class FolderChanged(Busy):
+    """Another program has written what this one read."""
+
+    id = "system-folder-changed"
+    sentence = "{path} of {where} is not as it was when it was read: another program writes there"
+    advice = "Try again when that one is done. Nothing was changed."
 
 
 class LinkInFolder(HostError):
@@ -63,12 +78,16 @@ class _Staged:
 
 
 class FolderPartition:
-    """Files below a folder of the host. `find_identity` says on which disk it lies, or why that cannot be told."""
+    """Files below a folder of the host. `find_identity` says on which disk it lies, or why that cannot be told.
+
+    `alone`: no other run writes there meanwhile, so what looks half-written is what a killed one left.
+    """
 
     kind = PartitionKind.FOLDER
 
     def __init__(
-        self, root: Path, where: str, folders: Folders, find_identity: Callable[[], tuple[PartitionId | None, str]]
+        self, root: Path, where: str, folders: Folders, find_identity: Callable[[], tuple[PartitionId | None, str]],
+        *, alone: bool = False
     ) -> None:
         self.where = where
         self._root = root
@@ -76,6 +95,9 @@ class FolderPartition:
         self._find_identity = find_identity
         self._found: tuple[PartitionId | None, str] | None = None
         self._staged: dict[tuple[str, ...], _Staged] = {}
+        self._alone = alone
+        self._seen: dict[tuple[str, ...], bytes | None] = {}
+        """Hashes of the files that were read here, None for one that was not there."""
 
     @property
     def _known(self) -> tuple[PartitionId | None, str]:
@@ -111,19 +133,23 @@ class FolderPartition:
     def read(self, path: str) -> bytes | None:
         """The whole file."""
         parts = checked_parts(path, self.where)
-        size = self._size(parts)
-        if size is None:
-            return None
-        if size > READ_LIMIT:
-            raise FileTooLarge(path=path, where=self.where, size=size)
         staged = self._staged.get(_key(parts))
         if staged is not None:
             return staged.data
+        data = self._read_host(parts)
+        self._seen.setdefault(parts, _hash(data))
+        return data
+
+    def _read_host(self, parts: tuple[str, ...]) -> bytes | None:
+        """What the host has there, whatever is to be written. Raises FileTooLarge, LinkInFolder, HostError."""
         real = self._real(parts)
-        if real is None:
+        if real is None or not real.is_file():
             return None
         file = self._folders(real.parent).open(real.name)
         try:
+            size = file.size()
+            if size > READ_LIMIT:
+                raise FileTooLarge(path=join_path(parts), where=self.where, size=size)
             return file.pread(0, size)
         finally:
             file.close()
@@ -180,31 +206,34 @@ class FolderPartition:
             raise PartitionFull(where=self.where, needed=needed, free=free)
 
     def commit(self, counter: Counter | None = None) -> None:
-        """Write all of it. Raises PartitionFull, HostError; then the folder has its old files, all or the last ones."""
+        """Write all of it. Raises FolderChanged, and nothing was written; PartitionFull and HostError, and the folder
+        has its old files, all or the last ones.
+        """
         files = [(self._target(staged.parts), staged.data) for staged in self._staged.values()
                  if staged.data is not None]
         made = [self._target(staged.parts) for staged in self._staged.values() if _is_new_folder(staged)]
         gone = [real for staged in self._staged.values() if staged.gone and (real := self._real(staged.parts))]
-        written: list[Path] = []
+        written: dict[Path, str] = {}
         folders: list[Path] = []
+        self._clear([path for path, _ in files])
         try:
             for folder in (*made, *(path.parent for path, _ in files)):
                 for new in self._make(folder):
                     folders.append(new)     # at once: those made before one that fails go, too
             for path, data in files:
-                self._write_beside(path, data)
-                written.append(path)
+                written[path] = self._write_beside(path, data)
                 if counter is not None:
                     counter.add(len(data))
+            self._check_unchanged()
             for path, _ in files:
-                self._folders(path.parent).replace(temporary_name(path.name), path.name)
-                written.remove(path)
+                self._folders(path.parent).replace(written[path], path.name)
+                del written[path]
             for folder in dict.fromkeys(path.parent for path, _ in files):
                 self._folders(folder).sync()
         except BaseException as error:
-            for path in written:
+            for path, temporary in written.items():
                 with contextlib.suppress(HostError):
-                    self._folders(path.parent).remove(temporary_name(path.name))
+                    self._folders(path.parent).remove(temporary)
             for folder in reversed(folders):
                 with contextlib.suppress(OSError):      # what has a new file in it stays
                     folder.rmdir()
@@ -215,11 +244,25 @@ class FolderPartition:
         for path in gone:
             self._remove(path)
         self._staged.clear()
+        self._seen.clear()
 
-    def _write_beside(self, path: Path, data: bytes) -> None:
-        folder, name = self._folders(path.parent), temporary_name(path.name)
-        if folder.exists(name):
-            folder.remove(name)
+    def _check_unchanged(self) -> None:
+        """Raises FolderChanged."""
+        for parts, seen in self._seen.items():
+            if _hash(self._read_host(parts)) != seen:
+                raise FolderChanged(where=self.where, path=join_path(parts))
+
+    def _clear(self, paths: Iterable[Path]) -> None:
+        """Remove what killed runs left beside these files."""
+        for path in paths if self._alone else ():
+            left = re.compile(re.escape(path.name) + r"\.[0-9a-f]{8}" + re.escape(LEFTOVER_SUFFIX))
+            for name in filter(left.fullmatch, self._names(path.parent)):
+                with contextlib.suppress(HostError):
+                    self._folders(path.parent).remove(name)
+
+    def _write_beside(self, path: Path, data: bytes) -> str:
+        """Under which name, one that no other run takes."""
+        folder, name = self._folders(path.parent), f"{path.name}.{secrets.token_hex(4)}{LEFTOVER_SUFFIX}"
         file = folder.create(name)
         try:
             file.pwrite(0, data)
@@ -230,6 +273,7 @@ class FolderPartition:
             raise
         finally:
             file.close()
+        return name
 
     def _make(self, folder: Path) -> Iterator[Path]:
         """Make a folder and those above it, durably; each that was missing."""
@@ -315,6 +359,10 @@ class FolderPartition:
 
 def _key(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(fold_text, parts))
+
+
+def _hash(data: bytes | None) -> bytes | None:
+    return None if data is None else hashlib.sha256(data).digest()
 
 
 def _is_new_folder(staged: _Staged) -> bool:

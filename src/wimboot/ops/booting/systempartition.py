@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import DECIDED, NotADisk, PartitionNeeded, TableKind, parse_place
+from wimboot.disk.folderlock import folder_lock
 from wimboot.disk.table import fat_name
 from wimboot.errors import Refused
 from wimboot.fat.refusals import ExFat
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _HEAD: Final = 512
+_LOCK: Final = "boot"
 
 
 class NoSystemPartition(Refused):
@@ -51,12 +53,15 @@ def open_system_partition(
 
     Leaving without its `commit` changes nothing. A volume on a disk that this run has open shares its transaction, so a
     disk whose system is to be read and whose system partition is to be written is opened by this first; committing this
-    one then commits the disk. `log_folder` is where a device's log lies. Raises NoSystemPartition, PartitionNeeded,
-    what opening and mounting a volume raises.
+    one then commits the disk. A folder that is to be written is this run's alone until then; for another one it waits
+    up to a second. `log_folder` is where a device's log lies. Raises Locked, NoSystemPartition, PartitionNeeded, what
+    opening and mounting a volume raises.
     """
     path = parse_place(place).path
     if path.is_dir():
-        yield FolderPartition(path.resolve(), place, folders, lambda: identity_of_folder(path))
+        root = path.resolve()
+        with folder_lock(root, _LOCK, place) if write else nullcontext(enter_result=False) as alone:
+            yield FolderPartition(root, place, folders, lambda: identity_of_folder(path), alone=alone)
         return
     DECIDED.clear()
     options = TargetOptions(place=place, log_folder=log_folder, folders=folders)
