@@ -170,6 +170,39 @@ def test_kept_pointers_into_another_wim_keep_their_data_source(converted: Conver
         assert (root / "Users/Public/new.txt").read_bytes() == b"new " * 5000
 
 
+def _mixed(converted: Converted) -> str:
+    """A volume back on its first image but for what came below Users, and a file there that was edited."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Users/Public/new.txt").write_bytes(b"new " * 5000)
+        rewrite(root / "Users/Public/Documents/letter 1.txt", b"rewritten" * 900)
+    done("update", converted.volume, "--name", "second")
+    done("restore", converted.volume, "--image", "1", "--keep", "\\Users\\*")
+    return "Users/Public/new.txt"
+
+
+def test_a_kept_pointer_that_the_image_lacks_is_a_file_that_was_added(converted: Converted) -> None:
+    """A plain restore removes it as it does any other, and the WIM keeps its data."""
+    new = _mixed(converted)
+    done("restore", converted.volume, "--image", "1", "--keep", new.replace("/", "\\"))
+    assert pointer(snapshot(converted.volume)[new]) is not None
+    done("restore", converted.volume)
+    now = snapshot(converted.volume)
+    assert new not in now
+    assert not differences(seen_through(converted.after), seen_through(now), attribute_mask=0x280,
+                           without=(*OVERLAY_FILES, "Windows/Temp", ""))
+    done("restore", converted.volume, "--image", "second")
+    assert pointer(snapshot(converted.volume)[new]) is not None
+
+
+def test_a_kept_pointer_of_a_file_that_the_image_has_otherwise_is_asked_about(converted: Converted) -> None:
+    """It could be that the image's number has moved; the refusal names the file, and --image is the way on."""
+    new = _mixed(converted)
+    told = refused("image-unsure", 4, "restore", converted.volume, watching=(converted.volume, converted.wim))
+    assert "such as \\Users\\Public\\Documents\\letter 1.txt" in told.err
+    done("restore", converted.volume, "--image", "1")
+    assert new not in snapshot(converted.volume)
+
+
 @pytest.mark.parametrize("glob", ["", "\\", "\\Usrs\\*", "\\Users\\nobody", "[a-z]*"])
 def test_globs_that_match_nothing_are_slips(glob: str, converted_once: Converted) -> None:
     """The root is no path to keep, and brackets stand for themselves; nothing is changed."""

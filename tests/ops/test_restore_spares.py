@@ -106,5 +106,6 @@ def test_an_image_number_that_moved_is_noticed(converted: Converted, tmp_path: P
     done("convert", second, "--wim", converted.wim, "--wim-place", "later")
     run("wimlib-imagex", "delete", converted.wim, "1", "--soft")
     told = wimboot("restore", converted.volume, "--wim", converted.wim, "--json")
-    assert told.code == 2
+    assert told.code == 4
     assert told.json["error"]["id"] == "image-unsure"
+    assert "such as \\" in told.json["error"]["message"]

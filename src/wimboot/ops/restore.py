@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Note, Phase
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageNeeded", "Restored", "restore"]
 
+_ADDED_AT_MOST: Final = 4
+"""One pointer in so many may be of a file that the image does not have; with more it is another volume's image."""
+
 
 class ImageNeeded(UsageError):
     """A volume that stands on no image, and no word which one it should get."""
@@ -53,12 +56,15 @@ class ImageNeeded(UsageError):
     advice = "Say which one with --image; `wimboot images {wim}` lists them."
 
 
-class ImageUnsure(UsageError):
+class ImageUnsure(Refused):
     """The image registered by its number does not hold what the volume's pointers stand for."""
 
     id = "image-unsure"
-    sentence = "{where} is registered with image {number} of {wim}, but {count} of its pointers are not in that image"
-    advice = "Images were removed from the WIM, or the volume was mixed from several: say which one with --image."
+    sentence = (
+        "{where} is registered with image {number} of {wim}, but what {count} of its pointers stand for is not in that "
+        "image, such as {example}"
+    )
+    advice = "Say with --image which one the volume is to become; `wimboot images {wim}` lists them."
 
 
 class KeepAndFormat(UsageError):
@@ -222,12 +228,24 @@ def _with_pointers(changes: Changes, tree: Tree, image: Tree) -> Changes:
 
 
 def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> None:
-    """Image numbers move when images are deleted, so what the pointers stand for has to be in the image too."""
-    hashes = passes.hashes(view.tree)
-    strays = sum(1 for stream in passes.flagged_streams(tree, StreamFlag.POINTER)
-                 if tree.stream(stream).hash not in hashes)
-    if strays:
-        raise ImageUnsure(where=where, number=view.number, wim=wim, count=f"{strays:,}")
+    """Image numbers move when images are deleted, so what the pointers stand for has to be in the image too.
+
+    A few that the image has nothing of at their paths, and whose data the WIM keeps, are files that came to the volume:
+    an earlier restore left them with --keep, say. Raises ImageUnsure.
+    """
+    hashes, pointers = passes.hashes(view.tree), passes.flagged_streams(tree, StreamFlag.POINTER)
+    strays = [stream for stream in pointers if tree.stream(stream).hash not in hashes]
+    others = (stream for stream in strays if not _only_added(tree, stream, view))
+    example = next(others, strays[0] if len(strays) > len(pointers) // _ADDED_AT_MOST else -1)
+    if example >= 0:
+        path = tree.path(tree.links_of(tree.stream_node(example))[0])
+        raise ImageUnsure(where=where, number=view.number, wim=wim, count=f"{len(strays):,}", example=path)
+
+
+def _only_added(tree: Tree, stream: int, view: ImageView) -> bool:
+    """Whether the image has no file where this pointer is, and the WIM what it stands for."""
+    links = tree.links_of(tree.stream_node(stream))
+    return tree.stream(stream).hash in view.store and all(view.tree.find(tree.path(link)) < 0 for link in links)
 
 
 def _refuse_foreign(where: str, tree: Tree, sources: Sources, store: Store, changes: Changes) -> None:
