@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from wimboot.disk.newfile import DiskExists, new_file
 from wimboot.disk.target import Locked
 from wimboot.errors import HostError
-from wimboot.storage import HostFolder
+from wimboot.storage import HostFolder, newname
 from wimboot.storage.faults import Fault, Faulty, Kind, MemoryFolder, Model, Recorder, states
 
 NAME, LEFT = "new.vhd", "new.vhd.wimboot-new"
@@ -39,6 +40,31 @@ def test_existing_file_keeps_its_bytes(tmp_path: Path) -> None:
     (tmp_path / NAME).unlink()
     with pytest.raises(DiskExists), new_file(HostFolder(tmp_path), NAME, where=NAME):
         (tmp_path / NAME).write_bytes(b"theirs")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(NAME, b"theirs")]
+
+
+@pytest.mark.parametrize("knows", ["renameat2", "link", "neither"])
+def test_file_that_comes_in_the_last_moment_stays(knows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the last look and the new name; on file systems of any age, but for the poorest."""
+    def no(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no")
+
+    if knows != "renameat2":
+        monkeypatch.setattr(newname, "_rename", no)
+    if knows == "neither":
+        monkeypatch.setattr(newname, "_link", no)
+    rename_new = HostFolder.rename_new
+
+    def late(self: HostFolder, old: str, new: str) -> None:
+        (tmp_path / NAME).write_bytes(b"theirs")
+        rename_new(self, old, new)
+
+    make(HostFolder(tmp_path))
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(NAME, b"new")]
+    (tmp_path / NAME).unlink()
+    monkeypatch.setattr(HostFolder, "rename_new", late)
+    with pytest.raises(DiskExists):
+        make(HostFolder(tmp_path))
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(NAME, b"theirs")]
 
 

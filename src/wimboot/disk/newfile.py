@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import File, Folder
 
-__all__ = ["DiskExists", "new_file", "refuse_existing"]
+__all__ = ["DiskExists", "new_file", "refuse_existing", "take_name"]
 
 
 class DiskExists(Refused):
@@ -38,6 +39,16 @@ def refuse_existing(folder: Folder, name: str, where: str) -> None:
     """Raises DiskExists."""
     if folder.exists(name):
         raise DiskExists(where=where)
+
+
+def take_name(folder: Folder, old: str, name: str, where: str) -> None:
+    """Rename `old`, unless there is something by that name, be it as new as can be. Raises DiskExists, HostError."""
+    try:
+        folder.rename_new(old, name)
+    except HostError as error:
+        if error.facts.get("errno") == errno.EEXIST:
+            raise DiskExists(where=where) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -68,16 +79,19 @@ def new_file(folder: Folder, name: str, *, where: str, final: bool = False, repl
                 _remove_own(folder, temporary, file)
         raise
     try:
-        _publish(folder, temporary, name, final=final, replace=replace)
+        _publish(folder, temporary, name, where, final=final, replace=replace)
     finally:
         file.close()
 
 
-def _publish(folder: Folder, temporary: str, name: str, *, final: bool, replace: bool) -> None:
+def _publish(folder: Folder, temporary: str, name: str, where: str, *, final: bool, replace: bool) -> None:
     there = False
     try:
         with uninterrupted(forget=final):
-            folder.replace(temporary, name)
+            if replace:
+                folder.replace(temporary, name)
+            else:
+                take_name(folder, temporary, name, where)
             there = True
             folder.sync()
             if final:

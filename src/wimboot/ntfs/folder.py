@@ -166,6 +166,11 @@ class VolumeFolder:
             self.remove(new)
         volume.rename(file, folder, self._spelled(volume, folder, file, old), folder, encode_name(new))
 
+    def rename_new(self, old: str, new: str) -> None:
+        if self.exists(new):
+            raise self._failed("renaming", old, errno.EEXIST)
+        self.replace(old, new)
+
     def remove(self, name: str) -> None:
         volume = self._mounted.for_writing()
         folder, file = self._find(volume, name)

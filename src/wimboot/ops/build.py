@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from wimboot.disk.newfile import refuse_existing
+from wimboot.disk.newfile import take_name
 from wimboot.disk.target import LOG_SUFFIX
 from wimboot.errors import Internal
 from wimboot.events import Emit, Event, Note
@@ -84,8 +84,7 @@ def _build_disk(job: BuildJob, emit: Emit) -> Built:
         made = make_disk(under, job.shape, emit, folders=job.target.folders)
         target = TargetOptions(place=f"{under}#{made.number}", folders=job.target.folders)
         built = _apply(job, target, _called(emit, str(under), str(path)))
-        refuse_existing(folder, path.name, str(path))
-        folder.replace(under.name, path.name)
+        take_name(folder, under.name, path.name, str(path))
     except BaseException:
         _remove(folder, under.name)
         raise

@@ -157,6 +157,10 @@ class FaultyFolder:
         if self._source.pass_by("replace", old):
             self._inner.replace(old, new)
 
+    def rename_new(self, old: str, new: str) -> None:
+        if self._source.pass_by("replace", old):
+            self._inner.rename_new(old, new)
+
     def remove(self, name: str) -> None:
         if self._source.pass_by("remove", name):
             self._inner.remove(name)

@@ -57,6 +57,9 @@ class FleetingFolder:
     def replace(self, old: str, new: str) -> None:
         self._folder.replace(old, new)
 
+    def rename_new(self, old: str, new: str) -> None:
+        self._folder.rename_new(old, new)
+
     def remove(self, name: str) -> None:
         self._folder.remove(name)
 

@@ -130,6 +130,14 @@ class HostFolder:
         except OSError as error:
             raise host_error("renaming", self.path / old, error) from error
 
+    def rename_new(self, old: str, new: str) -> None:
+        from wimboot.storage.newname import rename_new  # brings ctypes along, which few runs need
+
+        try:
+            rename_new(self.path / old, self.path / new)
+        except OSError as error:
+            raise host_error("renaming", self.path / old, error) from error
+
     def remove(self, name: str) -> None:
         try:
             (self.path / name).unlink()

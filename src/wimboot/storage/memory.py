@@ -214,6 +214,11 @@ class MemoryFolder:
             _fail("renaming", old, errno.ENOENT, "No such file or directory")
         self.images[new] = self.images.pop(old)
 
+    def rename_new(self, old: str, new: str) -> None:
+        if new in self.images:
+            _fail("renaming", old, errno.EEXIST, "File exists")
+        self.replace(old, new)
+
     def remove(self, name: str) -> None:
         if self.images.pop(name, None) is None:
             _fail("removing", name, errno.ENOENT, "No such file or directory")

@@ -58,6 +58,10 @@ class Folder(Protocol):
         """Rename `old` to `new`, over whatever `new` was, atomically. Raises HostError."""
         ...
 
+    def rename_new(self, old: str, new: str) -> None:
+        """Rename `old` to `new`, atomically. Raises HostError, of EEXIST where there is something by that name."""
+        ...
+
     def remove(self, name: str) -> None:
         """Remove a name. Raises HostError."""
         ...

@@ -136,9 +136,18 @@ class RecordedFolder:
             if self._inner.exists(new):
                 self._number_of(new)
             self._inner.replace(old, new)
-            self._numbers[new] = number
-            del self._numbers[old]
-            self._note(StepKind.REPLACE, old, new_name=new, file=number)
+            self._renamed(old, new, number)
+
+    def rename_new(self, old: str, new: str) -> None:
+        with self._recorder.lock:
+            number = self._number_of(old)
+            self._inner.rename_new(old, new)
+            self._renamed(old, new, number)
+
+    def _renamed(self, old: str, new: str, number: int) -> None:
+        self._numbers[new] = number
+        del self._numbers[old]
+        self._note(StepKind.REPLACE, old, new_name=new, file=number)
 
     def remove(self, name: str) -> None:
         with self._recorder.lock:

@@ -43,6 +43,9 @@ class ReadingFolder:
     def create(self, name: str) -> NoReturn:
         self._refuse(name)
 
+    def rename_new(self, _old: str, new: str) -> NoReturn:
+        self.create(new)
+
     def replace(self, _old: str, new: str) -> NoReturn:
         self._refuse(new)
 
