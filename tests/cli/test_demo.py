@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
 
@@ -39,3 +40,20 @@ def test_a_demo_overwrites_nothing(name: str, tmp_path: Path) -> None:
     """A file of an earlier one, or somebody's own."""
     (tmp_path / name).write_bytes(b"mine")
     refused("demo-in-the-way", 4, "demo", tmp_path, watching=(tmp_path / name,))
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file lies where it would be: what, where, why and what to do, and no word of a bug."""
+    (tmp_path / "file").write_bytes(b"mine")
+    told = refused("host-not-usable", 1, "demo", tmp_path / "file" / "demo", watching=(tmp_path / "file",))
+    assert f"making the folder {tmp_path / 'file' / 'demo'} failed" in told.err
+
+
+def test_a_path_that_is_refused_anywhere_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the host says of a path, and wherever it comes up."""
+    def no(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", no)
+    told = refused("host-not-usable", 1, "demo", tmp_path)
+    assert f"using {tmp_path / 'disk.img'} failed: Permission denied" in told.err

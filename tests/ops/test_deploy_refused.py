@@ -262,5 +262,5 @@ def test_file_that_comes_meanwhile_is_not_overwritten(yard: Yard, monkeypatch: p
 def test_folder_that_cannot_be_made(yard: Yard) -> None:
     """A file lies where a folder is to be."""
     (yard.folder / "wimboot").write_bytes(b"mine")
-    assert wimboot("deploy", yard.plan, "--json").json["error"]["id"] == "host"
+    assert wimboot("deploy", yard.plan, "--json").json["error"]["id"] == "host-not-usable"
     assert yard.names() == ["wimboot"]

@@ -80,7 +80,7 @@ def test_only_a_file_is_replaced(seven: Seven, tmp_path: Path) -> None:
 
 def test_a_menu_in_no_folder_is_refused(seven: Seven, tmp_path: Path) -> None:
     """Before the image is built."""
-    refused("host", 1, "ram", seven.volume, tmp_path / "a.ram", "-y", "--menu", tmp_path / "boot" / "menu.lst",
+    refused("host-missing", 2, "ram", seven.volume, tmp_path / "a.ram", "-y", "--menu", tmp_path / "boot" / "menu.lst",
             watching=(tmp_path / "a.ram",))
 
 

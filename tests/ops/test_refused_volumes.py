@@ -213,7 +213,7 @@ def test_a_windows_without_a_driver_is_refused(small_volume: Path, tmp_path: Pat
     place = ("--wim-place", "later")
     with unchanged(small_volume, wim):
         told = refused("driver-needed", 4, "convert", small_volume, "--wim", wim, *place)
-        refused("host", 1, "convert", small_volume, "--wim", wim, *place, "--driver", "/x/wofadk.sys")
+        refused("host-missing", 2, "convert", small_volume, "--wim", wim, *place, "--driver", "/x/wofadk.sys")
     assert "--driver none" in told.err
     converted = done("convert", small_volume, "--wim", wim, *place, "--driver", "none")
     assert "will not start" in converted.err

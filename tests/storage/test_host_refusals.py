@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from wimboot.errors import HostError
-from wimboot.storage import OutOfSpace, host_error, read_start
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from wimboot.storage import HostFolder, HostMissing, HostNotUsable, OutOfSpace, host_error, read_start
 
 
 def test_the_start_of_a_file_is_read(tmp_path: Path) -> None:
@@ -33,3 +30,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_apart(code: int) -> None:
     """There the user can do something."""
     assert type(host_error("creating", "x", OSError(code, "full"))) is OutOfSpace
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR])
+def test_a_place_that_cannot_be_used_is_told_apart(code: int) -> None:
+    """With advice: another place, or another permission."""
+    error = host_error("creating", "x", OSError(code, "no"))
+    assert type(error) is HostNotUsable
+    assert (str(error), error.facts["errno"]) == ("creating x failed: no", code)
+    assert "permissions" in error.hint
+
+
+def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
+    """The folder where that is what is missing, else the file; it is the command that is wrong."""
+    with pytest.raises(HostMissing, match=f"^{tmp_path / 'none'} does not exist") as caught:
+        HostFolder(tmp_path / "none").create("file")
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
+    with pytest.raises(HostMissing, match=f"^{tmp_path / 'none'} does not exist"):
+        HostFolder(tmp_path / "none").free_size()
+    with pytest.raises(HostMissing, match=f"^{tmp_path / 'file'} does not exist"):
+        read_start(tmp_path / "file", 1)

@@ -162,6 +162,10 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
+        if error.filename is not None:      # of the host, and in no other words yet
+            from wimboot.storage import host_error
+
+            return _report(host_error("using", os.fsdecode(error.filename), error), arguments)
         if sys.stdout.closed or error.errno != errno.ENOSPC:
             return _report_bug(error, arguments)
         click.echo("wimboot: the output could not be written: no space left where it goes.", err=True)

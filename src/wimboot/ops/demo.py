@@ -27,7 +27,7 @@ from wimboot.ops.restore import restore
 from wimboot.ops.sample.system import DemoSystem, build_demo_system
 from wimboot.ops.update import update
 from wimboot.ops.verify import verify
-from wimboot.storage import FileDevice, SliceDevice
+from wimboot.storage import FileDevice, SliceDevice, host_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,12 +77,15 @@ class Demo:
 
 
 def demo(folder: Path, tell: Emit) -> Demo:
-    """Run it in a folder, which is made. Raises DemoInTheWay, and Internal where a check failed."""
+    """Run it in a folder, which is made. Raises DemoInTheWay, HostError, and Internal where a check failed."""
     def emit(event: Event) -> None:
         if not isinstance(event, Note) or event.id not in _OF_NO_INTEREST:
             tell(event)
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise host_error("making the folder", folder, error) from error
     disk, wim = folder / "disk.img", folder / "store.wim"
     for path in (disk, wim):
         if path.exists():

@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import HostError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wimboot.storage.protocol import Data
 
-__all__ = ["HostFile", "HostFolder", "OutOfSpace", "host_error", "read_start"]
+__all__ = ["HostFile", "HostFolder", "HostMissing", "HostNotUsable", "OutOfSpace", "host_error", "read_start"]
+
+_NOT_USABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR,
+                                errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
 class OutOfSpace(HostError):
@@ -25,11 +27,39 @@ class OutOfSpace(HostError):
     advice = "Free some space there, or name another place; everything is as it was before."
 
 
+class HostMissing(HostError):
+    """A file or folder that was named and is not there."""
+
+    exit_code = 2
+    id = "host-missing"
+    sentence = "{missing} does not exist"
+    advice = "Look at how it is spelled; a folder has to be made beforehand."
+
+
+class HostNotUsable(HostError):
+    """A place that this user may not use, or nobody can."""
+
+    id = "host-not-usable"
+    advice = "Name another place, or let this one be used: see its permissions, and those of the folders above it."
+
+
 def host_error(what: str, where: Path | str, error: OSError) -> HostError:
     """The error that says what the host refused, "reading" or "opening", and where."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfSpace(what=what, where=str(where))
-    return HostError(what=what, where=str(where), why=error.strerror or str(error), errno=error.errno)
+    why = error.strerror or str(error)
+    if error.errno == errno.ENOENT:
+        return HostMissing(what=what, where=str(where), missing=_missing(Path(where)), why=why, errno=error.errno)
+    kind = HostNotUsable if error.errno in _NOT_USABLE else HostError
+    return kind(what=what, where=str(where), why=why, errno=error.errno)
+
+
+def _missing(path: Path) -> Path:
+    """What of a path it is that is not there: the folder that it would lie in, or itself."""
+    try:
+        return path if path.parent.is_dir() else path.parent
+    except OSError:
+        return path
 
 
 def read_start(path: Path, size: int) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.disk.loops import identity_of
-from wimboot.errors import HostError, Refused
-from wimboot.storage import HostFile, HostFolder, durable
+from wimboot.errors import Refused
+from wimboot.storage import HostFile, HostFolder, HostMissing, durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ class PictureInTheWay(Refused):
 def check_picture(path: Path) -> None:
     """Whether a picture may be written there. Raises PictureInTheWay, HostError."""
     if not path.parent.is_dir():
-        raise HostError(what="creating", where=str(path), why="there is no such folder")
+        raise HostMissing(missing=path.parent, what="creating", where=str(path))
     if not path.exists():
         return
     if not path.is_file():

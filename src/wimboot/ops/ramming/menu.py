@@ -10,7 +10,7 @@ from wimboot.disk.folderlock import folder_lock
 from wimboot.errors import HostError, UsageError
 from wimboot.events import Note
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, MenuEntry, MenuKind, image_entry, put_entry
-from wimboot.storage import HostFolder, durable, read_start
+from wimboot.storage import HostFolder, HostMissing, durable, read_start
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.ramsystem import FIRADISK
 
@@ -98,7 +98,7 @@ def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
     if path is None:
         return Menu(path=None, entry=entry, old=None, new=None)
     if not path.absolute().parent.is_dir():
-        raise HostError(what="looking for", where=str(path.parent), why="there is no such folder")
+        raise HostMissing(missing=path.parent, what="looking for", where=str(path.parent))
     old = _read(path)
     return Menu(path=path.resolve(), entry=entry, old=old, new=put_entry(old, entry))
 
