@@ -300,3 +300,21 @@ def test_progress_is_told_for_programs(yard: Yard, threads: int) -> None:
     assert len(texts) == len(set(texts))
     assert not any("wimboot-build" in text for text in texts)
     assert [event["name"] for event in events if event["event"] == "phase"].count("build") == threads - 1
+
+
+@pytest.mark.parametrize("how", ["search", "variable"])
+def test_a_captured_volume_may_have_its_wim_elsewhere(how: str, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where --search or WIMBOOT_WIMPATH says; without either the failure names the volume."""
+    away, volume = yard.base / "away", yard.base / "own.img"
+    away.mkdir()
+    copy_sparse(yard.base / "x64.img", volume)
+    done("convert", volume, "--wim", away / "its.wim", "--wim-place", "later", "--driver", "none")
+    plan = yard.says(HEAD[:HEAD.rindex("[[store.image]]")].replace("x64.img", "own.img"), X64)
+    told = wimboot("deploy", plan)
+    assert told.code == 1
+    assert f" of {volume} is a pointer" in told.err
+    assert "--search" in told.err
+    if how == "variable":
+        monkeypatch.setenv("WIMBOOT_WIMPATH", str(away))
+    done("deploy", plan, *(("--search", away) if how == "search" else ()))
+    assert yard.x64.exists()

@@ -132,7 +132,9 @@ def test_pointers_without_their_wim_are_never_read_as_anything_else(state: str, 
     for command in (("capture", failing.volume, "--wim", new), ("convert", failing.volume, "--wim", new, *NO_PLACE),
                     ("extract", failing.volume, "\\" + KERNEL32.replace("/", "\\"), out)):
         told = refused("blob-missing", 1, *command, watching=(failing.volume, failing.wim, new, out))
-        assert "kernel32.dll" in told.err
+        assert f"kernel32.dll of {failing.volume} is a pointer" in told.err
+        assert "--search" in told.err
+        assert "--wim" not in told.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("state", "error", "code"), [

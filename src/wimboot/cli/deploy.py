@@ -25,6 +25,7 @@ _DONE = {"build": "built", "apply": "filled", "restore": "restored", "refresh": 
 
 @click.command(short_help="Build or update a folder of several systems from one plan.")
 @click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
+@options.searching
 @options.log_option
 @options.driver_option
 @click.option("--threads", type=click.IntRange(1), metavar="N",
@@ -74,8 +75,10 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
     from wimboot.ops.assembling.jobs import DeployOptions
     from wimboot.ops.options import processors
 
+    looking = options.target_options("", log_folder)
     wanted = DeployOptions(plan=plan, dry_run=chosen["dry_run"], undo=chosen["yes"], driver=chosen["driver"],
-                           log_folder=log_folder, threads=chosen["threads"] or processors())
+                           log_folder=log_folder, threads=chosen["threads"] or processors(),
+                           search=looking.search, wim_folder=looking.wim_folder)
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = _run(wanted, listen, ask=not chosen["as_json"])
     if chosen["as_json"]:

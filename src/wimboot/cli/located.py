@@ -79,5 +79,5 @@ def _state(located: Located) -> str:
         if not located.at_hand:
             later = located.place is not None and located.place.is_later
             why = "it has no place yet" if later else "the disk that it is registered on is not at hand"
-        return f"MISSING: {why}; name it with --wim, or a folder with --search"
+        return f"MISSING: {why}; name a folder that holds it with --search"
     return _STATES[located.state]

@@ -200,7 +200,7 @@ def _bring(planned: Planned, origin: ImageOrigin, options: DeployOptions, emit: 
     compression = None if word is None else Compression(word)
     if origin.target is not None:
         target = TargetOptions(place=planned.beside(origin.target), log_folder=options.log_folder,
-                               folders=options.folders)
+                               search=options.search, wim_folder=options.wim_folder, folders=options.folders)
         capture(CaptureOptions(target=target, wim=wim, compression=compression, threads=options.threads,
                                name=origin.name), emit)
     else:

@@ -33,7 +33,8 @@ __all__ = ["BuildJob", "DeployOptions", "apart", "boot_options", "ram_job", "ram
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployOptions:
     """`plan` is a TOML file. `undo` lets systems go back to another image; `driver` is for systems for which the plan
-    names none; `log_folder` is where logs of devices lie; `threads` systems are built at once at most.
+    names none; `log_folder` is where logs of devices lie; `threads` systems are built at once at most. The WIM behind a
+    volume that is captured is looked for in `search` and `wim_folder` besides, as `TargetOptions` has them.
     """
 
     plan: Path
@@ -42,6 +43,8 @@ class DeployOptions:
     driver: str | None = None
     log_folder: Path | None = None
     threads: int = field(default_factory=processors)
+    search: tuple[Path, ...] = ()
+    wim_folder: Path | None = None
     folders: Folders = HostFolder
 
 

@@ -163,7 +163,7 @@ def add_contents(
 ) -> None:
     """Read, hash, compress and append what the WIM lacks. Raises PointerUnbacked, Damaged, HostError."""
     tree = snapshot.tree
-    _bring_pointed_blobs(append, tree, plan, stores)
+    _bring_pointed_blobs(append, snapshot, plan, stores)
     packed = [stream for stream in plan.streams if tree.stream(stream).flags & StreamFlag.COMPACT]
     plain = plan.streams
     if packed:
@@ -284,7 +284,8 @@ def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) 
     return name
 
 
-def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: Sequence[Store]) -> None:
+def _bring_pointed_blobs(append: Append, snapshot: Snapshot, plan: CapturePlan, stores: Sequence[Store]) -> None:
+    tree = snapshot.tree
     streams, digests = passes.pointer_digests(tree, plan.included)
     missing = {digests[20 * at:20 * at + 20]: streams[at] for at in append.lacking(digests)}
     for store in stores:
@@ -294,7 +295,7 @@ def _bring_pointed_blobs(append: Append, tree: Tree, plan: CapturePlan, stores: 
             del missing[sha1]
     for sha1, stream in missing.items():
         links = tree.links_of(tree.stream_node(stream))
-        raise PointerUnbacked(where=tree.path(links[0]), sha1=sha1.hex())
+        raise PointerUnbacked(where=tree.path(links[0]), volume=snapshot.opened.where, sha1=sha1.hex())
 
 
 def _add_packed(append: Append, tree: Tree, contents: Contents, stream: int) -> None:

@@ -44,10 +44,10 @@ class PointerUnbacked(Damaged):
     """A pointer whose content is in none of the WIMs at hand."""
 
     id = "blob-missing"
-    sentence = "{where} is a pointer to the blob {sha1}, which is in none of the WIMs at hand"
+    sentence = "{where} of {volume} is a pointer to the blob {sha1}, which is in none of the WIMs at hand"
     advice = (
-        "Name the WIM that it uses with --wim; `wimboot info TARGET` shows which one that is. If that WIM has lost the "
-        "data, `wimboot verify TARGET --repair --spare COPY` brings it from a copy."
+        "Name the folder of the WIM that it uses with --search; `wimboot info {volume}` shows which one that is. If "
+        "that WIM has lost the data, `wimboot verify {volume} --repair --spare COPY` brings it from a copy."
     )
 
 
@@ -163,7 +163,7 @@ class Contents:
         for store in self._stores:
             if store.blob(sha1) is not None:
                 return store
-        raise PointerUnbacked(where=self._where(stream), sha1=sha1.hex())
+        raise PointerUnbacked(where=self._where(stream), volume=self._volume.where, sha1=sha1.hex())
 
     def _where(self, stream: int) -> str:
         links = self._tree.links_of(self._tree.stream_node(stream))
