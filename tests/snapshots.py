@@ -58,8 +58,10 @@ Snapshot = dict[str, Facts]
 """Path with `/`, no leading one; "" is the root. Unpaired surrogates are kept as such."""
 
 
-def snapshot(image: Path, offset: int = 0, *, contents: bool = True) -> Snapshot:
-    """Read a whole volume. Without `contents` no stream is hashed: their SHA-1 is empty."""
+def snapshot(image: Path, offset: int = 0, *, contents: bool = True, hives: bool = True) -> Snapshot:
+    """Read a whole volume. Without `contents` no stream is hashed: their SHA-1 is empty. With `hives` SYSTEM is told by
+    what it says.
+    """
     with mounted(image, offset=offset) as root:
         top = os.fsencode(root)
         found: Snapshot = {}
@@ -75,7 +77,7 @@ def snapshot(image: Path, offset: int = 0, *, contents: bool = True) -> Snapshot
             if stat.S_ISDIR(status.st_mode):
                 with os.scandir(full) as children:
                     waiting += [inner + b"/" + child.name if inner else child.name for child in children]
-        if contents:
+        if contents and hives:
             _read_hive(found, root)
     _fill_in(found, image, offset, contents=contents)
     return {name: replace(facts, links=tuple(sorted(links[facts.record]))) for name, facts in found.items()}

@@ -118,7 +118,7 @@ def test_each_cause_has_its_name(kind: str, pair: Pair, monkeypatch: pytest.Monk
     assert problem["data_source"] == 0
     (source,) = run.json["sources"]
     assert (source["id"], source["cause"], source["pointers"] > 20) == (0, identifier, True)
-    assert problem["text"] in told.err
+    assert singular(problem["text"]) in told.err
     assert problem["advice"] in told.err
 
 
