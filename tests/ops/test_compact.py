@@ -175,3 +175,11 @@ def test_file_system_without_holes_is_refused(tmp_path: Path) -> None:
         refused("no-holes", 1, "compact", volume, watching=(volume,))
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_file_that_is_no_disk_is_refused(tmp_path: Path) -> None:
+    """A WIM, a text: told as what it is not, and left alone."""
+    file = tmp_path / "store.wim"
+    file.write_bytes(b"MSWIM\0\0\0" + bytes(1 << 16))
+    refused("not-a-disk", 4, "compact", file, watching=(file,))
+    refused("not-a-disk", 4, "compact", file, "--dry-run", watching=(file,))

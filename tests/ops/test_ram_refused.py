@@ -103,6 +103,14 @@ def test_an_image_that_is_there_is_asked_about(seven: Seven, tmp_path: Path) -> 
     assert unpack(out, tmp_path / "raw").size == 256 << 20
 
 
+def test_nothing_is_asked_before_what_cannot_be_done_is_said(seven: Seven) -> None:
+    """The new file's name was forgotten: the system is no image to be replaced, and nobody is asked about it."""
+    told = wimboot("ram", seven.volume)
+    assert told.code == 2
+    assert "what is to be in the RAM image was not said" in told.err
+    assert "Replace" not in told.err
+
+
 def test_without_its_wim_nothing_is_made(seven: Seven, tmp_path: Path) -> None:
     """A system whose WIM is not at hand."""
     volume = tmp_path / "win7.img"

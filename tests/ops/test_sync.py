@@ -108,7 +108,9 @@ def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> 
     link.symlink_to(converted.wim)
     both = (converted.wim, converted.volume)
     refused("copy-of-another-wim", 4, "sync", converted.wim, other, "--force", watching=(*both, other))
-    refused("not-a-wim", 1, "sync", converted.wim, text, "--force", watching=(*both, text))
+    told = refused("not-a-wim", 1, "sync", converted.wim, text, "--force", watching=(*both, text))
+    assert "does not begin as one does" in told.err
+    assert "beginning is damaged" not in told.err
     refused("same-file", 2, "sync", converted.wim, link, watching=both)
     refused("same-file", 2, "sync", converted.wim, converted.wim.parent, watching=both)
     refused("copy-inside-volume", 4, "sync", converted.wim, f"{converted.volume}:/store.wim", watching=both)

@@ -61,14 +61,17 @@ def ram(places: tuple[str, ...], log_folder: Path | None, **chosen: Any) -> None
       wimboot ram win7.vhd win7.ram --menu-path /wimboot/x86/win7.ram
       wimboot ram --wim win.wim --image 2 small.gz --size 3G --wim-place 'mbr:5cbea03e:1048576:\\wimboot\\win.wim'
     """
+    from wimboot.events import silent
     from wimboot.ops.ram import make_ram
+    from wimboot.ops.ramming.source import find_source
 
     if not 1 <= len(places) <= _MOST_PLACES:
         raise click.UsageError("say what to make: [TARGET] OUT.")
     out = Path(places[-1])
-    if out.exists() and not (chosen["yes"] or chosen["dry_run"]):
-        click.confirm(f"Replace {out}?", abort=True, err=True)
     wanted = _wanted(places[0] if len(places) > 1 else None, out, log_folder, chosen)
+    if out.exists() and not (chosen["yes"] or chosen["dry_run"]):
+        find_source(wanted, silent)     # what cannot be done is said before anything is asked
+        click.confirm(f"Replace {out}?", abort=True, err=True)
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = make_ram(wanted, listen)
     if chosen["as_json"]:

@@ -71,7 +71,7 @@ class Compacted:
 def compact(options: CompactOptions, emit: Emit) -> Compacted:
     """Make the file of a disk smaller, and change nothing that its volumes use.
 
-    Raises CompactDisk, NothingToCompact, HolesNotPossible, what opening a target and its volumes raises: one that is
+    Raises CompactDisk, NothingToCompact, NotADisk, HolesNotPossible, what opening a target and its volumes raises: one that is
     hibernated, dirty or damaged does not say for certain what it uses.
     """
     DECIDED.clear()
@@ -107,6 +107,8 @@ def _free_maps(opened: Target, where: str, emit: Emit) -> list[FreeMap]:
     try:
         bare = opened.table.kind is TableKind.NONE
     except NotADisk:
+        if opened.vhd is None:      # some other file, or one that nobody can tell from it
+            raise
         return []
     places = ([(0, opened.disk.size(), where)] if bare else
               [(one.start, one.size, f"{where}#{one.number}") for one in opened.partitions if one.ntfs])

@@ -44,8 +44,8 @@ class NotAWim(Damaged):
     """The file does not begin as a WIM does."""
 
     id = "not-a-wim"
-    sentence = "{where} is not a WIM file"
-    advice = "Its beginning is damaged, or another file lies there: take the WIM from a backup or a spare copy."
+    sentence = "{where} is not a WIM file: it does not begin as one does"
+    advice = "Name a WIM. If one was here, something else was written over it: take it from a backup or a spare copy."
 
 
 class WimTruncated(Damaged):
