@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,6 +197,14 @@ def test_names(volume_path: Path) -> None:
     for missing in (folder.remove, lambda name: folder.replace(name, "y")):
         with pytest.raises(HostError):
             missing("nothing")
+    folder.create("z").close()
+    with pytest.raises(HostError) as caught:
+        folder.rename_new("z", "X.wim")
+    assert caught.value.facts["errno"] == errno.EEXIST
+    assert folder.open("x.wim").pread(0, 9) == b"newnewnew"
+    folder.rename_new("z", "w")
+    assert folder.names() == ["w", "x.wim"]
+    folder.remove("w")
     folder.remove("X.WIM")
     assert folder.names() == []
     assert folder.free_size() > 8 * MIB
