@@ -13,6 +13,7 @@ from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Damage, Pair, problem_of, wimlib
 from running import NO_PLACE, done, unchanged, wimboot
 from snapshots import snapshot
+from wimboot.cli.english import singular
 
 SVI = "System Volume Information"
 DAT, NEW, BACKUP = (f"{SVI}/WimOverlay.{kind}" for kind in ("dat", "new", "backup"))
