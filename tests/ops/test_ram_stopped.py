@@ -40,7 +40,8 @@ def attempt(seven: Seven, out: Path, fault: Fault) -> tuple[bool, int]:
     return not faulty.fired, faulty.count
 
 
-@pytest.mark.parametrize("kind", [Kind.SPACE, Kind.SHORT, Kind.IO])
+@pytest.mark.parametrize("kind", [Kind.SPACE, *(pytest.param(kind, marks=pytest.mark.heavy)
+                                               for kind in (Kind.SHORT, Kind.IO))])
 def test_failure_at_any_write_keeps_the_older_image(seven: Seven, tmp_path: Path, kind: Kind) -> None:
     """A full disk, a write that is cut off, an error: nothing else stays in the folder."""
     out, operations = tmp_path / "a.gz", frozenset({"pwrite", "truncate", "create", "replace", "sync"})
