@@ -122,6 +122,11 @@ def test_a_place_that_is_told_later_is_refused(seven: Seven, tmp_path: Path) -> 
     """Nothing can be told to a packed image."""
     refused("ram-place-needed", 4, "ram", seven.volume, tmp_path / "a.ram", "-y", "--wim-place", "later",
             watching=(seven.volume,))
+    told = refused("ram-place-needed", 4, "ram", "--wim", seven.wim, "--image", "1", tmp_path / "a.ram", "-y", "--size",
+                   "256M", "--driver", "none", watching=(seven.wim,))
+    assert "later and then" not in told.err
+    assert ", or later" not in done("ram", "--help").out
+    assert ", or later" in done("convert", "--help").out.replace("\n", " ").replace("  ", " ")
 
 
 def test_without_a_source_nothing_is_made(seven: Seven, tmp_path: Path) -> None:

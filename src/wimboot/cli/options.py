@@ -22,6 +22,7 @@ __all__ = [
     "imaging",
     "log_option",
     "placing",
+    "placing_at_once",
     "plan_option",
     "reporting",
     "searching",
@@ -217,13 +218,22 @@ def driver_option(function: F) -> F:
 
 def placing(function: F) -> F:
     """Where the WIM will lie, and what the system needs to read it there."""
+    return _placing(later=True)(function)
+
+
+def placing_at_once(function: F) -> F:
+    """As `placing`, of what cannot be told a place afterwards."""
+    return _placing(later=False)(function)
+
+
+def _placing(*, later: bool) -> Callable[[F], F]:
     return _all(
         click.option(
             "--wim-place",
             metavar="PLACE",
             help="Where the WIM will lie when Windows runs: "
             "mbr:SIGNATURE:OFFSET:\\path, gpt:DISK-GUID:PARTITION-GUID:\\path, one of these in a VHD as "
-            "'PLACE inside PLACE', or later. Default: found from where it lies now.",
+            "'PLACE inside PLACE'" + (", or later" if later else "") + ". Default: found from where it lies now.",
         ),
         driver_option,
         click.option(
@@ -231,7 +241,7 @@ def placing(function: F) -> F:
             is_flag=True,
             help="Tell a system in a VHD that grows not to let it take its full size when Windows starts from it.",
         ),
-    )(function)
+    )
 
 
 def target_options(target: str, log_folder: Path | None, *, dry_run: bool = False) -> TargetOptions:

@@ -36,7 +36,7 @@ _MOST_PLACES: Final = 2
               help="For grub4dos, or for grub4dos for UEFI.")
 @click.option("--label", default="", metavar="TEXT", help="Of the volume.")
 @options.config_option
-@options.placing
+@options.placing_at_once
 @click.option("--title", metavar="TEXT", help="In grub4dos' menu and in that of Windows.")
 @click.option("--menu", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="A menu.lst that gets the entry, once however often.")

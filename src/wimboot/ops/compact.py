@@ -71,8 +71,8 @@ class Compacted:
 def compact(options: CompactOptions, emit: Emit) -> Compacted:
     """Make the file of a disk smaller, and change nothing that its volumes use.
 
-    Raises CompactDisk, NothingToCompact, NotADisk, HolesNotPossible, what opening a target and its volumes raises: one that is
-    hibernated, dirty or damaged does not say for certain what it uses.
+    Raises CompactDisk, NothingToCompact, NotADisk, HolesNotPossible, what opening a target and its volumes raises: one
+    that is hibernated, dirty or damaged does not say for certain what it uses.
     """
     DECIDED.clear()
     target = options.target

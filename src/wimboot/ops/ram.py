@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wimboot.disk import DECIDED
+from wimboot.disk import DECIDED, PlaceUnknown
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_disk
 from wimboot.disk.vhdlayout import read_layout
@@ -28,10 +28,11 @@ from wimboot.ops.booting.options import BootFiles, BootOptions
 from wimboot.ops.opening.disks import open_disk
 from wimboot.ops.opening.volume import NoWindows, open_volume
 from wimboot.ops.options import ApplyOptions, StatusOptions, TargetOptions
+from wimboot.ops.pointing.placing import UnreadablePlace
 from wimboot.ops.preparing.prepare import SYSTEM_HIVE
 from wimboot.ops.ramming.building import built_disk, fleeting
 from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
-from wimboot.ops.ramming.source import find_source
+from wimboot.ops.ramming.source import RamPlaceNeeded, find_source
 from wimboot.ops.status import status
 from wimboot.plan.space import NotEnoughSpace, check_room
 from wimboot.registry.edit import edit
@@ -218,11 +219,15 @@ def _target(disk: MadeDisk, options: RamOptions) -> TargetOptions:
 
 
 def _deploy(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) -> Applied:
-    """Deploy the image onto it; with a dry run only see that it can be. Raises RamTooSmall, and what `apply` does."""
+    """Deploy the image onto it; with a dry run only see that it can be. Raises RamTooSmall,
+    RamPlaceNeeded, and what `apply` does.
+    """
     target = _target(disk, options)
     try:
         return apply(ApplyOptions(target=target, wim=source.wim, image=source.image, wim_place=source.place,
                                   driver=options.driver, config=options.config, in_memory=True), emit)
+    except (UnreadablePlace, PlaceUnknown) as error:    # they advise to tell it later
+        raise RamPlaceNeeded(where=options.out) from error
     except NotEnoughSpace as error:
         if error.facts["where"] != target.place:
             raise
