@@ -139,7 +139,8 @@ class Bench:
         return state
 
 
-@pytest.fixture(scope="module", params=["convert", "restore", *(pytest.param(name, marks=pytest.mark.heavy) for name in (
+@pytest.fixture(scope="module", params=["convert", "restore", *(pytest.param(name, marks=pytest.mark.heavy)
+                                                                       for name in (
     "convert-onto", "capture", "apply-full", "rehydrate", "repair"))])
 def bench(request: pytest.FixtureRequest, bases: Bases, recorded: Callable[..., Scene]) -> Bench:
     """Each verb in turn."""
