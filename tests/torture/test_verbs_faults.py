@@ -24,6 +24,7 @@ from wimboot.storage.faults import CHANGES, EVERYTHING, Fault, Faulty, Image, Ki
 
 READS = EVERYTHING - CHANGES
 KINDS = (Kind.IO, Kind.SPACE, Kind.SHORT, Kind.READ_ONLY, Kind.INTERRUPT)
+RARER = ("convert-onto", "capture", "apply-full", "rehydrate", "repair")
 WAYS = tuple(product(KINDS, (False, True)))
 """How an operation fails, and whether all after it do."""
 
@@ -139,9 +140,8 @@ class Bench:
         return state
 
 
-@pytest.fixture(scope="module", params=["convert", "restore", *(pytest.param(name, marks=pytest.mark.heavy)
-                                                                       for name in (
-    "convert-onto", "capture", "apply-full", "rehydrate", "repair"))])
+@pytest.fixture(scope="module", params=[
+    "convert", "restore", *(pytest.param(name, marks=pytest.mark.heavy) for name in RARER)])
 def bench(request: pytest.FixtureRequest, bases: Bases, recorded: Callable[..., Scene]) -> Bench:
     """Each verb in turn."""
     return Bench(scene=recorded(request.param), bases=bases)
