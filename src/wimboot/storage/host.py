@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import HostError
+from wimboot.errors import HostError, UsageError
 
 if TYPE_CHECKING:
     from wimboot.storage.protocol import Data
@@ -27,10 +27,9 @@ class OutOfSpace(HostError):
     advice = "Free some space there, or name another place; everything is as it was before."
 
 
-class HostMissing(HostError):
-    """A file or folder that was named and is not there."""
+class HostMissing(UsageError, HostError):
+    """A file or folder that was named and is not there: the command is wrong, and the host says so."""
 
-    exit_code = 2
     id = "host-missing"
     sentence = "{missing} does not exist"
     advice = "Look at how it is spelled; a folder has to be made beforehand."
