@@ -10,6 +10,7 @@ import pytest
 
 from running import done, refused, wimboot
 from vhd_judge import judge_vhd, libvhdi_reads
+from wimboot.formats.vhdfooter import Footer
 from wimboot.formats.vhdsparse import SparseHeader
 
 SIZE = 20 << 20
@@ -53,6 +54,16 @@ def test_changed_parent_is_noticed(parent: Path, tmp_path: Path) -> None:
     assert command[:2] == ["-d", "@1700000000"]
     subprocess.run(["touch", *command], check=True)
     done("info", child)
+
+
+def test_parent_that_was_new_is_noticed_when_it_is_changed(parent: Path, tmp_path: Path) -> None:
+    """It was changed last when it was made, and that second may be in its footer, too."""
+    child, made = tmp_path / "child.vhd", Footer.parse(parent.read_bytes()[-512:]).time + 946_684_800
+    os.utime(parent, (made, made))
+    done("create", child, "--parent", parent)
+    done("info", child)
+    os.utime(parent, (made + 3600, made + 3600))
+    refused("vhd-parent-changed", 4, "info", child, watching=(child, parent))
 
 
 def test_parent_whose_child_lies_in_another_folder_is_not_changed(parent: Path, tmp_path: Path) -> None:

@@ -103,4 +103,4 @@ def _check_pair(layout: Layout, parent: Target, where: str, found: Path) -> None
         raise VhdParentMissing(where=where, parent=found)
     if parent.vhd.kind is DiskType.DIFFERENCING:
         raise VhdChainTooLong(where=where, parent=found)
-    check_parent(layout.header, layout.footer.size, parent.vhd.layout.footer, parent.path, where=where)
+    check_parent(layout.header, layout.footer, parent.vhd.layout.footer, parent.path, where=where)

@@ -104,18 +104,22 @@ def _beneath(folder: Path, windows_path: str) -> Path | None:
     return folder
 
 
-def check_parent(header: SparseHeader, size: int, parent: Footer, parent_path: Path, *, where: str) -> None:
+def check_parent(header: SparseHeader, child: Footer, parent: Footer, parent_path: Path, *, where: str) -> None:
     """That the parent is the one, as it was. Raises VhdParentChanged."""
     why, copied = None, ""
     if parent.unique_id != header.parent_id:
         why = f"its unique id is {parent.unique_id.hex()}, not {header.parent_id.hex()}"
-    elif parent.size != size:
-        why = f"it has {parent.size} bytes, not {size}"
-    elif header.parent_time not in (0, parent.time):
-        # the specification says the time at which the file was changed, some programs write the footer's
+    elif parent.size != child.size:
+        why = f"it has {parent.size} bytes, not {child.size}"
+    elif header.parent_time:
         noted = to_unix_seconds(header.parent_time)
         with contextlib.suppress(OSError):
-            if not _is_from(parent_path.stat().st_mtime_ns, noted):
+            changed = parent_path.stat().st_mtime_ns
+            # The specification says the time at which the file was changed. Some programs write the footer's, when it
+            # was made; that it was not changed since the child was is all that can be told of it then.
+            if not _is_from(changed, noted) and (
+                    header.parent_time != parent.time
+                    or changed > to_unix_seconds(child.time) * _SECOND + _CLOCK_STEP):
                 why = "it was changed since, as its time tells"
                 copied = (f"If it was only copied, copy it again with its times (cp -p); if that one is gone and "
                           f"you are sure that no byte is another: touch -d @{noted} {shlex.quote(str(parent_path))}")
