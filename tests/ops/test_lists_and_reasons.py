@@ -123,10 +123,13 @@ def test_explain_gives_the_reason(path: str, converted_once: Converted) -> None:
     assert bool(told["rule"]) == (told["reason"] in ("rule", "excluded"))
     if told["form"] == "pointer":
         assert told["pointer"]["place"] == "later"
+        assert told["pointer"]["wim"] == str(converted_once.wim)
         facts = converted_once.before[path[1:].replace("\\", "/")]
         assert (told["bytes"], told["pointer"]["sha1"]) == facts.streams[""]
     people = done("explain", converted_once.volume, path.replace("\\", "/").upper())
     assert path in people.out
+    if told["form"] == "pointer":
+        assert f"(no place yet).\nOn this machine {converted_once.wim} holds it." in people.out
 
 
 def test_explain_names_every_name_of_a_file(converted_once: Converted) -> None:

@@ -16,7 +16,7 @@ from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from overlay_forging import FOLDER, read_overlay, write_overlay
 from repair_rig import KERNEL32, Pair, wimlib
-from running import done, refused, unchanged, wimboot
+from running import done, notes, refused, unchanged, wimboot
 from wimboot.formats.overlaydat import MAX_SOURCES, Overlay
 from wimboot.windows.wimplace import WimPlace
 
@@ -285,3 +285,19 @@ def test_a_wim_that_is_none_is_told_as_that(content: bytes | None, error: str, c
         wim.write_bytes(content)
     told = refused(error, code, "relocate", converted.volume, "--wim", wim, "--as", FIRST, watching=(converted.volume,))
     assert str(wim) in told.err
+
+
+def test_a_wim_where_windows_reads_nothing_keeps_the_place_registered(
+    converted: Converted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is said, with what to do; the volume goes on naming the place that it had."""
+    done("relocate", converted.volume, "--wim", converted.wim, "--as", FIRST)
+    monkeypatch.setattr("wimboot.ops.pointing.placing._READABLE", frozenset())
+    note = notes("relocate", converted.volume, "--wim", converted.wim)["place-kept"]
+    assert note.warning
+    assert "which Windows cannot read" in note.text
+    assert "--as" in note.text
+    told = done("relocate", converted.volume, "--wim", converted.wim)
+    assert f"stays registered at {FIRST}" in told.out
+    done("relocate", converted.volume, "--wim", converted.wim, "--as", "later")
+    assert "has no place yet" in done("relocate", converted.volume, "--wim", converted.wim).out

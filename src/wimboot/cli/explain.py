@@ -103,6 +103,7 @@ def _fields(found: Explained) -> dict[str, Any]:
             "offset": pointer.offset,
             "bytes_in_wim": pointer.size_in_wim,
             "place": found.place,
+            "wim": found.wim,
         },
         "resident": found.resident,
         "fragments": found.fragments,
@@ -117,10 +118,13 @@ def _tell(found: Explained) -> None:
             click.echo(f"      also {name}")
     if found.pointer is not None:
         pointer = found.pointer
+        place = "no place yet" if found.place is not None and found.place.is_later else found.place
         click.echo(
             f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of "
-            f"the WIM of data source {pointer.data_source_id}\n({found.place})."
+            f"the WIM of data source {pointer.data_source_id}\n({place})."
         )
+        if found.wim is not None:
+            click.echo(f"On this machine {found.wim} holds it.")
         return
     if found.reason is None:
         click.echo("Nothing keeps it real: the next conversion or update makes it a pointer.")

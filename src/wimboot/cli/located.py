@@ -31,7 +31,7 @@ _STATES = {
     WimState.ELSEWHERE: "the disk that it is registered on is not at hand",
     WimState.LATER: "NOT PLACED YET: the system does not start before `wimboot relocate TARGET --wim WIM --as PLACE`",
     WimState.MOVED: "MOVED: it is not where it is registered, and Windows will not find it (status c000046e); "
-    "`wimboot relocate` tells the volume its place",
+    "copy it there, or to where Windows can read it, and let `wimboot relocate` tell the volume its place",
 }
 
 

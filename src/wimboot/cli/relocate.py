@@ -70,7 +70,7 @@ def _tell(done: Relocated, *, dry_run: bool) -> None:
     was, were = ("would be", "would be") if dry_run else ("was", "were")
     moved = f"{was} moved from {done.before} to {done.after}"
     if done.before == done.after:
-        moved = f"is at {done.after}"
+        moved = "has no place yet" if done.after.is_later else f"stays registered at {done.after}"
     show.say(f"Data source {done.data_source_id} {moved}; {done.refreshed:,} pointers {were} brought up to date.")
     if done.dropped:
         click.echo(f"Data sources that no pointer names {were} given up: {', '.join(map(str, done.dropped))}.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wimboot.ops.capturing.snapshot import Snapshot
     from wimboot.ops.options import TargetOptions
     from wimboot.tree.selection import Rule
+    from wimboot.wim import Store
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["Explained", "explain"]
@@ -33,7 +34,8 @@ _RUNS_SHOWN = 64
 class Explained:
     """One file.
 
-    `reason` is None where it could be a pointer and is not; `runs` are (byte on the volume or -1, bytes).
+    `reason` is None where it could be a pointer and is not; `runs` are (byte on the volume or -1, bytes); `wim` is
+    the WIM found here that holds what a pointer stands for.
     """
 
     path: str
@@ -47,6 +49,7 @@ class Explained:
     resident: bool
     runs: tuple[tuple[int, int], ...]
     fragments: int
+    wim: str | None = None
 
 
 def explain(options: TargetOptions, path: str, config: Path | None, emit: Emit) -> Explained:
@@ -59,10 +62,10 @@ def explain(options: TargetOptions, path: str, config: Path | None, emit: Emit) 
         node = snapshot.tree.find(path)
         if node < 0:
             raise NoSuchPath(where=opened.where, path=path)
-        return _explain(snapshot, node)
+        return _explain(snapshot, node, stores)
 
 
-def _explain(snapshot: Snapshot, node: int) -> Explained:
+def _explain(snapshot: Snapshot, node: int, stores: list[Store]) -> Explained:
     tree, selection = snapshot.tree, snapshot.selection
     links = tree.links_of(node)
     stream = tree.data_stream(node)
@@ -90,6 +93,7 @@ def _explain(snapshot: Snapshot, node: int) -> Explained:
         pointer=pointer,
         compact=compact,
         place=place,
+        wim=None if pointer is None else next((store.where for store in stores if pointer.hash in store), None),
         resident=row is not None and bool(row.flags & StreamFlag.RESIDENT),
         fragments=len(runs),
         runs=tuple((-1 if lcn >= 1 << 63 else lcn * size, clusters * size) for lcn, clusters in runs[:_RUNS_SHOWN]),

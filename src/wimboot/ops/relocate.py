@@ -141,9 +141,11 @@ def _by_id(
 def _place(options: RelocateOptions, before: WimPlace | None, opened: Opened, emit: Emit) -> WimPlace:
     try:
         return find_place(options.place, options.wim, emit, target=str(opened.target.place))
-    except (UnreadablePlace, PlaceUnknown):
+    except (UnreadablePlace, PlaceUnknown) as error:
         if options.place is not None or before is None:
             raise
+        emit(Note(id="place-kept", warning=True, text=(
+            f"The place registered stays: {error}. Copy the WIM there, or say with --as where it will lie.")))
         return before
 
 

@@ -158,7 +158,8 @@ class _Check:
         if located.state is WimState.MOVED:
             self._emit(Note(id="wim-moved", warning=True, text=(
                 f"data source {one.data_source_id} has its WIM at {one.place}, and it is not there: Windows would not "
-                f"find it. It was found as {located.found.path}; `wimboot relocate` registers its place.")))
+                f"find it. It was found as {located.found.path}; copy it there, or to where Windows can "
+                "read it, and let `wimboot relocate` register that place.")))
         elif located.other is not None:
             guid = located.other.guid
             what = "no WIM" if guid is None else f"another WIM, with the GUID {guid_text(guid)}"
