@@ -141,8 +141,8 @@ def test_place_on_no_disk_is_unknown_but_its_kind_is_told(machine: Machine, kind
 
 
 def test_place_is_unknown_for_one_clear_reason(machine: Machine, tmp_path: Path) -> None:
-    """No such file; a device that the kernel does not know; a mapped device; a disk without partitions."""
-    with pytest.raises(PlaceUnknown, match="No such file"):
+    """does not exist; a device that the kernel does not know; a mapped device; a disk without partitions."""
+    with pytest.raises(PlaceUnknown, match="does not exist"):
         where_is(tmp_path / "nowhere", machine.host)
     number = our_number(machine.real)
     machine.mount(number, machine.real, "ntfs3")
@@ -160,7 +160,7 @@ def test_place_is_unknown_for_one_clear_reason(machine: Machine, tmp_path: Path)
 
 @pytest.mark.parametrize(("disk", "why"), [
     (an_mbr(signature=0), "no disk signature"), (bytes(512), "no partition table"),
-    (Mbr(disk_signature=5).pack(), "no partition at byte 1048576"), (None, "No such file"),
+    (Mbr(disk_signature=5).pack(), "no partition at byte 1048576"), (None, "does not exist"),
 ])
 def test_disk_that_does_not_tell_is_named(machine: Machine, disk: bytes | None, why: str) -> None:
     """The table that was read contradicts, or could not be read."""
