@@ -141,8 +141,8 @@ def test_place_on_no_disk_is_unknown_but_its_kind_is_told(machine: Machine, kind
 
 
 def test_place_is_unknown_for_one_clear_reason(machine: Machine, tmp_path: Path) -> None:
-    """does not exist; a device that the kernel does not know; a mapped device; a disk without partitions."""
-    with pytest.raises(PlaceUnknown, match="does not exist"):
+    """No such file; a device that the kernel does not know; a mapped device; a disk without partitions."""
+    with pytest.raises(PlaceUnknown, match="No such file"):
         where_is(tmp_path / "nowhere", machine.host)
     number = our_number(machine.real)
     machine.mount(number, machine.real, "ntfs3")
