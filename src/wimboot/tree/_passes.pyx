@@ -230,19 +230,12 @@ def tagged_nodes(Tree tree, uint32_t tag):
 
 
 def data_rows(Tree tree, nodes):
-    """(file_id, hash, size) of the unnamed data of each of these nodes; the hash must be known."""
+    """(file_id, hash, size) of the unnamed data of each of these nodes, a sequence; the hash must be known."""
     cdef uint32_t node
-    cdef int64_t data
-    cdef Stream *s
+    digests, lengths = data_columns(tree, nodes)
     out = []
-    for node in nodes:
-        if node >= tree.node_count:
-            raise IndexError(node)
-        data = _data(tree, node)
-        if data < 0 or not tree.streams[data].flags & HASHED:
-            raise ValueError(f"node {node} has no hash")
-        s = &tree.streams[data]
-        out.append((tree.nodes[node].file_id, PyBytes_FromStringAndSize(<char *> s.hash, 20), s.size))
+    for at, node in enumerate(nodes):
+        out.append((tree.nodes[node].file_id, digests[20 * at:20 * at + 20], lengths[at]))
     return out
 
 
@@ -250,8 +243,7 @@ def data_columns(Tree tree, nodes):
     """The same in columns: (their hashes of 20 bytes one behind the other, array('Q') of their sizes)."""
     cdef uint32_t node
     cdef int64_t data
-    digests = bytearray()
-    lengths = array("Q")
+    digests, lengths = bytearray(), array("Q")
     for node in nodes:
         if node >= tree.node_count:
             raise IndexError(node)
