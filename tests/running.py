@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ __all__ = ["NO_PLACE", "Noted", "Run", "done", "notes", "refused", "unchanged", 
 
 NO_PLACE = ("--wim-place", "later", "--driver", "none")
 """What lets a Windows 7 on a host that Windows cannot read be converted."""
-_NUMBER = re.compile(r"[\d,.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +89,7 @@ def refused(error: str, code: int, *arguments: object, watching: tuple[Path, ...
     assert told.code == code, told.err
     messages = [line for line in told.err.splitlines() if line.startswith("wimboot: ")]
     assert len(messages) == 1, told.err
-    said = document["error"]["message"].splitlines()[0]
-    assert _NUMBER.sub("0", said) in _NUMBER.sub("0", messages[0])      # what is free on the host changes between
+    assert document["error"]["message"].splitlines()[0] in messages[0]
     assert not told.out
     return told
 

@@ -74,8 +74,8 @@ def test_who_builds_in_the_folder_is_not_in_the_way(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with folder_lock(tmp_path, "menu", "the folder"):
-            pass
+        with folder_lock(tmp_path, "menu", "the folder") as alone:
+            assert alone
     finally:
         os.close(descriptor)
 
