@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from prepared import HIVE, WOFADK_VALUES, edit_system, keys_of, said, values_of
 from registry_hives import dword, sz
 from registry_samples import sample
 from running import done, refused, unchanged, wimboot
+from sample_features import set_attributes
 from snapshots import snapshot
 
 LATER = ("--wim-place", "later")
@@ -296,3 +298,44 @@ def test_changes_of_the_registry_are_told_beside_what_was_prepared(small_volume:
     assert changed == {"\\Windows\\System32\\config\\SYSTEM", "\\Windows\\System32\\drivers\\wofadk.sys"}
     assert done("update", small_volume, "--json").json["image"]["index"] == 3
     assert done("status", small_volume, "--json").json["changes"] == []
+
+
+def store_otherwise(volume: Path, kind: str) -> int:
+    """Have NTFS keep SYSTEM and a log of it compressed, or sparse; their attributes then."""
+    with mounted(volume, write=True) as root:
+        for path in (root / HIVE, root / f"{HIVE}.LOG1"):
+            data = path.read_bytes()
+            path.unlink()
+            set_attributes(path.parent, 0x800 if kind == "compressed" else 0)
+            with path.open("wb") as file:
+                file.truncate(len(data) if kind == "compressed" else len(data) + (1 << 17))
+                file.write(data)
+            set_attributes(path.parent, 0)
+        return attributes_of(root)
+
+
+def attributes_of(root: Path) -> int:
+    """FILE_ATTRIBUTE_* of SYSTEM on a mounted volume, as the ntfs-3g driver shows them."""
+    return int.from_bytes(os.getxattr(root / HIVE, "system.ntfs_attrib_be"), "big")
+
+
+@pytest.mark.parametrize(("kind", "bit"), [("compressed", 0x800), ("sparse", 0x200)])
+def test_a_hive_that_ntfs_keeps_otherwise_stays_so(
+        kind: str, bit: int, small_volume: Path, tmp_path: Path) -> None:
+    """What is prepared is no change of its attributes: not by convert, nor where the image is laid out or restored."""
+    assert store_otherwise(small_volume, kind) & bit
+    wim, other = tmp_path / "store.wim", tmp_path / "other.vhd"
+    given = ("--driver", wofadk(tmp_path, name="given.sys"))
+    done("capture", small_volume, "--wim", wim, "--name", "before")
+    done("convert", small_volume, "--wim", wim, *LATER, *given)
+    done("create", other, "--size", "64M")
+    done("apply", wim, "before", other, *LATER, *given, "--no-expand", "--yes")
+    before = ("--image", "before", "--wim", wim, *given)
+    for place, restored in ((small_volume, None), (other, None), (small_volume, before), (other, (*before, "--full")),
+                            (other, (*before, "--pointers", *LATER)), (other, (*before, "--format", "--yes"))):
+        if restored is not None:
+            done("restore", place, *restored)
+        assert done("status", place, "--wim", wim, "--json").json["changes"] == [], restored
+    with mounted(small_volume) as root:
+        assert attributes_of(root) & bit
+    sound_volume(small_volume)

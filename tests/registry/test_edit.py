@@ -161,7 +161,7 @@ def test_what_reads_back_otherwise_is_an_error(tmp_path: Path, monkeypatch: pyte
             open_path = volume.open_path
             read = volume.read
 
-            def write_data(self, file_id: int, name: bytes, parts: object, size: int) -> None:
+            def write_data(self, file_id: int, name: bytes, parts: object, size: int, *, as_before: bool) -> None:
                 """Write nothing."""
 
         with pytest.raises(Internal, match="reads back"), edit(Forgetful(), HIVE) as editing:

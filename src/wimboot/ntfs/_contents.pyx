@@ -29,19 +29,27 @@ cdef class Contents(Changes):
     """A volume whose files can be written."""
 
     def write_data(self, uint64_t file_id, bytes name not None, parts, int64_t size, *, bint sparse=False,
-                   bint compressed=False):
+                   bint compressed=False, bint as_before=False):
         """Replace a stream whole by `parts`, `size` bytes in all. A missing one is made, a pointer becomes a file.
 
         A reparse point that is not the overlay filter's stays: of such a file the data is its own. With `sparse` zeros
         take no clusters, and the stream is marked as sparse even if it has none; with `compressed` NTFS compresses
-        (clusters up to 4 KiB; small named streams are not). An exception of `parts` goes through; the transaction has
-        to be dropped then.
+        (clusters up to 4 KiB; small named streams are not). `as_before`: unnamed data that was a file's own stays
+        sparse or compressed. An exception of `parts` goes through; the transaction has to be dropped then.
         """
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef ntfschar *raw = stream_name(name)
         cdef int raw_size = len(name) // 2, result = -1
         cdef bint was_sparse = raw_size and inode.flags & FILE_ATTR_SPARSE_FILE
+        cdef uint32_t kept = 0
         try:
+            if as_before and not raw_size:
+                with nogil:
+                    result = find_form(self, inode, &kept)
+                self.settle(result, file_id)
+                sparse = sparse or kept & FILE_ATTR_SPARSE_FILE
+                compressed = compressed or kept & FILE_ATTR_COMPRESSED
+                result = -1
             self.prepare_stream(inode, name)
             # while it is resident, the library cannot move a compressed named stream out of a record that gets full
             packed = compressed and self.volume.cluster_size <= 4096 and (not name or size > 4096)
@@ -178,3 +186,14 @@ cdef class Contents(Changes):
 
 cdef bint any_set(const uint8_t *buffer, int64_t size) noexcept nogil:
     return size > 0 and (buffer[0] or memcmp(buffer, buffer + 1, size - 1))
+
+
+cdef int find_form(Contents volume, ntfs_inode *inode, uint32_t *form) noexcept nogil:
+    """How a file's own data is stored: its SPARSE and COMPRESSED bits. Those of a pointer say nothing of it."""
+    cdef uint32_t tag = 0
+    form[0] = 0
+    if inode.flags & FILE_ATTR_REPARSE_POINT and volume.find_tag(inode, &tag):
+        return -1
+    if tag != WOF_TAG:
+        form[0] = <uint32_t> inode.flags & (FILE_ATTR_SPARSE_FILE | FILE_ATTR_COMPRESSED)
+    return 0

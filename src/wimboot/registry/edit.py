@@ -4,7 +4,8 @@ Inside the volume's transaction, so nothing of it lasts before the commit:
 
     1. the logs beside the hive are applied to a copy of it in memory (`formats.reglog`), which is edited there
     2. the edited hive is opened again, and the keys that were edited are compared
-    3. it replaces the file's data: name, attributes, times, security and links stay
+    3. it replaces the file's data: name, attributes, times, security and links stay, and what NTFS keeps compressed or
+       sparse stays so
     4. its logs are emptied: what they held is in the hive, and Windows would apply them again
     5. what lies on the volume now is read back and compared
 
@@ -71,8 +72,8 @@ class HiveVolume(Protocol):
     def read(self, file_id: int, name: bytes = b"", offset: int = 0, size: int = -1) -> bytes:
         """Bytes of a stream."""
 
-    def write_data(self, file_id: int, name: bytes, parts: Iterable[Data], size: int) -> None:
-        """Replace a stream."""
+    def write_data(self, file_id: int, name: bytes, parts: Iterable[Data], size: int, *, as_before: bool) -> None:
+        """Replace a stream; `as_before` it stays compressed or sparse."""
 
 
 class Editing:
@@ -148,9 +149,9 @@ def _told(key: Node) -> tuple[str, list[tuple[str, object]], list[str]]:
 
 def _write(volume: HiveVolume, file_id: int, logs: list[int], data: bytes) -> None:
     """Replace the hive, empty its logs, and see that it is so. Raises Internal."""
-    volume.write_data(file_id, b"", iter((data,)), len(data))
+    volume.write_data(file_id, b"", iter((data,)), len(data), as_before=True)
     for log in logs:
         if volume.read(log, b"", 0, 1):
-            volume.write_data(log, b"", iter(()), 0)
+            volume.write_data(log, b"", iter(()), 0, as_before=True)
     if volume.read(file_id) != data or any(volume.read(log) for log in logs):
         raise Internal(what="a registry hive that was written reads back as something else")

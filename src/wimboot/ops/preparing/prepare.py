@@ -73,7 +73,7 @@ def _put_driver(volume: Volume, driver: Driver) -> bool:
                                   volume.security_id(PROGRAM_FILE))
     elif not volume.reparse_tag(file) and volume.read(file) == data:
         return False
-    volume.write_data(file, b"", iter((data,)), len(data))
+    volume.write_data(file, b"", iter((data,)), len(data), as_before=True)
     if volume.read(file) != data:
         raise Internal(what=f"{path} reads back as something else")
     return True
@@ -124,7 +124,8 @@ class _Copy:
             raise Internal(what="a named stream of a copy in memory was asked for")
         return data[offset:] if size < 0 else data[offset:offset + size]
 
-    def write_data(self, file_id: int, name: bytes, parts: Iterable[Data], size: int) -> None:
+    def write_data(self, file_id: int, name: bytes, parts: Iterable[Data], size: int, *,
+                   as_before: bool) -> None:  # noqa: ARG002 - memory stores every file alike
         data = b"".join(bytes(part) for part in parts)
         if name or len(data) != size:
             raise Internal(what="a copy in memory was written in another size")
