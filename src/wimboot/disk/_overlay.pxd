@@ -10,6 +10,7 @@ cdef enum:
     SECTOR = 512
     LEAF = 1024          # pages a leaf of the map covers
     TAIL = 256           # slots kept in memory
+    UNKNOWN = 0          # in `fresh`: the slot has to be hashed anew; of a page that hashes to this that is so, too
 
 
 cdef struct FreeMap:
@@ -35,6 +36,7 @@ cdef class Overlay(Device):
     cdef int64_t leaf_count
     cdef int64_t *pages
     cdef uint64_t *old
+    cdef uint64_t *fresh
     cdef readonly int64_t logged_pages
     cdef readonly int64_t straight_size
     cdef int64_t room

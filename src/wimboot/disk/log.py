@@ -17,7 +17,7 @@ Header::
 
     offset  size  field
     0       8     magic "WBLOG\\r\\n\\x1a"
-    8       4     version, 2
+    8       4     version, 3
     12      4     page size, 4096
     16      16    transaction GUID, random
     32      8     size of the target in bytes, with what it grew by
@@ -78,7 +78,7 @@ MAX_WITNESSES = 256
 NOTES = (3 * PAGE, 4 * PAGE)
 
 _MAGIC = b"WBLOG\r\n\x1a"
-_VERSION = 2
+_VERSION = 3
 _MARK_MAGIC = b"WBMARK\r\n"
 _HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
 _MARK = struct.Struct("<8sII16s32sQQ")
