@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from deploy_plans import HEAD, X64, X86, Yard, system
 from driver_files import wofadk
+from mounting import mounted
 from running import done, refused, wimboot
 from wimboot.errors import Error
 from wimboot.events import Event, Note, silent
@@ -64,12 +66,11 @@ def test_image_that_is_nowhere(deployed: Yard) -> None:
 
 
 def test_image_of_other_processors(deployed: Yard) -> None:
-    """Told from the store; an image still to be captured is looked at when it is there, before anything is built."""
+    """Told from the store, and of an image that is still to be captured from its volume: before anything is written."""
     refuses(deployed, "plan-architecture", 4, HEAD, X64.replace("win7-x64", "win7-x86"))
     origin = '[[store.image]]\nname = "third"\ncapture = "x86.img"\n'
     third = system("third", "third", "third.vhd", more='architecture = "arm64"\ndriver = "none"')
-    assert wimboot("deploy", deployed.says(HEAD, origin, third), "--json").json["error"]["id"] == "plan-architecture"
-    assert not (deployed.folder / "third.vhd").exists()
+    assert "image 3 (third) is of x86" in refuses(deployed, "plan-architecture", 4, HEAD, origin, third)
 
 
 def test_disk_that_is_not_ours(deployed: Yard) -> None:
@@ -147,15 +148,18 @@ def test_two_runs_in_one_folder(yard: Yard) -> None:
 
 
 def test_what_fails_stops_no_other(yard: Yard) -> None:
-    """A Windows 7 without a word about its driver is refused; the other system is built, stays, and is named."""
-    plan = yard.says(HEAD, X64.replace('driver = "none"\n', ""), X86)
-    run = wimboot("deploy", plan)
-    assert run.code == 4
+    """A Windows whose drivers have no folder is refused when it is made; the other is built, stays, and is named."""
+    own, driver = yard.base / "own.img", f'driver = "{wofadk(yard.base, name="given.sys").name}"'
+    own.write_bytes((yard.base / "x64.img").read_bytes())
+    with mounted(own, write=True) as root:
+        shutil.rmtree(root / "Windows/System32/drivers")
+    head, lame = HEAD.replace("x64.img", "own.img"), X64.replace('driver = "none"', driver)
+    run = wimboot("deploy", yard.says(head, lame, X86))
+    assert run.code == 1
     assert "Finished, and there to stay: x86." in run.err
     assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x86/win7.vhd"]
-    both = wimboot("deploy", yard.says(HEAD, *(text.replace('driver = "none"\n', "") for text in (
-        X64, system("x86", 2, "b.vhd")))), "--threads", 1)
-    assert both.code == 4
+    both = wimboot("deploy", yard.says(head, lame, system("x86", 1, "b.vhd", more=driver)), "--threads", 1)
+    assert both.code == 1
     assert "problem: " in both.err
     assert "No system had been finished" in both.err
     assert yard.names() == ["wimboot/wimboot.wim", "wimboot/x86/win7.vhd"]
@@ -169,13 +173,34 @@ def test_inputs_that_are_missing(yard: Yard) -> None:
     assert yard.names() == []
 
 
-def test_driver_that_is_none(yard: Yard) -> None:
-    """Another file, a driver of other processors: refused, no disk is left."""
-    wrong = wofadk(yard.base, "x86", "wrong.sys")
-    for name, error in (("x64.img", "driver-too-large"), (wrong.name, "driver-architecture")):
-        run = wimboot("deploy", yard.says(HEAD, X64.replace('"none"', f'"{name}"')), "--json")
-        assert (run.code, run.json["error"]["id"]) == (4, error), run.out
-        assert yard.names() == ["wimboot/wimboot.wim"]
+@pytest.mark.parametrize("origin", ["captured", "of another WIM", "there"])
+def test_driver_that_is_none(yard: Yard, origin: str) -> None:
+    """Another file, a driver of other processors, no word of one: refused before the store gets the image, if it is
+    still to get it, whether the system is made or its RAM image.
+    """
+    wrong, head = wofadk(yard.base, "x86", "wrong.sys"), HEAD
+    ram = '[system.ram]\nfile = "r.ram"\nsize = "40 MB"\n'
+    if origin == "of another WIM":
+        done("capture", yard.base / "x64.img", "--wim", yard.base / "other.wim", "--name", "seven")
+        head = HEAD.replace('capture = "x64.img"', 'from = "other.wim"\nimage = "seven"')
+    if origin == "there":
+        done("deploy", yard.plan)
+        yard.x64.unlink()
+    for driver, error in (('driver = "x64.img"', "driver-too-large"), ("", "driver-needed"),
+                          (f'driver = "{wrong.name}"', "driver-architecture")):
+        for more in ("", ram):
+            refuses(yard, error, 4, head, X64.replace('driver = "none"', driver), more)
+    assert yard.wim.exists() is (origin == "there")
+
+
+def test_volume_that_cannot_be_captured(yard: Yard) -> None:
+    """What capturing would refuse is refused before the first of the images is written."""
+    own = yard.base / "own.img"
+    own.write_bytes((yard.base / "x86.img").read_bytes())
+    with mounted(own, write=True) as root:
+        (root / "hiberfil.sys").write_bytes(b"hibr" + bytes(8192))
+    refuses(yard, "hibernated", 4, HEAD.replace("x86.img", "own.img"), X64)
+    assert yard.names() == []
 
 
 @pytest.mark.parametrize(("kind", "times"), [(Kind.IO, 2), *(

@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from wimboot.ops.options import CaptureOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Store
+    from wimboot.windows.identify import System
 
 __all__ = ["Captured", "capture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """What a capture did, or with `image` None would do."""
+    """What a capture did, or with `image` None would do. `system` is None where the volume holds no Windows."""
 
     image: Image | None
     files: int
     excluded: int
     read_size: int
     encrypted: tuple[str, ...]
+    system: System | None
 
 
 def capture(options: CaptureOptions, emit: Emit) -> Captured:
@@ -53,8 +55,8 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
             open_volume(options.target, emit, write=False) as opened,
             stores_behind(opened, store, options.target.folders) as stores,
         ):
-            _, plan = _look(options, opened, stores, emit)
-            return _told(plan, None)
+            snapshot, plan = _look(options, opened, stores, emit)
+            return _told(snapshot, plan, None)
     with (
         begin_append(options) as append,
         open_volume(options.target, emit, write=False) as opened,
@@ -68,7 +70,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         commit_all(transactions_of(others), append, options.wim)
         tell_of_others(append, options.wim, emit, [opened, *others])
         _tell_if_behind(opened, image.guid, emit)
-        return _told(plan, image)
+        return _told(snapshot, plan, image)
 
 
 def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
@@ -100,11 +102,12 @@ def _look(
     return snapshot, plan
 
 
-def _told(plan: CapturePlan, image: Image | None) -> Captured:
+def _told(snapshot: Snapshot, plan: CapturePlan, image: Image | None) -> Captured:
     return Captured(
         image=image,
         files=sum(plan.included),
         excluded=sum(map(bool, plan.excluded)),
         read_size=plan.read_size,
         encrypted=tuple(plan.encrypted),
+        system=snapshot.system,
     )

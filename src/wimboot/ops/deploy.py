@@ -13,7 +13,7 @@ not know is never touched.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import DECIDED, parse_place
 from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
+from wimboot.ops.assembling.coming import ComingImage, capture_options, check_drivers
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
 from wimboot.ops.assembling.present import look_at_store, look_at_system, place_for_new, place_registered
@@ -32,12 +33,13 @@ from wimboot.ops.build import Built, build
 from wimboot.ops.capture import capture
 from wimboot.ops.capturing.exporting import export_image
 from wimboot.ops.opening.storing import choose_image, held_wim, opened_store
-from wimboot.ops.options import CaptureOptions, Compression, SyncOptions, TargetOptions
+from wimboot.ops.options import Compression, SyncOptions, TargetOptions
 from wimboot.ops.sharing.together import SameVolume
 from wimboot.ops.sharing.users import users_of
 from wimboot.ops.sync import sync
-from wimboot.plan.deploying import Action, DeploySteps, FoundSystem, RamStep, SystemStep, plan_deploy
+from wimboot.plan.deploying import Action, DeploySteps, FoundImage, FoundSystem, RamStep, SystemStep, plan_deploy
 from wimboot.storage import host_error
+from wimboot.storage.durable import temporary_name
 from wimboot.wim import real_path
 
 if TYPE_CHECKING:
@@ -155,13 +157,8 @@ def _look(planned: Planned, options: DeployOptions, emit: Emit) -> tuple[DeployS
     _refuse_same(planned)
     planned.check_inputs()
     like = TargetOptions(place="", log_folder=options.log_folder, folders=options.folders)
-    store = look_at_store(planned, like)
-    if os.path.lexists(planned.wim):
-        with opened_store(planned.wim, options.folders) as opened:
-            found, rams = _look_at_all(planned, opened, like, emit)
-    else:
-        found, rams = _look_at_all(planned, None, like, emit)
-    steps = plan_deploy(planned.declared, store, found, rams, wim=str(planned.wim), place=place_registered(planned))
+    with opened_store(planned.wim, options.folders) if os.path.lexists(planned.wim) else nullcontext() as opened:
+        steps = _steps(planned, opened, options, like, emit)
     actions = {step.action for step in steps.systems} | {step.action for step in steps.rams}
     if actions & {Action.BUILD, Action.APPLY}:
         place_for_new(planned, emit)
@@ -171,6 +168,32 @@ def _look(planned: Planned, options: DeployOptions, emit: Emit) -> tuple[DeployS
             pass
     spare = _sync_spare(planned, options, emit, dry_run=True) if os.path.lexists(planned.wim) else None
     return steps, spare
+
+
+def _steps(planned: Planned, store: Store | None, options: DeployOptions, like: TargetOptions,
+           emit: Emit) -> DeploySteps:
+    """What the images and volumes that are there make of the plan; each image has its driver."""
+    there = look_at_store(planned, like)
+    names = {image.name for image in there.images}
+    captured = {origin.name: _look_at_volume(planned, origin, options, emit)
+                for origin in planned.declared.store.origins if origin.target is not None and origin.name not in names}
+    there = replace(there, coming=(*there.coming, *(one.image for one in captured.values())))
+    found, rams = _look_at_all(planned, store, like, emit)
+    steps = plan_deploy(planned.declared, there, found, rams, wim=str(planned.wim), place=place_registered(planned))
+    check_drivers(planned, steps, store, captured, options, emit)
+    return steps
+
+
+def _look_at_volume(planned: Planned, origin: ImageOrigin, options: DeployOptions, emit: Emit) -> ComingImage:
+    """What a volume to be captured holds. Raises what capturing it would."""
+    wim, beside = planned.wim, planned.wim.parent
+    while not beside.exists():      # a store that is not there yet, in folders that are still to be made
+        wim = beside.parent / temporary_name(planned.wim.name)
+        beside = beside.parent
+    done = capture(capture_options(planned, origin, options, wim, dry_run=True), emit)
+    architecture = None if done.system is None else done.system.architecture
+    return ComingImage(system=done.system, image=FoundImage(
+        name=origin.name, architecture="" if architecture is None else architecture.value, files=done.files))
 
 
 def _look_at_all(planned: Planned, store: Store | None, like: TargetOptions,
@@ -197,17 +220,14 @@ def _bring(planned: Planned, origin: ImageOrigin, options: DeployOptions, emit: 
     """Let the store have one more image. Raises what exporting and capturing raise."""
     wim, word = planned.wim, planned.declared.store.compression
     _make_folder(wim.parent)
-    compression = None if word is None else Compression(word)
     if origin.target is not None:
-        target = TargetOptions(place=planned.beside(origin.target), log_folder=options.log_folder,
-                               search=options.search, wim_folder=options.wim_folder, folders=options.folders)
-        capture(CaptureOptions(target=target, wim=wim, compression=compression, threads=options.threads,
-                               name=origin.name), emit)
+        capture(capture_options(planned, origin, options, wim, dry_run=False), emit)
     else:
         source = Path(planned.beside(origin.wim or ""))
         with opened_store(source, options.folders) as store:
             number = choose_image(store, origin.image or "", where=str(source))
-        export_image(source, number, wim, options.folders, emit, name=origin.name, compression=compression)
+        export_image(source, number, wim, options.folders, emit, name=origin.name,
+                     compression=None if word is None else Compression(word))
     DECIDED.clear()
 
 

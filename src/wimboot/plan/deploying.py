@@ -88,7 +88,7 @@ class FoundImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStore:
-    """The store as it is; no images where there is none. `coming` are those of the plan's origins, by their names."""
+    """The store as it is; no images where there is none. `coming` are those of the plan's origins that it lacks."""
 
     images: tuple[FoundImage, ...] = ()
     coming: tuple[FoundImage, ...] = ()
@@ -212,7 +212,6 @@ def _number(wish: SystemWish, images: Sequence[FoundImage], wim: str) -> int:
 
 
 def _check_architecture(wish: SystemWish, number: int, image: FoundImage) -> None:
-    """An image still to be captured is looked at when it is there: its name is all that is known."""
     if wish.architecture is not None and image.files and image.architecture != wish.architecture.value:
         raise ArchitectureDiffers(system=wish.name, wanted=wish.architecture.value, image=number, name=image.name,
                                   found=image.architecture or _NO_ARCHITECTURE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wimboot.tree.selection import Lists
     from wimboot.wim import Store
 
-__all__ = ["ImageView", "exclusions_of", "loading_image", "view_image"]
+__all__ = ["ImageView", "exclusions_of", "loading_image", "reader_of", "view_image"]
 
 _FILES_KEPT = 8
 """The hives are read for the system and again for the rules."""
@@ -73,6 +73,15 @@ def view_image(
     """
     tree = tree or store.load_tree(number)
 
+    read = reader_of(store, tree)
+    system = identify(read)
+    return ImageView(store=store, number=number, tree=tree, system=system, read=read,
+                     lists=find_lists(config, wim, read, system, emit, own_files),
+                     captured_with=exclusions_of(store, number))
+
+
+def reader_of(store: Store, tree: Tree) -> Callable[[str], bytes | None]:
+    """What gives a file of an image by its path, None where it has none."""
     @lru_cache(_FILES_KEPT)
     def read(path: str) -> bytes | None:
         node = tree.find(path)
@@ -82,10 +91,7 @@ def view_image(
         row = tree.stream(stream)
         return store.read(row.hash) if row.size else b""
 
-    system = identify(read)
-    return ImageView(store=store, number=number, tree=tree, system=system, read=read,
-                     lists=find_lists(config, wim, read, system, emit, own_files),
-                     captured_with=exclusions_of(store, number))
+    return read
 
 
 def exclusions_of(store: Store, number: int) -> Lists | None:

@@ -1,0 +1,87 @@
+"""Images that a store is still to get, and what of a plan's steps can be refused by what they hold.
+
+Nobody should wait for a store to be captured, and find it there, before hearing that a driver will not do. Only reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wimboot.ops.deploying.viewing import reader_of
+from wimboot.ops.opening.storing import choose_image, opened_store
+from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
+from wimboot.ops.preparing.choosing import choose_driver
+from wimboot.plan.deploying import Action
+from wimboot.windows.identify import identify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wimboot.events import Emit
+    from wimboot.ops.assembling.jobs import DeployOptions
+    from wimboot.ops.assembling.planned import Planned
+    from wimboot.plan.declared import ImageOrigin
+    from wimboot.plan.deploying import DeploySteps, FoundImage, RamStep, SystemStep
+    from wimboot.wim import Store
+    from wimboot.windows.identify import System
+
+__all__ = ["ComingImage", "capture_options", "check_drivers"]
+
+_MADE: Final = (Action.BUILD, Action.APPLY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComingImage:
+    """An image as it would be captured, and the Windows in it."""
+
+    image: FoundImage
+    system: System | None
+
+
+def capture_options(planned: Planned, origin: ImageOrigin, options: DeployOptions, wim: Path, *,
+                    dry_run: bool) -> CaptureOptions:
+    """Capturing the volume of an origin into `wim`."""
+    word = planned.declared.store.compression
+    target = TargetOptions(place=planned.beside(origin.target or ""), log_folder=options.log_folder, dry_run=dry_run,
+                           search=options.search, wim_folder=options.wim_folder, folders=options.folders)
+    return CaptureOptions(target=target, wim=wim, compression=None if word is None else Compression(word),
+                          threads=options.threads, name=origin.name)
+
+
+def check_drivers(planned: Planned, steps: DeploySteps, store: Store | None, captured: Mapping[str, ComingImage],
+                  options: DeployOptions, emit: Emit) -> None:
+    """See that each system that is made can have its overlay driver, and one that is restored the driver named for it.
+
+    `store` is there with the images that it has; `captured` are those that it is to get from volumes.
+
+    Raises DriverNeeded, and what a driver file that will not do raises.
+    """
+    known: dict[int, System | None] = {}
+    every: list[SystemStep | RamStep] = [*steps.systems, *steps.rams]
+    for step in every:
+        driver = planned.driver(step.wish) or options.driver
+        if step.action not in _MADE and (step.action is not Action.RESTORE or driver is None):
+            continue
+        if step.number not in known:
+            known[step.number] = _system_of(planned, steps, step, store, captured, options)
+        choose_driver(known[step.number], driver, planned.wim, where=f"the image in {planned.wim}", emit=emit)
+
+
+def _system_of(planned: Planned, steps: DeploySteps, step: SystemStep | RamStep, store: Store | None,
+               captured: Mapping[str, ComingImage], options: DeployOptions) -> System | None:
+    """The Windows of an image, wherever that is now."""
+    there = 0 if store is None else len(store.images)
+    if store is not None and step.number <= there:
+        return _of_image(store, step.number)
+    origin = steps.origins[step.number - there - 1]
+    if origin.target is not None:
+        return captured[origin.name].system
+    source = Path(planned.beside(origin.wim or ""))
+    with opened_store(source, options.folders) as opened:
+        return _of_image(opened, choose_image(opened, origin.image or "", where=str(source)))
+
+
+def _of_image(store: Store, number: int) -> System | None:
+    return identify(reader_of(store, store.load_tree(number)))
