@@ -43,6 +43,7 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
 
     \b
     A plan:
+      folder = "disk"                  what it is for, where it is mounted; counts from the plan's folder
       [place]                          where the folder lies when Windows runs
       disk = "5cbea03e"                the disk's signature, or GUID
       partition = 1048576              the partition's first byte, or GUID
