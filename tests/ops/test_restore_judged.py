@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from converted import OVERLAY_FILES, Converted
 from judges import every_pointer_leads_home, sound_volume
@@ -50,6 +51,28 @@ def test_a_dry_run_of_restore_tells_and_writes_nothing(converted: Converted) -> 
             ("changed", "\\Windows\\System32\\drivers\\ntfs.sys")} <= paths
     assert told["dry_run"] is True
     assert "Would restore" in people.out
+
+
+def test_what_restore_does_is_the_other_way_round_than_status(converted: Converted) -> None:
+    """What status calls added would be removed, what it calls removed brought back; and so it is said, and done."""
+    edit(converted.volume)
+    since = {change["path"]: change["change"] for change in
+             done("status", converted.volume, "--wim", converted.wim, "--json").json["changes"]}
+    new, gone = "\\added folder\\deeper\\new.bin", "\\Windows\\explorer.exe"
+    other = "\\Windows\\System32\\drivers\\ntfs.sys"
+    assert (since[new], since[gone], since[other]) == ("added", "removed", "modified")
+    would = done("restore", converted.volume, "--wim", converted.wim, "--dry-run", "-v").out
+    document = done("restore", converted.volume, "--wim", converted.wim, "--dry-run", "--json").json
+    did = done("restore", converted.volume, "--wim", converted.wim, "-v").out
+    actions = {each["path"]: each["action"] for each in document["paths"]}
+    for path, action, word in ((new, "remove", "removed"), (gone, "bring-back", "brought back"),
+                               (other, "change", "changed")):
+        assert actions[path] == action
+        assert re.search(rf"^would {action.replace('-', ' ')} +{re.escape(path)}$", would, re.MULTILINE)
+        assert re.search(rf"^{word} +{re.escape(path)}$", did, re.MULTILINE)
+    count = document["added"]
+    assert f"bring back {count:,} name" in would
+    assert " added" not in re.sub(r"\\.*", "", would)
 
 
 def test_keep_leaves_what_it_names_alone(converted: Converted) -> None:

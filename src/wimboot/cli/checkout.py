@@ -18,6 +18,9 @@ __all__ = ["apply", "restore"]
 
 _SHOWN = 20
 """Changed paths that a dry run of restore lists; --json has all of them."""
+_DOES = {"removed": "remove", "added": "bring back", "changed": "change"}
+"""What restore does about a path; `status` has the other direction, what happened to it since the image."""
+_DID = {"removed": "removed", "added": "brought back", "changed": "changed"}
 
 
 @click.command(short_help="Deploy an image onto an empty volume.")
@@ -111,8 +114,9 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     in such a folder; what it names and the volume does not have is not made. A registry hive that is replaced takes its
     logs with it, whatever lists and --keep say of them; one that is kept keeps them.
 
-    See what would happen first with --dry-run: it refuses what the run would refuse, but does not read back the data
-    that new pointers need.
+    See first with --dry-run what would be done to the volume, and to which names: what was added since goes (`would
+    remove`), what was deleted comes back (`would bring back`). It refuses what the run would refuse, but does not read
+    back the data that new pointers need.
 
     \b
     Examples:
@@ -149,19 +153,33 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     if chosen["quiet"]:
         return
     if chosen["dry_run"] or chosen["verbose"]:
-        for change, path in done.examples[: None if chosen["verbose"] else _SHOWN]:
-            click.echo(f"{change:8} {path}")
-        if len(done.examples) > _SHOWN and not chosen["verbose"]:
-            click.echo(f"... and {len(done.examples) - _SHOWN:,} more (-v shows all)")
+        _list(done, dry_run=chosen["dry_run"], verbose=chosen["verbose"])
     if not (done.removed or done.added or done.changed or done.metadata):
         click.echo(f"{target} equals image {done.number}, {done.name}: nothing to do.")
         return
-    verb = "Would restore" if chosen["dry_run"] else "Restored"
-    show.say(
-        f"{verb} {target} to image {done.number}, {done.name}: {done.removed:,} names removed, {done.added:,} made, "
-        f"{done.changed:,} files' data and {done.metadata:,} files' properties set back"
-        + (f", {len(done.kept):,} kept." if done.kept else ".")
-    )
+    _say(done, target, dry_run=chosen["dry_run"])
+
+
+def _say(done: Restored, target: str, *, dry_run: bool) -> None:
+    kept = f" It {'would leave' if chosen['dry_run'] else 'left'} {len(done.kept):,} names as they are."
+    if dry_run:
+        text = (f"Would restore {target} to image {done.number}, {done.name}: it would remove {done.removed:,} names, "
+                f"bring back {done.added:,} names, change the data of {done.changed:,} files and set back the "
+                f"properties of {done.metadata:,} files.")
+    else:
+        text = (f"Restored {target} to image {done.number}, {done.name}: {done.removed:,} names removed, "
+                f"{done.added:,} brought back, {done.changed:,} files' data and {done.metadata:,} files' properties "
+                "set back.")
+    show.say(text + (kept if done.kept else ""))
+
+
+def _list(done: Restored, *, dry_run: bool, verbose: int) -> None:
+    words = {change: f"would {word}" for change, word in _DOES.items()} if dry_run else _DID
+    width = max(map(len, words.values()))
+    for change, path in done.examples[: None if verbose else _SHOWN]:
+        click.echo(f"{words[change]:{width}}  {path}")
+    if len(done.examples) > _SHOWN and not verbose:
+        click.echo(f"... and {len(done.examples) - _SHOWN:,} more (-v shows all)")
 
 
 def _restored(done: Restored, *, dry_run: bool) -> dict[str, Any]:
@@ -173,6 +191,7 @@ def _restored(done: Restored, *, dry_run: bool) -> dict[str, Any]:
         "changed": done.changed,
         "metadata": done.metadata,
         "kept": list(done.kept),
-        "paths": [{"change": change, "path": path} for change, path in done.examples],
+        "paths": [{"change": change, "action": _DOES[change].replace(" ", "-"), "path": path}
+                  for change, path in done.examples],
         "dry_run": dry_run,
     }
