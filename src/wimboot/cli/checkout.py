@@ -161,7 +161,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
 
 
 def _say(done: Restored, target: str, *, dry_run: bool) -> None:
-    kept = f" It {'would leave' if chosen['dry_run'] else 'left'} {len(done.kept):,} names as they are."
+    kept = f" It {'would leave' if dry_run else 'left'} {len(done.kept):,} names as they are."
     if dry_run:
         text = (f"Would restore {target} to image {done.number}, {done.name}: it would remove {done.removed:,} names, "
                 f"bring back {done.added:,} names, change the data of {done.changed:,} files and set back the "
