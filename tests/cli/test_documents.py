@@ -15,7 +15,9 @@ import pytest
 from converted import Converted, fresh_volume
 from mounting import copy_sparse, mounted
 from running import NO_PLACE, done, unchanged, wimboot
+from snapshots import pointer
 from wim_bytes import read_wim
+from wimboot.wim import Store
 
 HEADER_SIZE = 208
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -81,6 +83,24 @@ def test_info_describes_a_converted_volume(converted_once: Converted) -> None:
     assert volume["full"] + volume["pointers"] + volume["resident"] == volume["files"]
     assert told["disk"]["bytes"] == converted_once.volume.stat().st_size
     assert told["warnings"] == []
+
+
+def test_info_asks_the_wim_for_no_blob_of_its_own(converted_once: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pointers take in the WIM is summed in one pass, for there may be 100,000; it is what others read."""
+    asked: list[bytes] = []
+    blob = Store.blob
+
+    def counting(store: Store, sha1: bytes) -> object:
+        asked.append(sha1)
+        return blob(store, sha1)
+
+    monkeypatch.setattr(Store, "blob", counting)
+    (source,) = done("info", converted_once.volume, "--json").json["volume"]["sources"]
+    assert source["pointers"] > 100
+    assert len(asked) < source["pointers"] // 4
+    blobs = read_wim(converted_once.wim).blobs
+    needed = {bytes.fromhex(promise[1]) for facts in converted_once.after.values() if (promise := pointer(facts))}
+    assert source["bytes_in_wim"] == sum(blobs[sha1].stored_size for sha1 in needed)
 
 
 def test_info_describes_a_volume_that_was_not_converted(converted_once: Converted) -> None:

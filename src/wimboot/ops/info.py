@@ -19,6 +19,7 @@ from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.opening.volume import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
 from wimboot.tree import StreamFlag, passes
 from wimboot.tree.selection import select
+from wimboot.wim.usage import Usage
 from wimboot.windows.identify import System, UnknownWindows, identify, image_name
 from wimboot.windows.sources import read_sources
 
@@ -140,7 +141,8 @@ def _vhd(target: Target) -> VhdInfo | None:
 def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume)
-    classes = Counter(passes.classify(tree, MAX_POINTER_SIZE))
+    kinds = passes.classify(tree, MAX_POINTER_SIZE)
+    classes = Counter(kinds)
     pointers = classes[passes.IS_POINTER]
     folders = classes[passes.FOLDER]
     compact = len(passes.flagged_streams(tree, StreamFlag.COMPACT))
@@ -159,7 +161,6 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     resident = classes[passes.RESIDENT_DATA] + classes[passes.EMPTY]
     lists = find_lists(None, None, contents.read_path, system, silent)
     ruled = select(tree, lists).real_by
-    kinds = passes.classify(tree, MAX_POINTER_SIZE)
     prepopulated = sum(1 for node, rule in enumerate(ruled) if rule >= 0 and kinds[node] == passes.CANDIDATE)
     return VolumeInfo(
         where=opened.where,
@@ -195,9 +196,10 @@ def _source(located: Located, opened: Opened, emit: Emit) -> SourceInfo:
     if wim is not None:
         try:
             with opened_store(wim, opened.options.folders) as store:
-                blobs = [blob for blob in map(store.blob, {sha1 for sha1, _ in mine}) if blob is not None]
-                in_wim = sum(blob.size_in_wim for blob in blobs)
-                behind = any(table_hash != store.table_hash for _, table_hash in mine)
+                usage = Usage(store)
+                used = usage.pointers(opened.tree, located.source.data_source_id).marks
+                in_wim = usage.sums([used]).together.in_wim
+                behind = bool({table_hash for _, table_hash in mine} - {store.table_hash})
         except Error as error:
             emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
     return SourceInfo(
