@@ -22,9 +22,8 @@ _PROPERTIES = {
     MetadataBit.REPARSE: "reparse point",
     MetadataBit.EXTRA: "object id or extended attributes",
 }
-# plain numbers where a loop runs per file: an IntFlag's & costs a microsecond
+# a plain number where a loop runs per file: an IntFlag's & costs a microsecond
 _DIRECTORY = int(FileAttribute.DIRECTORY)
-_DATA = int(StreamKind.DATA)
 
 
 class ChangeKind(Enum):
@@ -70,20 +69,21 @@ class _Listing:
         self._base = base
         self._now = now
         self._undo = undo
+        self._path, self._old_path = _Paths(now).of, _Paths(base).of
         self._moved = dict(moved(now, base, undo))
-        self._moved_nodes = {(now.link(after).node, base.link(before).node) for after, before in self._moved.items()}
-        self._kept = {node: old for old, node in enumerate(undo.pairs) if node >= 0}
-        self._renamed_short = {now.link(after).node for after, before in undo.respelled
+        self._moved_nodes = {(now.link_node(after), base.link_node(before)) for after, before in self._moved.items()}
+        self._kept = _kept(base, now, undo)
+        self._renamed_short = {now.link_node(after) for after, before in undo.respelled
                                if now.link(after).name == base.link(before).name}
-        self._came = {now.link(link).node for link in undo.removed_links}
-        self._went = {base.link(link).node for link in undo.added_links}
+        self._came = {now.link_node(link) for link in undo.removed_links}
+        self._went = {base.link_node(link) for link in undo.added_links}
 
     def all(self) -> list[Change]:
         """Every change, in no order."""
         data = self._data()
         metadata = dict.fromkeys(self._renamed_short, 0) | {now: mask for _, now, mask in self._undo.metadata}
         out = [*self._names(data, metadata), *self._respelled(metadata)]
-        told = {self._now.link(link).node for link in self._moved}
+        told = {self._now.link_node(link) for link in self._moved}
         for node, old_node in data.items():
             if node not in told:
                 out.append(self._changed(ChangeKind.MODIFIED, node, old_node, metadata.pop(node, 0)))
@@ -94,8 +94,8 @@ class _Listing:
     def counts(self) -> dict[ChangeKind, int]:
         """How many there are of each kind, no path built."""
         undo, now = self._undo, self._now
-        moved = {now.link(link).node for link in self._moved}
-        spelled = {now.link(after).node for after, before in undo.respelled
+        moved = {now.link_node(link) for link in self._moved}
+        spelled = {now.link_node(after) for after, before in undo.respelled
                    if now.link(after).name != self._base.link(before).name}
         data = self._data().keys() - moved
         metadata = {node for _, node, _ in undo.metadata} | self._renamed_short
@@ -127,8 +127,8 @@ class _Listing:
                 continue
             row, old = now.link(link), base.link(before)
             with_folder = (row.parent, old.parent) in self._moved_nodes and row.name == old.name
-            out.append(Change(kind=ChangeKind.MOVED, path=now.path(link), was=base.path(before), within=with_folder,
-                              folder=_is_folder(now, row.node), size=_size(now, row.node),
+            out.append(Change(kind=ChangeKind.MOVED, path=self._path(link), was=self._old_path(before),
+                              folder=_is_folder(now, row.node), within=with_folder, size=_size(now, row.node),
                               old_size=_size(base, old.node)))
             data.pop(row.node, None)
             metadata.pop(row.node, None)
@@ -141,7 +141,8 @@ class _Listing:
         row = tree.link(link)
         size = _size(tree, row.node)
         old = kind is ChangeKind.REMOVED
-        return Change(kind=kind, path=tree.path(link), folder=_is_folder(tree, row.node), within=row.parent in same,
+        path = self._old_path(link) if old else self._path(link)
+        return Change(kind=kind, path=path, folder=_is_folder(tree, row.node), within=row.parent in same,
                       size=None if old else size, old_size=size if old else None)
 
     def _respelled(self, metadata: dict[int, int]) -> list[Change]:
@@ -150,7 +151,7 @@ class _Listing:
         for after, before in self._undo.respelled:
             row, old = self._now.link(after), self._base.link(before)
             if row.name != old.name:
-                out.append(Change(kind=ChangeKind.MOVED, path=self._now.path(after), was=self._base.path(before),
+                out.append(Change(kind=ChangeKind.MOVED, path=self._path(after), was=self._old_path(before),
                                   folder=_is_folder(self._now, row.node), size=_size(self._now, row.node),
                                   old_size=_size(self._base, old.node)))
                 metadata.pop(row.node, None)
@@ -158,9 +159,38 @@ class _Listing:
 
     def _changed(self, kind: ChangeKind, node: int, old_node: int, mask: int) -> Change:
         links = self._now.links_of(node)
-        return Change(kind=kind, path=self._now.path(links[0]), folder=_is_folder(self._now, node),
+        return Change(kind=kind, path=self._path(links[0]), folder=_is_folder(self._now, node),
                       size=_size(self._now, node), old_size=_size(self._base, old_node),
                       properties=_named(mask) + (("short name",) if node in self._renamed_short else ()))
+
+
+class _Paths:
+    """Paths in one tree, those of folders kept: much of what changed lies together."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._folders: dict[int, str] = {}
+
+    def of(self, link: int) -> str:
+        """The path of a name, as `Tree.path` gives it."""
+        row = self._tree.link(link)
+        folder = self._folders.get(row.parent)
+        if folder is None:
+            names = self._tree.links_of(row.parent)
+            if not names:
+                return self._tree.path(link)    # which knows what to raise
+            folder = self._folders[row.parent] = self._tree.path(names[0]).removesuffix("\\")
+        return f"{folder}\\{row.name.decode('utf-16-le', 'surrogatepass')}"
+
+
+def _kept(base: Tree, now: Tree, undo: Changes) -> dict[int, int]:
+    """node of now -> node of base, of the files that are kept and of which something changed."""
+    out = {now.link_node(after): base.link_node(before) for after, before in undo.respelled}
+    out.update((node, old) for old, node, _ in undo.metadata)
+    fewer = {node for node, _ in undo.removed_streams}
+    if fewer:
+        out.update((node, old) for old, node in enumerate(undo.pairs) if node in fewer)
+    return out
 
 
 @lru_cache(maxsize=32)
@@ -181,4 +211,4 @@ def _is_folder(tree: Tree, node: int) -> bool:
 def _size(tree: Tree, node: int) -> int | None:
     if _is_folder(tree, node):
         return None
-    return sum(row.size for row in tree.streams_of(node) if row.kind == _DATA)
+    return tree.data_size(node)

@@ -294,6 +294,16 @@ cdef class Tree:
         cdef uint32_t first = self.nodes[node].first_stream
         return [self.stream(i) for i in range(first, first + self.nodes[node].stream_count)]
 
+    def data_size(self, uint32_t node):
+        """Bytes of all data of a node, named streams included."""
+        self._check(node, self.node_count)
+        cdef uint32_t i, first = self.nodes[node].first_stream
+        cdef uint64_t size = 0
+        for i in range(first, first + self.nodes[node].stream_count):
+            if self.streams[i].kind == DATA:
+                size += self.streams[i].size
+        return size
+
     def data_stream(self, uint32_t node):
         """Index of the unnamed data stream of a node, -1 if it has none."""
         self._check(node, self.node_count)
@@ -339,6 +349,11 @@ cdef class Tree:
         cdef Link *k = &self.links[link]
         return LinkRow(k.parent, k.node, (<char *> self.names + k.name_offset)[:k.name_size] if k.name_size else b"",
                        (<char *> self.names + k.short_offset)[:k.short_size] if k.short_size else b"")
+
+    def link_node(self, uint32_t link):
+        """The node that a name is of."""
+        self._check(link, self.link_count)
+        return self.links[link].node
 
     def links_of(self, uint32_t node):
         """The links that are a node's names."""
