@@ -216,7 +216,7 @@ class Append:
         for sha1, count in references.items():
             self._refer(sha1, array("I", [count]))
 
-    def replace_metadata(self, image: int, metadata: bytes, *, threads: int = 2) -> None:
+    def replace_metadata(self, image: int, metadata: bytes | bytearray, *, threads: int = 2) -> None:
         """Store the list of files of an older image anew, whose bytes here are damaged. Raises BlobDamaged."""
         table = self._old_table()
         row = table.row(table.metadata[image - 1])

@@ -47,6 +47,17 @@ class ResourceReader:
             return self._chunk_windows(row)
         return self._raw_windows(row)
 
+    def read_into(self, whole: bytearray, row: BlobRow, run: SolidRun | None = None) -> None:
+        """All data of a blob into a buffer of its size. Raises as `windows` does."""
+        if run is None and row.flags & ResourceFlag.COMPRESSED:
+            for _ in self._chunk_windows(row, whole):   # unpacked where it stays
+                pass
+            return
+        at = 0
+        for window in self.windows(row, run):
+            whole[at:at + len(window)] = window
+            at += len(window)
+
     def _damaged(self, row: BlobRow, problem: str) -> BlobDamaged:
         return BlobDamaged(where=self.where, offset=row.offset, sha1=row.sha1.hex(), problem=problem)
 
@@ -60,7 +71,7 @@ class ResourceReader:
         for start in range(0, row.size, WINDOW):
             yield memoryview(self._exactly(row, row.offset + start, min(WINDOW, row.size - start)))
 
-    def _chunk_windows(self, row: BlobRow) -> Iterator[memoryview]:
+    def _chunk_windows(self, row: BlobRow, whole: bytearray | None = None) -> Iterator[memoryview]:
         if self._compression is Compression.NONE:
             raise self._damaged(row, "is compressed, in a WIM that says of itself that it is not")
         if not self._chunk_size or self._chunk_size > MAX_SOLID_CHUNK_SIZE:
@@ -69,7 +80,7 @@ class ResourceReader:
         with locating(self.where):
             layout.check()
         step = max(WINDOW // self._chunk_size, 1)
-        buffer = bytearray(min(step * self._chunk_size, row.size))
+        buffer = memoryview(bytearray(min(step * self._chunk_size, row.size)) if whole is None else whole)
         for first in range(0, layout.count, step):
             count = min(step, layout.count - first)
             low, high = layout.entries_range(first, count)
@@ -78,7 +89,8 @@ class ResourceReader:
                 start, stored = layout.stored_sizes(first, count, entries)
             data = self._exactly(row, row.offset + layout.table_size + start, sum(stored))
             size = min(count * self._chunk_size, row.size - first * self._chunk_size)
-            out = memoryview(buffer)[:size]
+            at = 0 if whole is None else first * self._chunk_size
+            out = buffer[at:at + size]
             if self.codec.decompress_chunks(data, array("Q", stored), out) != SOUND:
                 raise self._damaged(row, "does not decompress")
             for at in range(0, size, WINDOW):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["write_resource"]
 
 
-def write_resource(writer: BlobWriter, data: bytes, *, threads: int) -> tuple[int, int, bool]:
+def write_resource(writer: BlobWriter, data: bytes | bytearray, *, threads: int) -> tuple[int, int, bool]:
     """Append `data`, compressed where that is smaller; (offset, size in the WIM, compressed)."""
     tail, codec = writer.tail, writer.codec
     if len(data) <= BATCH:

@@ -221,16 +221,22 @@ class Store:
 
     # ---- images
 
-    def metadata(self, image: int) -> bytes:
+    def metadata(self, image: int) -> bytearray:
         """The metadata resource of an image (from 1), checked. Raises ImageOutOfRange, BlobDamaged, TooLarge."""
         rows = self.parts[0].table.metadata
         if not 1 <= image <= len(rows):
             raise ImageOutOfRange(where=self.where, count=len(rows), image=image)
-        size = self.parts[0].table.row(rows[image - 1]).size
+        part = self.parts[0]
+        row = part.table.row(rows[image - 1])
+        size = part.blob_of(row).size
         if size > MAX_METADATA_SIZE:
             raise TooLarge(what=f"the list of files of image {image}", where=self.where, size=size,
                            limit=MAX_METADATA_SIZE)
-        return b"".join(self._parts(self.parts[0], rows[image - 1]))
+        data = bytearray(size)
+        part.resources.read_into(data, row, part.run_of(rows[image - 1]))
+        if hashlib.sha1(data, usedforsecurity=False).digest() != row.sha1:
+            raise _other_contents(row, self.where)
+        return data
 
     def apart(self) -> Store:
         """The same WIM for another thread, whose decompressor is its own; over the same files."""
@@ -272,6 +278,10 @@ class SplitStore(Store):
         return cls(tuple(parts), where=where)
 
 
+def _other_contents(row: BlobRow, where: str) -> BlobDamaged:
+    return BlobDamaged(where=where, offset=row.offset, sha1=row.sha1.hex(), problem="has other contents")
+
+
 def _checked(row: BlobRow, where: str, windows: Iterator[bytes]) -> Iterator[bytes]:
     digest = hashlib.sha1(usedforsecurity=False)
     held: bytes | None = None
@@ -281,6 +291,6 @@ def _checked(row: BlobRow, where: str, windows: Iterator[bytes]) -> Iterator[byt
             yield held
         held = window
     if digest.digest() != row.sha1:
-        raise BlobDamaged(where=where, offset=row.offset, sha1=row.sha1.hex(), problem="has other contents")
+        raise _other_contents(row, where)
     if held is not None:
         yield held

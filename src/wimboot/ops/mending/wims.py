@@ -112,7 +112,7 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         return True
 
 
-def _list_of(own: Store, number: int, spares: Sequence[Store]) -> bytes | None:
+def _list_of(own: Store, number: int, spares: Sequence[Store]) -> bytes | bytearray | None:
     """The list of files of an image, byte for byte, from a copy that has it sound."""
     table = own.parts[0].table
     sha1 = table.row(table.metadata[number - 1]).sha1
