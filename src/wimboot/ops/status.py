@@ -1,4 +1,8 @@
-"""What was changed on a volume since the image that it stands on; and what differs between two images."""
+"""What was changed on a volume since the image that it stands on; and what differs between two images.
+
+What is not needed to open a volume is imported while it is scanned, and the rest while the image is loaded: that takes
+as long.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
-from wimboot.ops.capturing.comparing import hash_streams
-from wimboot.ops.capturing.snapshot import take_snapshot
-from wimboot.ops.finding.backing import require_wim, stores_behind
-from wimboot.ops.finding.standing import Standing, carry_known, hash_candidates
-from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
-from wimboot.ops.pointing.placing import volume_sources
-from wimboot.ops.pointing.pointers import count_behind
-from wimboot.ops.preparing.forgiving import as_prepared
-from wimboot.plan.capture import plan_capture
-from wimboot.plan.report import Change, changes_since
-from wimboot.tree import diff
-from wimboot.tree.changes import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.ops.finding.standing import Standing
     from wimboot.ops.options import StatusOptions
+    from wimboot.plan.report import Change
     from wimboot.wim import Store
 
 __all__ = ["Difference", "Status", "difference", "status"]
@@ -59,6 +53,12 @@ def status(options: StatusOptions, emit: Emit) -> Status:
     Raises NotWimBoot, WimNotFound, OtherWim, WimOlder.
     """
     with open_volume(options.target, emit, write=False, windows=False) as opened:
+        opened.scan_ahead()
+        from wimboot.ops.finding.backing import require_wim, stores_behind
+        from wimboot.ops.finding.standing import Standing
+        from wimboot.ops.opening.storing import opened_store
+        from wimboot.ops.pointing.placing import volume_sources
+
         sources = volume_sources(opened.volume)
         source, wim = require_wim(opened, sources, options.wim, emit=emit)
         with (
@@ -71,6 +71,15 @@ def status(options: StatusOptions, emit: Emit) -> Status:
 
 def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Path, stores: list[Store],
             emit: Emit) -> Status:
+    from wimboot.ops.capturing.comparing import hash_streams
+    from wimboot.ops.capturing.snapshot import take_snapshot
+    from wimboot.ops.finding.standing import carry_known, hash_candidates
+    from wimboot.ops.pointing.pointers import count_behind
+    from wimboot.ops.preparing.forgiving import as_prepared
+    from wimboot.plan.capture import plan_capture
+    from wimboot.plan.report import changes_since
+    from wimboot.tree.changes import settled
+
     tree = opened.tree
     emit(Phase(name="scan"))
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
@@ -91,6 +100,10 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
 
 def difference(wim: Path, older: str, newer: str, emit: Emit) -> Difference:
     """What happened from one image of a WIM to another; each by number or name. Raises NoImage, Damaged."""
+    from wimboot.ops.opening.storing import choose_image, opened_store
+    from wimboot.plan.report import changes_since
+    from wimboot.tree import diff
+
     with opened_store(wim) as store:
         first, second = choose_image(store, older, where=str(wim)), choose_image(store, newer, where=str(wim))
         emit(Phase(name="load"))

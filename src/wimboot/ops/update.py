@@ -150,7 +150,8 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
 
 def _to_read_back(looked: _Looked, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
     """The blobs that new pointers need, and those of all that was read: hash -> size."""
-    read = {looked.opened.tree.stream(stream).hash for stream in looked.plan.streams}
+    tree = looked.opened.tree
+    read = {tree.stream(stream).hash for stream in looked.plan.streams}
     return pointing.blobs | {sha1: blob.size for sha1 in read if (blob := store.blob(sha1)) is not None}
 
 

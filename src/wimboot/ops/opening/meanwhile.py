@@ -6,7 +6,6 @@ from threading import Thread
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from wimboot.events import Counter
-from wimboot.wim.errors import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,7 @@ class Meanwhile(Generic[T]):
 
     def result(self) -> T:
         """What the work returned, when it is over. Raises what it raised."""
-        self._wait()
+        self.wait()
         if not self._results and self._error is None:
             self._run()
         if self._error is not None:
@@ -49,7 +48,8 @@ class Meanwhile(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - for whoever asks
             self._error = error
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until the thread is over, whatever came of it."""
         if self._thread is not None:
             self._thread.join()
 
@@ -60,7 +60,7 @@ class Meanwhile(Generic[T]):
                  trace: TracebackType | None) -> None:
         if kind is not None and self._stop is not None:
             self._stop()
-        self._wait()
+        self.wait()
 
 
 class StoppableCounter(Counter):
@@ -78,5 +78,7 @@ class StoppableCounter(Counter):
 
     def add(self, amount: int) -> None:
         if self._stopped:
+            from wimboot.wim.errors import Cancelled
+
             raise Cancelled
         super().add(amount)

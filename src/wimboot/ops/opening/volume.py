@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +13,7 @@ from wimboot.errors import FormatError, Internal, Refused, UsageError
 from wimboot.formats.ntfsboot import BootSector
 from wimboot.ntfs import Volume, VolumeDirty, scan, volume_facts
 from wimboot.ops.opening.disks import finish_interrupted, open_disk
-from wimboot.windows.identify import looks_like_windows
+from wimboot.ops.opening.meanwhile import Meanwhile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,7 @@ class Opened:
         slot.where = where
         self._facts: VolumeFacts | None = None
         self._tree: Tree | None = None
+        self._ahead: Meanwhile[Tree] | None = None
 
     @property
     def mounted(self) -> bool:
@@ -127,8 +129,16 @@ class Opened:
         """The scan of the volume as it was when first asked for."""
         if self._tree is None:
             self.slot.settle()
-            self._tree = scan(self.device)
+            self._tree = scan(self.device) if self._ahead is None else self._ahead.result()
         return self._tree
+
+    def scan_ahead(self) -> None:
+        """Begin the scan now, in a thread of its own; `tree` waits for it. Only of a volume that is only read: a scan
+        must not meet writes.
+        """
+        if self.transaction is not None:
+            raise Internal(what="a volume that is written was to be scanned meanwhile")
+        self._ahead = Meanwhile(partial(scan, self.device))
 
     def mount(self, *, inspect: bool = False) -> None:
         """Mount what the device holds now; with `inspect` also what Windows left unfinished.
@@ -140,6 +150,8 @@ class Opened:
 
     def close(self, *, discard: bool) -> None:
         """Unmount; with `discard` nothing more is written."""
+        if self._ahead is not None:
+            self._ahead.wait()
         self.slot.close(discard=discard)
 
 
@@ -263,6 +275,8 @@ def _choose(disk: OpenDisk, named: int | None, place: str, *, windows: bool) -> 
 
 
 def _has_windows(disk: OpenDisk, partition: int | None) -> bool:
+    from wimboot.windows.identify import looks_like_windows  # what reads hives; where a partition is named, unneeded
+
     start, size = disk.target.slice(partition)
     slot = disk.slot(start, size, str(disk.target.path))
     if slot.mounted:
