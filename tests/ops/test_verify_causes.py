@@ -97,7 +97,7 @@ CAUSES: dict[str, tuple[Damage, str, str]] = {
     "without some blobs": (_lose, "blob-missing", "does not have the data of 2 of"),
     "an older copy": (_older, "wim-older", "it has 1 image, the volume stands on image 2 and lacks the data of"),
     "grown since": (_grow, "behind", "carry the hash of an older blob table"),
-    "missing": (_take_away, "wim-not-found", "was not found; last known at later"),
+    "missing": (_take_away, "wim-not-found", "was not found; its place to be decided later"),
     "with damaged data": (_damage, "blob-damaged", "damaged in it: 2 blobs"),
 }
 

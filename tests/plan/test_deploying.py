@@ -66,6 +66,7 @@ def plan(wishes: list[SystemWish], found: list[FoundSystem], *, store: tuple[Fou
     (standing(behind=3), Action.REFRESH, "3 pointers"),
     (standing(place=ELSEWHERE), Action.REFRESH, "mbr:00000001"),
     (standing(place=None), Action.REFRESH, "not understood"),
+    (standing(place=WimPlace.unknown("w.wim")), Action.REFRESH, "it was not told yet where the store will lie"),
     (standing(image=2, behind=3, place=ELSEWHERE), Action.RESTORE, "image 2"),
     (replace(standing(), ground=Ground.EMPTY, image=0), Action.APPLY, "empty"),
 ])

@@ -117,11 +117,12 @@ def _tell(found: Explained) -> None:
         if name != found.path:
             click.echo(f"      also {name}")
     if found.pointer is not None:
+        from wimboot.windows.wimplace import told_place
+
         pointer = found.pointer
-        place = "no place yet" if found.place is not None and found.place.is_later else found.place
         click.echo(
             f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of "
-            f"the WIM of data source {pointer.data_source_id}\n({place})."
+            f"the WIM of data source {pointer.data_source_id}\n({told_place(found.place, 'at')})."
         )
         if found.wim is not None:
             click.echo(f"On this machine {found.wim} holds it.")

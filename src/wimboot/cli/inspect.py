@@ -12,6 +12,7 @@ from wimboot.cli.located import located_fields, located_lines
 from wimboot.cli.progress import listener
 from wimboot.formats.filetime import iso_utc
 from wimboot.formats.guid import guid_text
+from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
     from wimboot.disk import Table
@@ -245,7 +246,9 @@ def _tell_volume(volume: VolumeInfo) -> None:
     show.lines(rows)
     for found in volume.sources:
         fields = _source(found)
-        click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}} at {fields['place']}")
+        later = found.place is not None and found.place.is_later
+        click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}}{',' * later} "
+                   f"{told_place(found.place, 'at')}")
         state = "" if found.in_wim is None else f"; {show.size(found.in_wim)} in the WIM"
         show.say(f"  {found.pointers:,} pointers{state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
         for line in located_lines(found.located):

@@ -68,11 +68,20 @@ def relocate(target: str, log_folder: Path | None, wim: Path, place: str | None,
 
 def _tell(done: Relocated, *, dry_run: bool) -> None:
     was, were = ("would be", "would be") if dry_run else ("was", "were")
-    moved = f"{was} moved from {done.before} to {done.after}"
-    if done.before == done.after:
-        moved = "has no place yet" if done.after.is_later else f"stays registered at {done.after}"
-    show.say(f"Data source {done.data_source_id} {moved}; {done.refreshed:,} pointers {were} brought up to date.")
+    show.say(f"Data source {done.data_source_id} {_moved(done, was)}; {done.refreshed:,} pointers {were} brought up "
+             "to date.")
     if done.dropped:
         click.echo(f"Data sources that no pointer names {were} given up: {', '.join(map(str, done.dropped))}.")
     if done.left_over is not None:
         click.echo(f"WimOverlay.new, left over from an interrupted change, {was} {done.left_over}.")
+
+
+def _moved(done: Relocated, was: str) -> str:
+    before, after = done.before, done.after
+    if before == after:
+        return "has no place yet" if after.is_later else f"stays registered at {after}"
+    if before is not None and before.is_later:
+        return f"{was} registered at {after}; it had no place yet"
+    left = "a place of unknown form" if before is None else before
+    return f"{was} taken from {left}, its place to be decided later" if after.is_later else (
+        f"{was} moved from {left} to {after}")

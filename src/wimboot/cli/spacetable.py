@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wimboot.cli import show
 from wimboot.cli.english import singular
 from wimboot.formats.guid import guid_text
+from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -115,7 +116,7 @@ def _homeless(found: Space, disks: dict[Path, DiskFigures]) -> None:
     for guid, users in groups.items():
         first = users[0][1]
         what = f"cannot be read: {first.problem}" if first.wim is not None else "was not found"
-        _heading(f"the WIM {{{guid_text(guid)}}}, registered at {show.plain(first.place)}, {what}")
+        _heading(f"the WIM {{{guid_text(guid)}}}, {show.plain(told_place(first.place, 'registered at'))}, {what}")
         _volumes([_row(volume, share, disks) for volume, share in users])
 
 

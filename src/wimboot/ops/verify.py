@@ -22,6 +22,7 @@ from wimboot.ops.opening.wimfiles import wim_guid
 from wimboot.storage import HostFolder
 from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import Sources
+from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,8 +189,8 @@ class _Check:
             looked = "; ".join(located.looked) if located is not None else ""
             self._tell(one, Problem(
                 id="wim-not-found", where=self._opened.where,
-                text=f"the WIM of data source {one.data_source_id} (GUID {guid_text(one.guid)}) was not found; last "
-                     f"known at {one.place}; looked at: {looked or 'nothing'}",
+                text=f"the WIM of data source {one.data_source_id} (GUID {guid_text(one.guid)}) was not found; "
+                     f"{told_place(place, 'last known at')}; looked at: {looked or 'nothing'}",
                 advice="Name it with --wim, or name a folder to search with --search."))
             return
         try:

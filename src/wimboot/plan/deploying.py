@@ -194,7 +194,7 @@ def _why_ram(ram: RamWish, number: int, found: FoundSystem, place: WimPlace | No
         (found.image != number, f"it stands on image {found.image}"),
         (found.size != ram.size, f"its size is {found.size} bytes"),
         (found.form != ram.form, f"its form is {found.form}"),
-        (place is not None and found.place != place, f"it looks for the store at {found.place}"),
+        (place is not None and found.place != place, _looks(found)),
         (found.behind > 0, f"{found.behind:,} pointers are behind the store"),
         (grows, "the store grows"),
     ]
@@ -232,10 +232,17 @@ def _action(wish: SystemWish, found: FoundSystem, number: int, place: WimPlace |
     if found.image != number:
         return Action.RESTORE, f"it stands on image {found.image}"
     if place is not None and found.place != place:
-        return Action.REFRESH, f"it looks for the store at {found.place or 'a place that is not understood'}"
+        return Action.REFRESH, _looks(found)
     if found.behind:
         return Action.REFRESH, f"{found.behind:,} pointers are behind the store"
     return (Action.REFRESH, "the store grows") if grows else (Action.KEEP, "")
+
+
+def _looks(found: FoundSystem) -> str:
+    """Where it will look for the store, which is not where that will be."""
+    if found.place is not None and found.place.is_later:
+        return "it was not told yet where the store will lie"
+    return f"it looks for the store at {found.place or 'a place that is not understood'}"
 
 
 def _check_disk(wish: SystemWish, found: FoundSystem) -> None:

@@ -26,7 +26,7 @@ from wimboot.formats.bootdevice import Device, FileDevice, PartitionDevice, Part
 from wimboot.formats.guid import NIL, BadGuid, guid_text, parse_guid
 from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
 
-__all__ = ["BadPlace", "WimPlace"]
+__all__ = ["BadPlace", "WimPlace", "told_place"]
 
 SECTOR_SIZE: Final = 512
 _PARTS: Final = 3
@@ -159,6 +159,14 @@ class WimPlace:
         else:
             text = f"style {self.style}:{self.disk_id.hex()}:{self.partition_id.hex()}:{self.path}"
         return text if self.container is None else f"{text} inside {self.container}"
+
+
+def told_place(place: WimPlace | None, before: str) -> str:
+    """A place in a sentence, `before` a place that there is ("registered at"); None is one of a form that is not read.
+    """
+    if place is None:
+        return f"{before} a place of unknown form"
+    return "its place to be decided later" if place.is_later else f"{before} {place}"
 
 
 def _why_no_place(text: str) -> str:

@@ -12,6 +12,7 @@ from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
 from wimboot.tree import StreamFlag, passes
 from wimboot.windows.sources import read_sources
+from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,9 +55,9 @@ def _tell_missing(opened: Opened, stores: Sequence[Store], emit: Emit) -> None:
     for source in sources.all:
         pointers = len(passes.pointer_rows(opened.tree, source.data_source_id))
         if pointers and source.wim_guid not in at_hand:
-            place = sources.place(source.data_source_id)
+            place = told_place(sources.place(source.data_source_id), "last known at")
             emit(Note(id="wim-missing", warning=True, text=(
-                f"The WIM with the GUID {guid_text(source.wim_guid)}, last known at {place}, was not found: {pointers} "
+                f"The WIM with the GUID {guid_text(source.wim_guid)}, {place}, was not found: {pointers} "
                 "files that point into it cannot be read. Name it with --wim, or its folder with --search.")))
     if not sources.all and not stores:
         emit(Note(id="wim-missing", warning=True, text=(
