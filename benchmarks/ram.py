@@ -6,7 +6,7 @@ Each round, with the order changing:
 
     apply       the image onto a fresh raw image that is formatted already
     --format    the same, formatting it: a RAM image has to be formatted too
-    ram         the RAM image of the same image, packed as LZ4, gzip (of 3 GiB, it has no more) and dynamic VHD
+    ram         the RAM image of the same image, packed as LZ4, gzip, whole as LZ4, and dynamic VHD
 
 Bytes a file are those of the image without what its real files take when lz4 compresses them alone. Round 0 is not
 counted. Medians of the others are shown.
@@ -37,7 +37,8 @@ Runs = defaultdict[str, list[Run]]
 SEED = 20_150_510
 PLACE = ("--wim-place", "mbr:5cbea03e:1048576:\\wimboot\\store.wim", "--driver", "none")
 QUIET = ("--yes", "--progress", "json")
-FORMS = {"lz4": (), "gzip": ("--size", "3G"), "vhd": ()}
+FORMS = {"lz4": ("--form", "lz4"), "gzip": ("--form", "gzip"), "lz4 --whole": ("--form", "lz4", "--whole"),
+         "vhd": ("--form", "vhd")}
 
 
 def main() -> None:
@@ -110,7 +111,7 @@ def one_round(options: argparse.Namespace, wim: Path, runs: Runs, *, ours_first:
         for form, more in FORMS.items():
             settle(wim)
             runs[form].append(measure(options.wimboot, "ram", "--wim", wim, "--image", "1", image_of(options, form),
-                                      "--form", form, "--size", options.size, *more, *PLACE, *QUIET))
+                                      "--size", options.size, *more, *PLACE, *QUIET))
 
     for job in (in_memory, applied) if ours_first else (applied, in_memory):
         job()
@@ -118,7 +119,7 @@ def one_round(options: argparse.Namespace, wim: Path, runs: Runs, *, ours_first:
 
 def image_of(options: argparse.Namespace, form: str) -> Path:
     """Where the image of that form lies."""
-    return Path(options.work) / f"{form}.ram"
+    return Path(options.work) / f"{form.replace(' --', '-')}.ram"
 
 
 def table(options: argparse.Namespace, volume: Path, runs: Runs) -> str:

@@ -23,14 +23,17 @@ __all__ = ["RamDisk", "boot_store", "copied_out", "hive_values", "unpack"]
 Values = dict[str, dict[str, object]]
 
 _STEP = 1 << 20
+_DIRT = b"\xa5what memory held before\r\n" * 40_000
+"""What comes behind an image that does not hold its whole disk, and at that disk's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RamDisk:
-    """The disk as a boot loader would have it in memory; `footer` is what follows it."""
+    """The disk as a boot loader would have it in memory; `footer` is what follows what of it was `packed`."""
 
     path: Path
     size: int
+    packed: int
     signature: int
     start: int
     volume_size: int
@@ -40,7 +43,11 @@ class RamDisk:
 
 
 def unpack(image: Path, into: Path) -> RamDisk:
-    """Unpack an image into the raw file `into`, which gets holes for zeros."""
+    """Unpack an image into the raw file `into`, which gets holes for zeros.
+
+    Where the footer behind it tells of a larger disk, that is made as the menu's entry makes it, with dirt in the
+    memory that the image leaves alone, and the volume's first sector copied to its last.
+    """
     with image.open("rb") as file:
         head = file.read(512)
     if head.startswith(b"\x04\x22\x4d\x18"):
@@ -83,7 +90,20 @@ def _look(raw: Path) -> RamDisk:
         file.seek(-512, 2)
         footer = file.read()
     footer = footer if footer.startswith(b"conectix") else b""
-    return RamDisk(path=raw, size=raw.stat().st_size - len(footer), signature=int(table["id"], 16),
+    packed = raw.stat().st_size - len(footer)
+    size = struct.unpack_from(">Q", footer, 48)[0] if footer else packed
+    if size > packed:
+        with raw.open("r+b") as file:
+            file.seek(packed + len(footer))
+            file.write(_DIRT[:size - file.tell()])
+            file.truncate(size)
+            file.seek(max(packed + len(footer), size - 2 * len(_DIRT)))
+            file.write((2 * _DIRT)[:size - file.tell()])
+            file.seek(partition["start"] * 512)
+            sector = file.read(512)
+            file.seek((partition["start"] + partition["size"] - 1) * 512)
+            file.write(sector)
+    return RamDisk(path=raw, size=size, packed=packed, signature=int(table["id"], 16),
                    start=partition["start"] * 512, volume_size=partition["size"] * 512,
                    active=partition.get("bootable", False), type=partition["type"], footer=footer)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from wimboot.disk.lz4disk import Lz4Disk
 from wimboot.errors import FormatError, HostError
 from wimboot.formats.lz4frame import END, FrameHeader
+from wimboot.formats.vhdfooter import MAX_DISK_SIZE, DiskType, Footer, Geometry
 from wimboot.storage.memory import MemoryFolder
 
 SIZE = (9 << 20) + 1024
@@ -69,5 +70,16 @@ def test_damage_is_told_or_does_not_matter(place: int, value: int) -> None:
                                   FrameHeader(content_size=512).pack() + END, FrameHeader(content_size=1 << 60).pack()])
 def test_what_is_no_packed_disk_is_refused(data: bytes) -> None:
     """Cut off, too long, too small, absurdly large: told at once, without reading it all."""
+    with pytest.raises(FormatError):
+        disk(data)
+
+
+@pytest.mark.parametrize("told", [SIZE - 512, MAX_DISK_SIZE + 512])
+def test_a_footer_that_tells_an_impossible_size_is_refused(told: int) -> None:
+    """Of less than what is there, or of more than any."""
+    footer = Footer(type=DiskType.FIXED, size=told, original_size=told, unique_id=bytes(16),
+                    geometry=Geometry(cylinders=300, heads=4, sectors=17)).pack()
+    data = FrameHeader(content_size=SIZE + 512).pack() + lz4.frame.compress(
+        CONTENTS + footer, block_size=lz4.frame.BLOCKSIZE_MAX4MB, block_linked=False)[15:]
     with pytest.raises(FormatError):
         disk(data)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import lz4.frame
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from vhd_judge import judge_vhd
 from wimboot.disk import packing
+from wimboot.disk.lz4disk import Lz4Disk
 from wimboot.disk.packing import Lz4Missing, Packing, PackingOptions, TooLargeForGzip, check_packing, pack_disk
 from wimboot.disk.vhdcreate import create_vhd
 from wimboot.disk.vhdlayout import read_layout
@@ -44,13 +47,14 @@ def source(tmp_path: Path, contents: bytes) -> HostFile:
     return HostFile.open(tmp_path / "source.vhd")
 
 
-def packed(source: HostFile, out: Path, kind: Packing, threads: int = 2, *, thorough: bool = False) -> bytes:
+def packed(source: HostFile, out: Path, kind: Packing, threads: int = 2, *, thorough: bool = False,
+           end: int | None = None) -> bytes:
     """The bytes of the file that is made."""
     file, counter = HostFolder(out.parent).create(out.name), Counter()
-    options = PackingOptions(packing=kind, threads=threads, thorough=thorough)
+    options = PackingOptions(packing=kind, threads=threads, thorough=thorough, end=end)
     pack_disk(source, read_layout(source, "source.vhd"), file, options, counter)
     file.close()
-    assert counter.done in (SIZE, SIZE + 512)
+    assert counter.done in (SIZE if end is None else end, (SIZE if end is None else end) + 512)
     return out.read_bytes()
 
 
@@ -67,6 +71,26 @@ def test_a_fixed_vhd_comes_out(source: HostFile, contents: bytes, tmp_path: Path
     assert (footer.type, footer.size) == (DiskType.FIXED, SIZE)
     assert kind is Packing.FIXED or len(data) < 180_000
     judge_vhd(out)
+
+
+@given(end=st.integers(0, SIZE), kind=st.sampled_from([Packing.LZ4, Packing.GZIP, Packing.FIXED]))
+@example(end=8 << 20, kind=Packing.LZ4)
+@example(end=SIZE, kind=Packing.GZIP)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_disk_is_packed_up_to_any_byte(source: HostFile, contents: bytes, tmp_path: Path, end: int, kind: Packing,
+                                         ) -> None:
+    """The footer behind it is that of the whole disk; what LZ4 packed is read again with zeros for the rest."""
+    (tmp_path / "out").unlink(missing_ok=True)
+    data = packed(source, tmp_path / "out", kind, end=end)
+    unpack = {Packing.LZ4: lz4.frame.decompress, Packing.GZIP: gzip.decompress, Packing.FIXED: bytes}[kind]
+    out = unpack(data)
+    assert out[:end] == contents[:end]
+    assert (len(out), Footer.parse(out[end:]).size) == (end + 512, SIZE)
+    if kind is Packing.LZ4 and end:
+        disk = Lz4Disk(HostFile.open(tmp_path / "out"))
+        assert disk.size() == SIZE
+        for offset in (0, max(0, end - 600), end, SIZE - 100):
+            assert disk.pread(offset, 1000) == (contents[:end] + bytes(SIZE - end))[offset:offset + 1000]
 
 
 @pytest.mark.parametrize("kind", [Packing.LZ4, Packing.GZIP])

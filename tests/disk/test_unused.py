@@ -68,3 +68,11 @@ def test_overlapping_maps_are_a_bug() -> None:
     maps = [FreeMap(start=start, unit_size=512, bitmap=b"\0", count=8) for start in (0, 2048)]
     with pytest.raises(Internal):
         list(used_runs(maps, 0, 10_000))
+
+
+@given(free_maps())
+def test_behind_the_last_unit_in_use_nothing_is(maps: list[FreeMap]) -> None:
+    """And that unit is in use; bits behind the map's last unit do not count."""
+    for area in maps:
+        used = [unit for unit in range(area.count) if area.bitmap[unit // 8] >> unit % 8 & 1]
+        assert area.used_end == area.start + area.unit_size * (used[-1] + 1 if used else 0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wimboot.errors import FormatError
-from wimboot.formats.grubmenu import MenuEntry, MenuKind, image_entry, put_entry
+from wimboot.formats.grubmenu import Larger, MenuEntry, MenuKind, image_entry, put_entry
 
 PATH = "/wimboot/x86/win7.ram"
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\r"), max_size=200)
@@ -31,6 +31,20 @@ def test_the_entry_of_a_bios_is_that_of_the_first_such_systems() -> None:
         "chainloader /bootmgr",
         "boot",
     )
+
+
+def test_of_an_image_that_ends_early_the_disk_is_as_large_as_the_entry_says() -> None:
+    """In sectors, with a minus: a number alone would be an address. The volume gets the copy of its boot sector."""
+    whole = entry().lines()
+    larger = Larger(sectors=10485760, last=10483711)
+    cut = image_entry(PATH, MenuKind.BIOS, title=None, new_title="Windows 7 (RAM)", larger=larger).lines()
+    assert cut[2] == "map --top --mem=-10485760 /wimboot/x86/win7.ram (hd0)"
+    assert cut[4:6] == ("map --hook", "dd if=(hd0,0)+1 of=(hd0)10483711+1")
+    assert (*cut[:2], *cut[3:5], *cut[6:]) == (*whole[:2], *whole[3:])
+    once = put_entry(None, entry())
+    twice = put_entry(once, image_entry(PATH, MenuKind.BIOS, title=None, new_title="new", larger=larger))
+    assert twice.decode().splitlines()[-len(cut):] == list(cut)
+    assert put_entry(twice, entry()) == once
 
 
 def test_firadisk_is_told_where_to_look() -> None:

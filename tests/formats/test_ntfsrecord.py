@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wimboot.errors import FormatError
 from wimboot.formats.ntfsindex import block_entries, root_entries
-from wimboot.formats.ntfsrecord import AttributeListEntry, FileRecord, Run, pack_runs, parse_runs, unfix
+from wimboot.formats.ntfsrecord import AttributeListEntry, FileRecord, Run, fix, pack_runs, parse_runs, unfix
 
 RUNS = st.lists(st.tuples(st.none() | st.integers(0, 1 << 40), st.integers(1, 1 << 36)), max_size=20)
 
@@ -73,6 +73,17 @@ def test_torn_records_are_refused() -> None:
     record[1022] ^= 1
     with pytest.raises(FormatError, match="not written together"):
         unfix(bytes(record))
+
+
+@given(st.binary(min_size=1024, max_size=1024), st.integers(0, 0xFFFF))
+def test_a_record_is_fixed_as_it_was_unfixed(body: bytes, number: int) -> None:
+    """Under the same number, to the byte."""
+    record = b"FILE" + struct.pack("<HH", 48, 3) + body[8:48] + struct.pack("<H", number) + body[50:]
+    lying = fix(record)
+    assert lying[510:512] == lying[1022:] == struct.pack("<H", number)
+    assert lying[:50] == record[:50]
+    assert unfix(lying)[54:] == record[54:]
+    assert fix(unfix(lying)) == lying
 
 
 def test_update_sequence_puts_back_the_last_words_of_each_sector() -> None:

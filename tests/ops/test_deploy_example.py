@@ -112,7 +112,7 @@ def test_the_system_in_memory_stands_on_the_same_store(built: Yard, tmp_path: Pa
     assert every_pointer_leads_home(raw.path, built.wim, {}, raw.start) > 20
     menu = (built.folder / "menu.lst").read_text(encoding="utf-8")
     assert menu.count("title Windows 7 32 位 - 内存") == 1
-    assert menu.count("map --mem --top /wimboot/x86/win7.ram (hd0)") == 1
+    assert menu.count("map --top --mem=-10485760 /wimboot/x86/win7.ram (hd0)") == 1
 
 
 def test_second_run_touches_nothing_of_it(yard: Yard) -> None:

@@ -115,11 +115,13 @@ def test_ram_notes(seven: Seven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     told = notes("ram", seven.volume, tmp_path / "win7.vhd", *MEMORY, "--firmware", "uefi")
     assert "0.25 GiB" in told["ram-needed"].text
     assert told["uefi-fixed-vhd"].warning
-    assert not told.keys() & {"no-ram-driver", "ram-above-4g", "not-in-image"}
+    assert not told.keys() & {"no-ram-driver", "ram-above-4g", "not-in-image", "ram-cut"}
     monkeypatch.setattr(menu, "_READ_BY_LOADER", ())
     told = notes("ram", seven.volume, tmp_path / "win7.ram", *MEMORY, "--dry-run")
     assert "uefi-fixed-vhd" not in told
     assert "--menu-path" in told["menu-path"].text
+    assert "--whole" in told["ram-cut"].text
+    assert "ram-cut" not in notes("ram", seven.volume, tmp_path / "win7.ram", *MEMORY, "--dry-run", "--whole")
 
 
 def test_not_in_image(seven: Seven, tmp_path: Path) -> None:

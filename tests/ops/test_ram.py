@@ -62,6 +62,7 @@ def test_the_disk_has_one_active_partition_and_an_end_that_may_go(image: tuple[d
     assert disk.size == told["disk"]["bytes"] == 512 << 20
     assert (disk.start, disk.type, disk.active) == (2048 * 512, "7", True)
     assert disk.start + disk.volume_size <= disk.size - (1 << 20)
+    assert disk.packed == told["disk"]["packed_bytes"] < disk.size
     assert disk.footer[:8] == b"conectix"
     assert struct.unpack_from(">I", disk.footer, 60)[0] == 2
     assert told["disk"]["id"] == f"{disk.signature:08x}"
@@ -155,16 +156,25 @@ def test_the_disk_starts_from_its_own_boot_code(seven: Seven, tmp_path: Path) ->
     assert start.found_by_chs
 
 
-@pytest.mark.parametrize(("name", "options", "has_footer"), [
-    ("a.gz", (), True), ("a.vhd", (), False), ("a.bin", ("--form", "vhd-fixed"), True),
-    ("a.vhd", ("--form", "lz4"), True)])
+@pytest.mark.parametrize(("name", "options", "has_footer", "whole"), [
+    ("a.gz", (), True, False), ("a.vhd", (), False, True), ("a.bin", ("--form", "vhd-fixed"), True, True),
+    ("a.vhd", ("--form", "lz4"), True, False), ("a.ram", ("--whole",), True, True), ("a.gz", ("--whole",), True, True)])
 def test_every_form_holds_the_same_disk(
-        seven: Seven, tmp_path: Path, name: str, options: tuple[str, ...], has_footer: bool) -> None:
-    """By the ending or as asked; a dynamic VHD is known to grub4dos by its first sector."""
+        seven: Seven, tmp_path: Path, name: str, options: tuple[str, ...], has_footer: bool, whole: bool) -> None:
+    """By the ending or as asked; a dynamic VHD is known to grub4dos by its first sector. Where the free end is left
+    out, dirt in its place changes nothing.
+    """
     told = done("ram", "--wim", seven.wim, "--image", "first", "--wim-place", PLACE, tmp_path / name, "--size", "256M",
                 "--driver", "none", "--json", *options).json
     disk = unpack(tmp_path / name, tmp_path / "raw")
     assert disk.size == 256 << 20
+    assert disk.packed == told["disk"]["packed_bytes"]
+    assert (disk.packed == disk.size) == whole
+    line = told["menu"]["entry"][2]
+    assert line.startswith("map --mem --top /" if whole else "map --top --mem=-524288 /")
+    last = (disk.start + disk.volume_size) // 512 - 1
+    assert (f"dd if=(hd0,0)+1 of=(hd0){last}+1" in told["menu"]["entry"]) != whole
+    sound_volume(disk.path, disk.start)
     assert bool(disk.footer) == has_footer
     assert told["disk"]["file_bytes"] == (tmp_path / name).stat().st_size
     assert every_pointer_leads_home(disk.path, seven.wim, {}, disk.start) == told["pointed"]
@@ -175,12 +185,22 @@ def test_under_uefi_the_loader_is_where_firmware_looks(seven: Seven, tmp_path: P
     told = done("ram", seven.volume, tmp_path / "win7.ram", "--size", "256M", "--firmware", "uefi", "--driver", "none",
                 "--json").json
     disk = unpack(tmp_path / "win7.ram", tmp_path / "raw")
+    assert disk.packed == disk.size, "the firmware would be told of a smaller disk"
     with mounted(disk.path, offset=disk.start) as root:
         assert (root / "EFI/BOOT/BOOTX64.EFI").read_bytes() == (root / "Windows/Boot/EFI/bootmgfw.efi").read_bytes()
     loader = default_loader(boot_store(disk, tmp_path, "EFI/Microsoft/Boot/BCD"))
     assert loader[0x12000002] == "\\Windows\\system32\\winload.efi"
     assert told["menu"]["entry"][2:] == [f"map --mem --top {told['menu']['entry'][1].split()[-1]} (hd)",
                                          "chainloader (hd-1)", "boot"]
+
+
+def test_five_gigabytes_are_a_few_megabytes(seven: Seven, tmp_path: Path) -> None:
+    """Of free space LZ4 would make a byte for 255; as gzip, which has 32 bits for the size, it is possible at all."""
+    for name, most in (("a.ram", 5 << 20), ("a.gz", 3 << 20)):
+        told = done("ram", seven.volume, tmp_path / name, "--driver", "none", "--json").json
+        assert told["disk"]["bytes"] == 5 << 30
+        assert told["disk"]["packed_bytes"] < 1 << 30
+        assert (tmp_path / name).stat().st_size == told["disk"]["file_bytes"] < most
 
 
 def test_the_menu_gets_the_entry_once(seven: Seven, tmp_path: Path) -> None:
@@ -192,7 +212,7 @@ def test_the_menu_gets_the_entry_once(seven: Seven, tmp_path: Path) -> None:
     said = done("ram", seven.volume, tmp_path / "win7.ram", *options).out
     once = menu.read_bytes()
     assert once.startswith("timeout 5\ntitle 别的\nchainloader /bootmgr\n\ntitle 系统 RAM\nfind ".encode())
-    assert b"map --mem --top /wimboot/x64/win7.ram (hd0)\nmap (hd0) (hd1)\nmap --hook\nroot (hd0,0)\n" in once
+    assert b"map --top --mem=-524288 /wimboot/x64/win7.ram (hd0)\nmap (hd0) (hd1)\nmap --hook\ndd if=" in once
     assert "map --hook" in said
     assert "has its entry already" in done("ram", seven.volume, tmp_path / "win7.ram", *options, "-y").out
     assert menu.read_bytes() == once

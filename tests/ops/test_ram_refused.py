@@ -45,8 +45,10 @@ def test_more_real_files_than_room_are_refused(
 
 
 def test_gzip_from_four_gigabytes_on_is_refused(seven: Seven, tmp_path: Path) -> None:
-    """grub4dos would load what is left over after 4 GiB."""
-    refused("too-large-for-gzip", 4, "ram", seven.volume, tmp_path / "a.gz", "-y", watching=(tmp_path / "a.gz",))
+    """grub4dos would load what is left over after 4 GiB; one that ends where the files do is no such file."""
+    for more in (("--whole",), ("--firmware", "uefi")):
+        refused("too-large-for-gzip", 4, "ram", seven.volume, tmp_path / "a.gz", "-y", *more,
+                watching=(tmp_path / "a.gz",))
 
 
 def test_a_vhd_that_grub4dos_would_misread_is_refused(

@@ -113,4 +113,4 @@ def check_system(disk: RamDisk, wim: Path, told: dict[str, Any], drivers: dict[s
         hive["\\MountedDevices"]["\\DosDevices\\C:"], bytes.fromhex(str(hive["\\MountedDevices"]["\\DosDevices\\C:"])))
     menu = (scratch / "menu.lst").read_text()
     assert "find --set-root --ignore-floppies --ignore-cd /wimboot/x64/win7.ram" in menu
-    assert "map --mem --top /wimboot/x64/win7.ram (hd0)" in menu
+    assert "map --top --mem=-10485760 /wimboot/x64/win7.ram (hd0)" in menu

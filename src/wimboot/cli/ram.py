@@ -31,7 +31,7 @@ _MOST_PLACES: Final = 2
 @click.option("--size", type=SIZE, default="5G", show_default=True, metavar="SIZE",
               help="Of the disk; the machine needs as much memory for it, and 2 GB or more for Windows.")
 @click.option("--form", type=click.Choice(_FORMS), help="What OUT is (default: by its ending .gz or .vhd, else lz4). "
-              "gzip is for disks below 4 GiB, vhd grows, vhd-fixed has all bytes.")
+              "gzip is for less than 4 GiB, vhd grows, vhd-fixed has all bytes.")
 @click.option("--firmware", type=click.Choice(["bios", "uefi"]), default="bios", show_default=True,
               help="For grub4dos, or for grub4dos for UEFI.")
 @click.option("--label", default="", metavar="TEXT", help="Of the volume.")
@@ -45,6 +45,8 @@ _MOST_PLACES: Final = 2
 @click.option("--test-signing", is_flag=True, help="Let Windows start with drivers that are signed for tests.")
 @click.option("--no-integrity-checks", is_flag=True, help="Let Windows start with drivers that are not signed.")
 @click.option("--thorough", is_flag=True, help="Pack about a tenth smaller, in several times the time.")
+@click.option("--whole", is_flag=True, help="With the free end of the disk too, for loaders that do not know "
+              "grub4dos' --mem=-N; larger, and slower to load.")
 @options.threads_option("Compressing")
 @options.writing
 @options.reporting
@@ -87,7 +89,7 @@ def _wanted(target: str | None, out: Path, log_folder: Path | None, chosen: dict
 
     form = chosen["form"] or _ENDINGS.get(out.suffix.lower(), "lz4")
     names = ("wim", "image", "size", "label", "config", "wim_place", "driver", "title", "menu", "menu_path",
-             "test_signing", "no_integrity_checks", "thorough", "dry_run")
+             "test_signing", "no_integrity_checks", "thorough", "whole", "dry_run")
     settings = {name: chosen[name] for name in names}
     if chosen["threads"] is not None:
         settings["threads"] = chosen["threads"]
@@ -100,8 +102,8 @@ def _wanted(target: str | None, out: Path, log_folder: Path | None, chosen: dict
 def _fields(done: MadeRam, wanted: RamOptions) -> dict[str, Any]:
     applied = done.applied
     return {
-        "disk": {"path": done.path, "form": done.packing.value, "bytes": done.size, "file_bytes": done.file_size,
-                 "id": f"{done.signature:08x}"},
+        "disk": {"path": done.path, "form": done.packing.value, "bytes": done.size, "packed_bytes": done.packed_size,
+                 "file_bytes": done.file_size, "id": f"{done.signature:08x}"},
         "firmware": done.firmware.value, "wim": done.wim, "wim_place": done.wim_place,
         "image": {"index": applied.number, "name": applied.name}, "files": applied.files, "pointed": applied.pointed,
         "full_bytes": applied.full_size,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wimboot.disk.packing import lz4_block
 from wimboot.errors import FormatError, HostError
 from wimboot.formats.lz4frame import BLOCK_SIZE, END, FRAME_HEADER_SIZE, STORED, FrameHeader
-from wimboot.formats.vhdfooter import FOOTER_SIZE, MAX_DISK_SIZE
+from wimboot.formats.vhdfooter import FOOTER_SIZE, MAX_DISK_SIZE, Footer
 
 if TYPE_CHECKING:
     from wimboot.storage import Data, File
@@ -23,6 +23,8 @@ _KEPT: Final = 8
 class Lz4Disk:
     """The disk inside, without the VHD footer behind it: a `File` to be read; the packed one stays the caller's.
 
+    Of one that was packed up to some byte only, as the footer tells, the rest reads as zeros.
+
     Raises Lz4Missing, FormatError, HostError.
     """
 
@@ -35,10 +37,16 @@ class Lz4Disk:
         self._lz4 = lz4_block()
         self._blocks = _blocks(file, header.content_size)
         self._block = lru_cache(maxsize=_KEPT)(self._unpacked)
+        self._packed = header.content_size - FOOTER_SIZE
+        self._size = self._told_size()
 
     def pread(self, offset: int, size: int) -> bytes:
+        end = min(offset + size, self._size)
+        data = self._read(offset, min(end, self._packed))
+        return data + bytes(max(0, end - offset - len(data)))
+
+    def _read(self, offset: int, end: int) -> bytes:
         parts = []
-        end = min(offset + size, self.size())
         while offset < end:
             number, inside = divmod(offset, BLOCK_SIZE)
             part = self._block(number)[inside:inside + end - offset]
@@ -47,7 +55,7 @@ class Lz4Disk:
         return b"".join(parts)
 
     def size(self) -> int:
-        return self._content_size - FOOTER_SIZE
+        return self._size
 
     def pwrite(self, offset: int, data: Data) -> None:
         raise HostError(what="writing", where=f"byte {offset} of a packed disk", why=f"{len(data)} bytes would not fit")
@@ -60,6 +68,16 @@ class Lz4Disk:
 
     def close(self) -> None:
         """The packed file is the caller's."""
+
+    def _told_size(self) -> int:
+        """By the footer; without a sound one, as others may pack a disk, what is there. Raises FormatError."""
+        try:
+            size = Footer.parse(self._read(self._packed, self._content_size)).size
+        except FormatError:
+            return self._packed
+        if not self._packed <= size <= MAX_DISK_SIZE:
+            raise FormatError("LZ4 frame", 6, f"{self._packed:,} bytes of a disk of {size:,}")
+        return size
 
     def _unpacked(self, number: int) -> bytes:
         """A block of the disk, whole."""

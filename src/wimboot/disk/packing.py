@@ -2,6 +2,11 @@
 
 Where a dynamic VHD has no block there are zeros: these are not read, and packed once. What is packed is a fixed VHD,
 the disk and its footer: the driver that finds the disk in memory takes its last sector for a footer and hides it.
+
+Of a disk whose end nobody uses only the part before is packed, when that is wanted, and the footer behind it tells how
+large the disk is. LZ4 needs a byte for 255 zeros, and a loader unpacks each of them, so most of a large and nearly
+empty disk's file and of the time to load it would be its free end. The loader gives the disk its size (`grubmenu`);
+what is in that end then is whatever the memory held, the footer at its beginning.
 """
 
 from __future__ import annotations
@@ -49,11 +54,15 @@ class Packing(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackingOptions:
-    """What the file is to be; `thorough`: smaller, and slower to make, no slower to load."""
+    """What the file is to be; `thorough`: smaller, and slower to make, no slower to load.
+
+    `end`: what of the disk is packed, None for all; a dynamic VHD has all.
+    """
 
     packing: Packing
     threads: int
     thorough: bool = False
+    end: int | None = None
 
 
 class Lz4Missing(HostError):
@@ -68,7 +77,7 @@ class TooLargeForGzip(Refused):
     """A size that gzip does not tell rightly."""
 
     id = "too-large-for-gzip"
-    sentence = "a disk of {size} bytes cannot be a gzip file for grub4dos, which would see {seen} of them"
+    sentence = "{size} bytes cannot be in a gzip file for grub4dos, which would see {seen} of them"
     advice = "gzip tells sizes below 4 GiB only. Take --form lz4 or --form vhd."
 
 
@@ -93,7 +102,7 @@ class _Piece:
 
 
 def check_packing(packing: Packing, size: int) -> None:
-    """Whether a disk of `size` bytes can be packed so, here. Raises Lz4Missing, TooLargeForGzip."""
+    """Whether `size` bytes of a disk can be packed so, here. Raises Lz4Missing, TooLargeForGzip."""
     if packing is Packing.GZIP and size + FOOTER_SIZE > MAX_CONTENT_SIZE:
         raise TooLargeForGzip(size=size, seen=(size + FOOTER_SIZE) % (MAX_CONTENT_SIZE + 1))
     if packing is Packing.LZ4:
@@ -105,14 +114,15 @@ def pack_disk(source: File, layout: Layout, out: File, options: PackingOptions, 
 
     Raises Lz4Missing, TooLargeForGzip, HostError.
     """
-    check_packing(options.packing, layout.footer.size)
+    end = layout.footer.size if options.end is None else options.end
+    check_packing(options.packing, end)
     if options.packing is Packing.VHD:
         _copy(source, layout, out, counter)
         return
     footer = replace(layout.footer, type=DiskType.FIXED, data_offset=NO_OFFSET).pack()
-    pieces = _Counted(_pieces(source, layout, footer), counter)
+    pieces = _Counted(_pieces(source, layout, footer, end), counter)
     parts = {Packing.LZ4: _as_lz4, Packing.GZIP: _as_gzip, Packing.FIXED: _as_it_is}[options.packing](
-        pieces, layout.footer.size + len(footer), options)
+        pieces, end + len(footer), options)
     offset = 0
     for part in parts:
         out.pwrite(offset, part)
@@ -122,7 +132,7 @@ def pack_disk(source: File, layout: Layout, out: File, options: PackingOptions, 
 def _copy(source: File, layout: Layout, out: File, counter: Counter) -> None:
     disk = NewVhdDisk(out, layout.footer, BLOCK_SIZE)
     offset = 0
-    for piece in _pieces(source, layout, b""):
+    for piece in _pieces(source, layout, b"", layout.footer.size):
         if piece.data is not None:
             disk.pwrite(offset, piece.data)
         offset += piece.size
@@ -142,11 +152,10 @@ class _Counted:
             self._counter.add(piece.size)
 
 
-def _pieces(source: File, layout: Layout, footer: bytes) -> Iterator[_Piece]:
-    """The disk in pieces of 4 MiB, and the footer behind it, for the last piece may be any size."""
-    size = layout.footer.size
-    for offset in range(0, size, _PIECE):
-        count = min(_PIECE, size - offset)
+def _pieces(source: File, layout: Layout, footer: bytes, end: int) -> Iterator[_Piece]:
+    """The disk up to `end` in pieces of 4 MiB, and the footer behind it, for the last piece may be any size."""
+    for offset in range(0, end, _PIECE):
+        count = min(_PIECE, end - offset)
         data = _read(source, layout, offset, count)
         if count < _PIECE and footer:
             data, footer = (bytes(count) if data is None else data) + footer, b""

@@ -34,6 +34,15 @@ class FreeMap:
         """Where the last unit ends."""
         return self.start + self.count * self.unit_size
 
+    @property
+    def used_end(self) -> int:
+        """Where the last unit in use ends; `start` where none is."""
+        whole, left = divmod(self.count, 8)
+        last = self.bitmap[whole] & (1 << left) - 1 if left else 0
+        used = (self.bitmap[:whole] + bytes((last,))).rstrip(b"\0")
+        units = 8 * (len(used) - 1) + used[-1].bit_length() if used else 0
+        return self.start + units * self.unit_size
+
     def used_units(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Runs of units in use among those from `first` to `end`, as first and end."""
         while first < end:

@@ -5,9 +5,16 @@ that tells it where to look. The menu is UTF-8; an entry goes from `title` to th
 
     find --set-root --ignore-floppies --ignore-cd PATH      the partition that has the image becomes the root
     map --mem --top PATH (hd0)                              into memory, from its top down, as the first disk
+    map --top --mem=-N PATH (hd0)                           the same, a disk of N sectors where the image has fewer
+    dd if=(hd0,0)+1 of=(hd0)L+1                             and its volume's boot sector copied to the volume's last
     map (hd0) (hd1)                                         the first disk becomes the second
     map --hook                                              from here on
     root (hd0,0); chainloader /bootmgr                      Windows' boot manager, from the image
+
+What 0.4.6a says of N (stage2/builtins.c, map_func, February 2024, and its README): memory for N sectors is set aside,
+the image's bytes are read into its beginning, the rest is left as it is, and the disk has N sectors. Without it there
+are as many as the image or its partition table says, whichever are more. For UEFI (branch efi) N sectors are set aside
+as well, but the firmware is told the size of the image (disk_io.c, last_block): there an image has its whole disk.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from typing import Final
 
 from wimboot.errors import FormatError
 
-__all__ = ["MAX_MENU_SIZE", "MenuEntry", "MenuKind", "image_entry", "put_entry"]
+__all__ = ["MAX_MENU_SIZE", "Larger", "MenuEntry", "MenuKind", "image_entry", "put_entry"]
 
 MAX_MENU_SIZE: Final = 1 << 20
 _TITLE: Final = re.compile(r"^\s*(?:title|iftitle)(?:\s|$)", re.IGNORECASE)
@@ -39,6 +46,14 @@ class MenuKind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Larger:
+    """A disk that is larger than its image: how many sectors it has, and which of them is its volume's last one."""
+
+    sectors: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MenuEntry:
     """An entry for the image at `path` (with /, from the root of its partition). `title` None leaves the one there is,
     else `new_title`.
@@ -54,9 +69,11 @@ class MenuEntry:
         return (f"title {title or self.title or self.new_title}", *self.commands)
 
 
-def image_entry(path: str, kind: MenuKind, *, title: str | None, new_title: str) -> MenuEntry:
-    """The entry for an image."""
+def image_entry(path: str, kind: MenuKind, *, title: str | None, new_title: str,
+                larger: Larger | None = None) -> MenuEntry:
+    """The entry for an image; `larger`: of a disk of which it has the beginning, never for UEFI."""
     name = _escaped(path)
+    memory = "--mem --top" if larger is None else f"--top --mem=-{larger.sectors}"
     find = f"find --set-root --ignore-floppies --ignore-cd {name}"
     if kind is MenuKind.UEFI:
         commands = (find, f"map --mem --top {name} (hd)", "chainloader (hd-1)", "boot")
@@ -65,9 +82,10 @@ def image_entry(path: str, kind: MenuKind, *, title: str | None, new_title: str)
         commands = (
             find,
             *(("map --heads=2 --sectors-per-track=18 --mem (md)0x800+4 (99)",) if fira else ()),
-            f"map --mem --top {name} (hd0)",
+            f"map {memory} {name} (hd0)",
             "map (hd0) (hd1)",
             "map --hook",
+            *(() if larger is None else (f"dd if=(hd0,0)+1 of=(hd0){larger.last}+1",)),
             *((f"write (99) [FiraDisk]\\nStartOptions=disk,vmem=find:{name},boot;\\n\\0", "rootnoverify (hd0,0)")
               if fira else ("root (hd0,0)",)),
             "chainloader /bootmgr",

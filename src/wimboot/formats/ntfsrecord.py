@@ -15,7 +15,7 @@ from wimboot.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Attribute", "AttributeListEntry", "FileRecord", "Run", "pack_runs", "parse_runs", "unfix"]
+__all__ = ["Attribute", "AttributeListEntry", "FileRecord", "Run", "fix", "pack_runs", "parse_runs", "unfix"]
 
 Run = tuple[int | None, int]
 """(first LCN, clusters); LCN None where the run is a hole."""
@@ -47,6 +47,17 @@ def unfix(data: bytes, structure: str = "file record") -> bytes:
         if out[end - 2:end] != data[offset:offset + 2]:
             raise FormatError(structure, end - 2, "its sectors were not written together")
         out[end - 2:end] = data[offset + 2 * i:offset + 2 * i + 2]
+    return bytes(out)
+
+
+def fix(record: bytes) -> bytes:
+    """A record as it lies on the volume: what `unfix` undoes, under the number that its update sequence has."""
+    offset, words = struct.unpack_from("<HH", record, 4)
+    out = bytearray(record)
+    for i in range(1, words):
+        end = i * _STRIDE
+        out[offset + 2 * i:offset + 2 * i + 2] = out[end - 2:end]
+        out[end - 2:end] = out[offset:offset + 2]
     return bytes(out)
 
 

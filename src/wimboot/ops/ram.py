@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Final
 from wimboot.disk import DECIDED, PlaceUnknown
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_disk
+from wimboot.disk.unused import FreeMap
+from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
+from wimboot.ntfs import cluster_bitmap, volume_facts
 from wimboot.ops.apply import apply
 from wimboot.ops.boot import boot
 from wimboot.ops.booting.options import BootFiles, BootOptions
@@ -36,11 +39,13 @@ from wimboot.ops.ramming.source import RamPlaceNeeded, find_source
 from wimboot.ops.status import status
 from wimboot.plan.space import NotEnoughSpace, check_room
 from wimboot.registry.edit import edit
+from wimboot.storage import FileDevice, SliceDevice
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
 from wimboot.windows.ramsystem import settle_in_memory
 
 if TYPE_CHECKING:
+    from wimboot.disk.vhdlayout import Layout
     from wimboot.ops.apply import Applied
     from wimboot.ops.creating.shape import MadeDisk
     from wimboot.ops.ramming.menu import Menu
@@ -96,12 +101,16 @@ class VhdTooLarge(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeRam:
-    """The image that was made, or with a dry run would be: then `file_size` is 0 and the signature an example."""
+    """The image that was made, or with a dry run would be: then `file_size` is 0 and the signature an example.
+
+    `packed_size`: so many bytes of the disk are in it, from its start.
+    """
 
     path: Path
     packing: Packing
     firmware: Firmware
     size: int
+    packed_size: int
     file_size: int
     signature: int
     wim: Path
@@ -146,14 +155,15 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
         product = applied.system.product or f"Windows {applied.system.version}"
         entry = make_entry(options, drivers, f"{product} (RAM)", silent)
         menu = change_menu(options.menu, entry)
+        packed_size = 0
         if file is not None:
             _settle(disk, options, source, _sifted(emit))
             DECIDED.clear()     # what was committed so far is nothing that stays
-            _pack(disk, file, options, emit)
+            packed_size = _pack(disk, file, options, emit)
         return MadeRam(path=options.out, packing=options.packing, firmware=options.firmware, size=options.size,
-                       file_size=0 if file is None else file.size(), signature=disk.table.signature, wim=source.wim,
-                       wim_place=source.place, applied=applied, drivers=drivers, entry=entry.lines(),
-                       menu_changed=menu.changed), menu
+                       packed_size=packed_size, file_size=0 if file is None else file.size(),
+                       signature=disk.table.signature, wim=source.wim, wim_place=source.place, applied=applied,
+                       drivers=drivers, entry=entry.lines(), menu_changed=menu.changed), menu
 
 
 def _check_out(options: RamOptions) -> None:
@@ -180,7 +190,7 @@ def _check_size(options: RamOptions) -> None:
         why = "a disk has whole sectors of 512 bytes"
     if why is not None:
         raise RamSize(size=options.size, why=why)
-    check_packing(options.packing, options.size)
+    check_packing(options.packing, 0 if options.cut else options.size)
 
 
 def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: Emit) -> None:
@@ -198,6 +208,10 @@ def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: E
         emit(Note(id="no-ram-driver", warning=True, text=(
             "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus or FiraDisk into "
             "it with `wimboot driver`, `wimboot update` it, and make the image then.")))
+    if options.cut:
+        emit(Note(id="ram-cut", text=(
+            "The free end of the disk is not in the image: it has to be loaded by the entry's lines, which say how "
+            "large the disk is. For other loaders and lines take --whole.")))
     if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
         emit(Note(id="uefi-fixed-vhd", warning=True, text=(
             "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
@@ -256,16 +270,26 @@ def _sifted(emit: Emit) -> Emit:
     return listen
 
 
-def _pack(disk: MadeDisk, file: File, options: RamOptions, emit: Emit) -> None:
-    """Write the image. Raises VhdTooLarge, and what `pack_disk` does."""
+def _used_end(disk: MadeDisk, source: File, layout: Layout) -> int:
+    """Where the last cluster of its volume that is in use ends. Raises FormatError."""
+    device = SliceDevice(Vhd(layout).over(FileDevice(source)), disk.start, disk.volume_size)
+    facts = volume_facts(device)
+    return FreeMap(start=disk.start, unit_size=facts.cluster_size, bitmap=cluster_bitmap(device),
+                   count=facts.total_clusters).used_end
+
+
+def _pack(disk: MadeDisk, file: File, options: RamOptions, emit: Emit) -> int:
+    """Write the image; how many bytes of the disk it has. Raises VhdTooLarge, and what `pack_disk` does."""
     source = options.folders(disk.path.parent).open(disk.path.name)
     try:
         layout = read_layout(source, str(disk.path))
         if options.packing is Packing.VHD and source.size() >= _VHD_LIMIT:
             raise VhdTooLarge(where=options.out, size=source.size())
-        phase = Phase(name="pack", total=options.size, unit="bytes")
+        end = _used_end(disk, source, layout) if options.cut else options.size
+        phase = Phase(name="pack", total=end, unit="bytes")
         emit(phase)
-        how = PackingOptions(packing=options.packing, threads=options.threads, thorough=options.thorough)
+        how = PackingOptions(packing=options.packing, threads=options.threads, thorough=options.thorough, end=end)
         pack_disk(source, layout, file, how, phase.counter)
+        return end
     finally:
         source.close()

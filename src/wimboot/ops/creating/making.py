@@ -21,6 +21,7 @@ from wimboot.formats.vhdsparse import BLOCK_SIZE
 from wimboot.ntfs import copy_formatted, format_volume
 from wimboot.ntfs.bootcode import put_boot_code
 from wimboot.ntfs.format import check_formattable
+from wimboot.ntfs.gathering import gather
 from wimboot.ops.creating.shape import MSR_SIZE, DiskForm, DiskShape, MadeDisk
 from wimboot.ops.creating.systempartition import check_system_partition, format_system_partition
 from wimboot.plan.space import NotEnoughSpace
@@ -139,6 +140,8 @@ def _fill(file: File, shape: DiskShape, table: NewTable, serial: int, emit: Emit
         elif partition.kind is PartitionKind.WINDOWS:
             with format_volume(partition.size, cluster_size=shape.cluster_size, label=shape.label, serial=serial,
                                hidden_sectors=partition.start // SECTOR) as fresh:
+                if shape.gathered:
+                    gather(fresh.file)
                 copy_formatted(fresh, device, phase.counter)
             if shape.boot_code.volume:
                 put_boot_code(device, shape.boot_code.volume)

@@ -49,6 +49,7 @@ class DiskShape:
     `tail`: bytes at the disk's end that belong to no partition.
     `disk_id`: 16 bytes, the GUID or an MBR's signature and 12 zeros; None: random.
     `serial`: of the volume, 64 bits; None: random.
+    `gathered`: the volume's own files lie near its start, none in its middle.
     """
 
     size: int
@@ -63,6 +64,7 @@ class DiskShape:
     cluster_size: int = 4096
     serial: int | None = None
     boot_code: BootCode = BootCode()
+    gathered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,8 @@ def built_disk(options: RamOptions, source: RamSource, place: Path, emit: Emit) 
     disk_id = secrets.token_bytes(4) + bytes(12)
     while disk_id in source.disks or not any(disk_id):
         disk_id = secrets.token_bytes(4) + bytes(12)
-    shape = DiskShape(size=options.size, form=DiskForm.VHD, tail=TAIL, label=options.label, disk_id=disk_id)
+    shape = DiskShape(size=options.size, form=DiskForm.VHD, tail=TAIL, label=options.label, disk_id=disk_id,
+                      gathered=True)
     try:
         yield make_disk(path, shape, emit, folders=fleeting(options.folders))
     finally:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from wimboot.disk import PlaceUnknown, where_is
+from wimboot.disk import PlaceUnknown, TableKind, where_is
 from wimboot.disk.folderlock import folder_lock
+from wimboot.disk.partitioning import lay_out
 from wimboot.errors import HostError, UsageError
 from wimboot.events import Note
-from wimboot.formats.grubmenu import MAX_MENU_SIZE, MenuEntry, MenuKind, image_entry, put_entry
+from wimboot.formats.grubmenu import MAX_MENU_SIZE, Larger, MenuEntry, MenuKind, image_entry, put_entry
+from wimboot.formats.vhdfooter import SECTOR
+from wimboot.ops.ramming.building import TAIL
 from wimboot.storage import HostFolder, HostMissing, durable, read_start
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.ramsystem import FIRADISK
@@ -55,7 +58,13 @@ def make_entry(options: RamOptions, drivers: tuple[str, ...], new_title: str, em
         MenuKind.FIRADISK if drivers == (FIRADISK,) else MenuKind.BIOS)
     path = _checked(_path(options, emit))
     title = None if options.title is None else " ".join(options.title.split())
-    return image_entry(path, kind, title=title, new_title=new_title)
+    return image_entry(path, kind, title=title, new_title=new_title,
+                       larger=_larger(options) if options.cut else None)
+
+
+def _larger(options: RamOptions) -> Larger:
+    windows = lay_out(options.size, kind=TableKind.MBR, esp_size=0, msr_size=0, tail=TAIL, disk_id=None).windows
+    return Larger(sectors=options.size // SECTOR, last=(windows.start + windows.size) // SECTOR - 1)
 
 
 def _path(options: RamOptions, emit: Emit) -> str:

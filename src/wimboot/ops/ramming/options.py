@@ -28,7 +28,7 @@ class RamOptions:
     `target` is a WIMBoot system: then `wim` None is the one that it uses, `image` None the one that it stands on, and
     `wim_place` None where it says that its WIM lies. `menu` is a menu.lst on the host that gets the entry, `menu_path`
     the image's path there as grub4dos will see it (None: where `out` lies now). `replace`: an `out` that is there goes.
-    `thorough`: packed smaller, and slower.
+    `thorough`: packed smaller, and slower. `whole`: a packed image has the free end of the disk too.
     """
 
     out: Path
@@ -50,5 +50,11 @@ class RamOptions:
     replace: bool = False
     dry_run: bool = False
     thorough: bool = False
+    whole: bool = False
     threads: int = field(default_factory=processors)
     folders: Folders = HostFolder
+
+    @property
+    def cut(self) -> bool:
+        """Whether the image ends behind the last cluster in use, and the menu says how large the disk is."""
+        return self.packing in (Packing.LZ4, Packing.GZIP) and self.firmware is Firmware.BIOS and not self.whole
