@@ -16,6 +16,7 @@ from deploy_plans import HEAD, X64, X86, Yard, system
 from driver_files import wofadk
 from mounting import mounted
 from running import done, refused, wimboot
+from wimboot.disk.packing import Lz4Missing
 from wimboot.errors import Error
 from wimboot.events import Event, Note, silent
 from wimboot.ops.apply import apply
@@ -191,6 +192,23 @@ def test_driver_that_is_none(yard: Yard, origin: str) -> None:
         for more in ("", ram):
             refuses(yard, error, 4, head, X64.replace('driver = "none"', driver), more)
     assert yard.wim.exists() is (origin == "there")
+
+
+def test_ram_image_that_cannot_be(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Windows in its image, nothing here that packs it: refused before the store gets the image."""
+    ram = '[system.ram]\nfile = "r.ram"\nsize = "40 MB"\n'
+    done("capture", yard.base / "x64.img", "--wim", yard.base / "other.wim", "--name", "seven")
+    other = HEAD.replace('capture = "x64.img"', 'from = "other.wim"\nimage = "seven"')
+    monkeypatch.setattr("wimboot.ops.assembling.coming.identify", lambda _read: None)
+    refuses(yard, "no-windows", 4, other, X64.replace('architecture = "x64"\n', ""), ram)
+    monkeypatch.undo()
+
+    def missing() -> None:
+        raise Lz4Missing
+
+    monkeypatch.setattr("wimboot.disk.packing.lz4_block", missing)
+    refuses(yard, "lz4-missing", 1, HEAD, X64, ram)
+    assert yard.names() == []
 
 
 def test_volume_that_cannot_be_captured(yard: Yard) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import DECIDED, parse_place
 from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
-from wimboot.ops.assembling.coming import ComingImage, capture_options, check_drivers
+from wimboot.ops.assembling.coming import ComingImage, capture_options, check_images
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
 from wimboot.ops.assembling.present import look_at_store, look_at_system, place_for_new, place_registered
@@ -180,7 +180,7 @@ def _steps(planned: Planned, store: Store | None, options: DeployOptions, like: 
     there = replace(there, coming=(*there.coming, *(one.image for one in captured.values())))
     found, rams = _look_at_all(planned, store, like, emit)
     steps = plan_deploy(planned.declared, there, found, rams, wim=str(planned.wim), place=place_registered(planned))
-    check_drivers(planned, steps, store, captured, options, emit)
+    check_images(planned, steps, store, captured, options, emit)
     return steps
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wimboot.disk.packing import Packing, check_packing
 from wimboot.ops.deploying.viewing import reader_of
 from wimboot.ops.opening.storing import choose_image, opened_store
+from wimboot.ops.opening.volume import NoWindows
 from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
 from wimboot.ops.preparing.choosing import choose_driver
-from wimboot.plan.deploying import Action
+from wimboot.plan.deploying import Action, RamStep
 from wimboot.windows.identify import identify
 
 if TYPE_CHECKING:
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
     from wimboot.ops.assembling.jobs import DeployOptions
     from wimboot.ops.assembling.planned import Planned
     from wimboot.plan.declared import ImageOrigin
-    from wimboot.plan.deploying import DeploySteps, FoundImage, RamStep, SystemStep
+    from wimboot.plan.deploying import DeploySteps, FoundImage, SystemStep
     from wimboot.wim import Store
     from wimboot.windows.identify import System
 
-__all__ = ["ComingImage", "capture_options", "check_drivers"]
+__all__ = ["ComingImage", "capture_options", "check_images"]
 
 _MADE: Final = (Action.BUILD, Action.APPLY)
 
@@ -50,13 +52,14 @@ def capture_options(planned: Planned, origin: ImageOrigin, options: DeployOption
                           threads=options.threads, name=origin.name)
 
 
-def check_drivers(planned: Planned, steps: DeploySteps, store: Store | None, captured: Mapping[str, ComingImage],
-                  options: DeployOptions, emit: Emit) -> None:
-    """See that each system that is made can have its overlay driver, and one that is restored the driver named for it.
+def check_images(planned: Planned, steps: DeploySteps, store: Store | None, captured: Mapping[str, ComingImage],
+                 options: DeployOptions, emit: Emit) -> None:
+    """See that each system that is made can have its overlay driver, and one that is restored the driver named for it;
+    and that a RAM image has a Windows in it and can be packed.
 
     `store` is there with the images that it has; `captured` are those that it is to get from volumes.
 
-    Raises DriverNeeded, and what a driver file that will not do raises.
+    Raises DriverNeeded, what a driver file that will not do raises, NoWindows, Lz4Missing.
     """
     known: dict[int, System | None] = {}
     every: list[SystemStep | RamStep] = [*steps.systems, *steps.rams]
@@ -67,6 +70,10 @@ def check_drivers(planned: Planned, steps: DeploySteps, store: Store | None, cap
         if step.number not in known:
             known[step.number] = _system_of(planned, steps, step, store, captured, options)
         choose_driver(known[step.number], driver, planned.wim, where=f"the image in {planned.wim}", emit=emit)
+        if isinstance(step, RamStep) and step.wish.ram is not None:
+            if known[step.number] is None:
+                raise NoWindows(where=f"image {step.number} of {planned.wim}")
+            check_packing(Packing(step.wish.ram.form), step.wish.ram.size)
 
 
 def _system_of(planned: Planned, steps: DeploySteps, step: SystemStep | RamStep, store: Store | None,
