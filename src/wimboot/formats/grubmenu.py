@@ -6,9 +6,9 @@ that tells it where to look. The menu is UTF-8; an entry goes from `title` to th
     find --set-root --ignore-floppies --ignore-cd PATH      the partition that has the image becomes the root
     map --mem --top PATH (hd0)                              into memory, from its top down, as the first disk
     map --top --mem=-N PATH (hd0)                           the same, a disk of N sectors where the image has fewer
-    dd if=(hd0,0)+1 of=(hd0)L+1                             and its volume's boot sector copied to the volume's last
     map (hd0) (hd1)                                         the first disk becomes the second
     map --hook                                              from here on
+    dd if=(hd0,0)+1 of=(hd0)L+1                             then the volume's boot sector is copied to its last, L
     root (hd0,0); chainloader /bootmgr                      Windows' boot manager, from the image
 
 What 0.4.6a says of N (stage2/builtins.c, map_func, February 2024, and its README): memory for N sectors is set aside,
