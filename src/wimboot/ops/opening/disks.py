@@ -183,9 +183,7 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
     """
     disk = find_disk(options.place)
     if disk is None:
-        finish_interrupted(options, emit)
-        with open_target(parse_place(options.place), write=write, log_folder=options.log_folder,
-                         opener=options.folders) as target:
+        with _open_finished(options, emit, write=write) as target:
             tell_of_footer(target, emit)
             if not write:
                 with _used(OpenDisk(target, None)) as disk:
@@ -202,6 +200,23 @@ def open_disk(options: TargetOptions, emit: Emit, *, write: bool) -> Iterator[Op
         raise Locked(where=options.place)
     with _used(disk):
         yield disk
+
+
+def _open_finished(options: TargetOptions, emit: Emit, *, write: bool) -> Target:
+    """The target, after what an interrupted run left beside it was finished or dropped."""
+    opening = partial(open_target, parse_place(options.place), write=write, log_folder=options.log_folder,
+                      opener=options.folders)
+    target = opening()
+    try:
+        waits = peek(target.folder, target.log_name)
+    except BaseException:
+        target.close()
+        raise
+    if not waits:
+        return target
+    target.close()
+    finish_interrupted(options, emit)
+    return opening()
 
 
 def tell_of_footer(target: Target, emit: Emit) -> None:
