@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import random
+import struct
 
 import pytest
 
@@ -24,6 +26,7 @@ from transaction_rig import (
     verdict,
 )
 from wimboot.disk import LogDamaged, Recovered, TargetChanged, Transaction, recover
+from wimboot.disk.errors import LogOfOtherVersion
 from wimboot.disk.log import DATA_OFFSET
 from wimboot.errors import Error, HostError
 from wimboot.storage.faults import (
@@ -161,6 +164,27 @@ def test_anything_under_the_log_name_is_dropped(data: bytes) -> None:
     assert recover_in(folder) is Recovered.DROPPED
     assert list(folder.images) == ["disk.img", "wim"]
     assert content(folder) == SCENE.old
+
+
+def test_a_log_of_another_version_is_kept() -> None:
+    """Its WIM may be the new one, or its pages half written: only who wrote it knows. Without a mark it goes."""
+    prepared = next(state for state in states(SCENE.recorder, Model.KILL) if LOG in state.folders["here"]
+                    and state.folders["here"][LOG].read(PAGE, 8) == b"WBMARK\r\n"
+                    and state.folders["here"]["wim"].read(0, 3) == b"new")
+    for state in (prepared, HALVES[0], HALVES[-1]):
+        for version in (2, 4):
+            folder = state.folder("here")
+            log = folder.images[LOG]
+            head, before = bytearray(log.read(0, 156)), content(folder)
+            head[8:12], head[124:] = version.to_bytes(4, "little"), bytes(32)
+            offset, size = struct.unpack_from("<QQ", head, 56)
+            log.write(0, head[:124] + hashlib.sha256(head + log.read(offset, size)).digest())
+            with pytest.raises(LogOfOtherVersion, match=f"version {version}"):
+                recover_in(folder)
+            assert folder.exists(LOG)
+            assert content(folder) == before
+            log.write(PAGE, bytes(4 * PAGE))
+            assert recover_in(folder) is Recovered.DROPPED
 
 
 def test_prepared_log_waits_for_its_wim() -> None:

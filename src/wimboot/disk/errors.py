@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wimboot.errors import Busy, Damaged, HostError, Refused
 
-__all__ = ["CommitUnfinished", "LogDamaged", "LogWaits", "TargetChanged"]
+__all__ = ["CommitUnfinished", "LogDamaged", "LogOfOtherVersion", "LogWaits", "TargetChanged"]
 
 
 class CommitUnfinished(HostError):
@@ -24,6 +24,16 @@ class LogDamaged(Damaged):
     advice = ("The log was kept. If {where} was put back from a backup since, delete the log. Otherwise the "
               "volume is partly changed: copy it and the log aside before anything else, then restore it "
               "from a backup.")
+
+
+class LogOfOtherVersion(Refused):
+    """A sound log of another version of this program: only that one knows what its index says."""
+
+    id = "log-version"
+    sentence = ("the log of an interrupted change of {where} is of version {version}, and this program knows "
+                "version {known}")
+    advice = ("The log was kept, {where} was not touched. Run with the version of wimboot that wrote it: wimboot "
+              "recover {where}")
 
 
 class LogWaits(Busy):

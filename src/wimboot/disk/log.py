@@ -60,12 +60,16 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 
+if TYPE_CHECKING:
+    from wimboot.storage import File
+
 __all__ = [
-    "DATA_OFFSET", "GROWTH", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "Header", "Index", "Kind", "Mark",
-    "StoreMark", "encode_text", "pages_of",
+    "DATA_OFFSET", "GROWTH", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "VERSION", "Header", "Index", "Kind",
+    "Mark", "StoreMark", "encode_text", "pages_of", "version_of",
 ]
 
 PAGE = 4096
@@ -77,8 +81,8 @@ MAX_GUARDS = 64
 MAX_WITNESSES = 256
 NOTES = (3 * PAGE, 4 * PAGE)
 
+VERSION = 3
 _MAGIC = b"WBLOG\r\n\x1a"
-_VERSION = 3
 _MARK_MAGIC = b"WBMARK\r\n"
 _HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
 _MARK = struct.Struct("<8sII16s32sQQ")
@@ -139,7 +143,7 @@ class Header:
         return self._fields(self.digest).ljust(PAGE, b"\0")
 
     def _fields(self, digest: bytes) -> bytes:
-        return _HEADER.pack(_MAGIC, _VERSION, PAGE, self.guid, self.target_size, self.page_count, self.guard_count,
+        return _HEADER.pack(_MAGIC, VERSION, PAGE, self.guid, self.target_size, self.page_count, self.guard_count,
                             self.batch_pages, self.index_offset, self.index_size, self.store_guid is not None,
                             self.store_guid or bytes(16), self.table_hash, self.place_size, self.where_size,
                             self.witness_count, digest)
@@ -155,7 +159,7 @@ class Header:
             raise FormatError("log header", 0, "no such magic")
         (_, version, page, guid, target_size, pages, guards, batch, offset, size, has_store, store, table,
          place, where, witnesses, digest) = _HEADER.unpack_from(data)
-        if version != _VERSION or page != PAGE:
+        if version != VERSION or page != PAGE:
             raise FormatError("log header", 8, f"version {version} with pages of {page} bytes")
         if pages > (target_size + PAGE - 1) // PAGE:
             raise FormatError("log header", 40, "more pages than the target has")
@@ -209,6 +213,21 @@ class Index:
         place = data[pairs_end:pairs_end + header.place_size].decode(errors="surrogateescape")
         where = data[pairs_end + header.place_size:].decode(errors="surrogateescape")
         return cls(records=data[:records_size], guards=guards, witnesses=witnesses, place=place, where=where)
+
+
+def version_of(log: File) -> int | None:
+    """The version of a whole log, this one's or another; None of one whose SHA-256 is wrong. Raises HostError."""
+    head = log.pread(0, _HEADER.size)
+    if len(head) < _HEADER.size or head[:8] != _MAGIC:
+        return None
+    version: int
+    digest: bytes
+    _, version, _, _, _, _, _, _, offset, size, *_, digest = _HEADER.unpack(head)
+    room = log.size() - offset
+    if not 0 <= size <= room:
+        return None
+    data = head[:-len(digest)] + bytes(len(digest)) + log.pread(offset, size)
+    return version if hashlib.sha256(data).digest() == digest else None
 
 
 def encode_text(text: str) -> bytes:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk.comparison import Comparison
 from wimboot.disk.copying import Copying
-from wimboot.disk.errors import LogDamaged, TargetChanged
+from wimboot.disk.errors import LogDamaged, LogOfOtherVersion, TargetChanged
 from wimboot.disk.growth import undo_growth
-from wimboot.disk.log import MARKS, NOTES, PAGE, Header, Index, Kind, Mark, StoreMark
+from wimboot.disk.log import MARKS, NOTES, PAGE, VERSION, Header, Index, Kind, Mark, StoreMark, version_of
 from wimboot.errors import FormatError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def recover(file: File, folder: Folder, name: str, *, where: str,
     """Finish or drop what an interrupted run left; `file` is the whole target, open for writing.
 
     `store_is` tells whether the WIM with this GUID is found with this table. Raises TargetChanged,
-    LogDamaged (the log is kept and the target untouched), CommitUnfinished, HostError.
+    LogDamaged, LogOfOtherVersion (the log is kept and the target untouched), CommitUnfinished, HostError.
     """
     if not peek(folder, name):
         return Recovered.NOTHING
@@ -87,7 +87,7 @@ def _marks(log: File) -> list[Mark]:
 
 
 def _read(log: File, where: str) -> _Found | None:
-    """The log as far as it got; None where nothing was decided. Raises LogDamaged, HostError."""
+    """The log as far as it got; None where nothing was decided. Raises LogDamaged, LogOfOtherVersion, HostError."""
     marks = _marks(log)
     decided = any(mark.kind is not Kind.PREPARED for mark in marks)
     try:
@@ -95,6 +95,9 @@ def _read(log: File, where: str) -> _Found | None:
         size = min(header.index_size, max(0, log.size() - header.index_offset))
         index = Index.parse(log.pread(header.index_offset, size), header)
     except FormatError as error:
+        version = version_of(log) if marks else None
+        if version is not None and version != VERSION:
+            raise LogOfOtherVersion(where=where, version=version, known=VERSION) from error
         if decided:
             raise LogDamaged(where=where) from error
         return None
