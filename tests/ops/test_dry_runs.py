@@ -40,8 +40,8 @@ def test_a_dry_run_of_formatting_tells_what_the_run_does(converted: Converted) -
     command = ("restore", converted.volume, "--wim", converted.wim, "--format", "--json")
     with unchanged(converted.volume, converted.wim):
         told = done(*command, "--dry-run").json
-    assert {"change": "removed", "path": "\\Users\\only here.txt"} in told["paths"]
-    assert {"change": "added", "path": "\\Windows"} in told["paths"]
+    assert {"change": "removed", "action": "remove", "path": "\\Users\\only here.txt"} in told["paths"]
+    assert {"change": "added", "action": "bring-back", "path": "\\Windows"} in told["paths"]
     assert {**told, "dry_run": False} == done(*command, "--yes").json
 
 

@@ -129,7 +129,7 @@ def test_explain_gives_the_reason(path: str, converted_once: Converted) -> None:
     people = done("explain", converted_once.volume, path.replace("\\", "/").upper())
     assert path in people.out
     if told["form"] == "pointer":
-        assert f"(no place yet).\nOn this machine {converted_once.wim} holds it." in people.out
+        assert f"its place to be decided later).\nOn this machine {converted_once.wim} holds it." in people.out
 
 
 def test_explain_names_every_name_of_a_file(converted_once: Converted) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wimboot.errors import HostError
-from wimboot.storage import HostFolder, HostMissing, HostNotUsable, OutOfSpace, host_error, read_start
+from wimboot.storage import HostFolder, HostMissing, HostNotUsable, OutOfSpace, host_error, read_start, resolved
 
 
 def test_the_start_of_a_file_is_read(tmp_path: Path) -> None:
@@ -51,3 +51,14 @@ def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
         HostFolder(tmp_path / "none").free_size()
     with pytest.raises(HostMissing, match=f"^{tmp_path / 'file'} does not exist"):
         read_start(tmp_path / "file", 1)
+
+
+def test_links_are_followed_as_far_as_there_is_something(tmp_path: Path) -> None:
+    """To a file that does not exist yet too; a circle of links, or a link into one, is refused."""
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    assert resolved(tmp_path / "link/new.wim", "it") == tmp_path.resolve() / "folder/new.wim"
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for path in (tmp_path / "one", tmp_path / "two/file"):
+        with pytest.raises(HostError, match="^opening it failed: its symbolic links lead in a circle$"):
+            resolved(path, "it")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wimboot.disk.target import Place, parse_place
-from wimboot.errors import HostError, UsageError
+from wimboot.errors import UsageError
 from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
+from wimboot.storage.host import resolved
 
 __all__ = ["BadInside", "Inside", "parse_inside"]
 
@@ -50,11 +51,7 @@ class Inside:
 
     def real(self) -> Inside:
         """The same, the host's symbolic links followed. Raises HostError where they lead in a circle."""
-        try:
-            path = self.volume.path.resolve()
-        except (OSError, RuntimeError) as error:
-            why = "its symbolic links lead in a circle"
-            raise HostError(what="opening", where=str(self.volume), why=why) from error
+        path = resolved(self.volume.path, str(self.volume))
         return Inside(volume=Place(path, self.volume.partition), parts=self.parts)
 
     def as_path(self) -> Path:

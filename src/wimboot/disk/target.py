@@ -27,7 +27,7 @@ from wimboot.disk.waiting import LOG_SUFFIX
 from wimboot.disk.writers import other_writer
 from wimboot.errors import HostError, Refused, UsageError
 from wimboot.formats.vhdfooter import DiskType
-from wimboot.storage import FileDevice, HostFolder, host_error
+from wimboot.storage import FileDevice, HostFolder, host_error, resolved
 from wimboot.storage.memory import MemoryFolder
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ def _log_folder(place: Place, folder: Path | None, opener: Callable[[Path], Fold
             raise LogFolderNeeded(where=str(place.path))
         return MemoryFolder()
     try:
-        folder = folder.resolve(strict=True)
+        folder = resolved(folder, str(folder)).resolve(strict=True)
     except OSError as error:
         raise host_error("opening", folder, error) from error
     mount = mount_of(folder, host)

@@ -13,8 +13,10 @@ from wimboot.errors import HostError, UsageError
 if TYPE_CHECKING:
     from wimboot.storage.protocol import Data
 
-__all__ = ["HostFile", "HostFolder", "HostMissing", "HostNotUsable", "OutOfSpace", "host_error", "read_start"]
+__all__ = ["HostFile", "HostFolder", "HostMissing", "HostNotUsable", "OutOfSpace", "host_error", "read_start",
+           "resolved"]
 
+_CIRCLE: Final = "its symbolic links lead in a circle"
 _NOT_USABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR,
                                 errno.ENOTDIR, errno.ENAMETOOLONG})
 
@@ -59,6 +61,20 @@ def _missing(path: Path) -> Path:
         return path if path.parent.is_dir() else path.parent
     except OSError:
         return path
+
+
+def resolved(path: Path, where: str) -> Path:
+    """A path of the host with its symbolic links followed, as far as it exists. Raises HostError where they lead in a
+    circle, which `Path.resolve` tells up to Python 3.12 only.
+    """
+    try:
+        return path.resolve(strict=True)
+    except RuntimeError as error:
+        raise HostError(what="opening", where=where, why=_CIRCLE) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise HostError(what="opening", where=where, why=_CIRCLE) from error
+        return path.resolve()
 
 
 def read_start(path: Path, size: int) -> bytes:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
-from wimboot.errors import HostError
-from wimboot.storage.host import HostFolder
+from wimboot.storage.host import HostFolder, resolved
 from wimboot.wim.errors import WimMissing, WimSplit
 from wimboot.wim.store import SplitStore, Store
 
@@ -28,10 +27,7 @@ def real_path(path: Path) -> Path:
     inside = parse_inside(path)
     if inside is not None:
         return inside.real().as_path()
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise HostError(what="opening", where=str(path), why="its symbolic links lead in a circle") from error
+    return resolved(path, str(path))
 
 
 @contextmanager
