@@ -95,7 +95,6 @@ def test_real_system_hives_are_read(name: str, architecture: Architecture, pack_
     assert (system.overlay, system.languages, system.default_language) == (overlay, ("en-US",), "en-US")
     assert (system.product_type, system.product_suites) == ("WinNT", ("Terminal Server",))
     assert (system.version, system.from_registry) == ("6.3", False)
-    assert system.has_update == (overlay is Overlay.INBOX)
 
 
 @pytest.mark.parametrize(("service", "driver", "overlay"), [
@@ -107,7 +106,6 @@ def test_the_overlay_driver_needs_service_and_file(service: str | None, driver: 
     system = known(installed("6.3", wof=service) | {DRIVER + driver: b"MZ"})
     assert system.overlay is overlay
     assert system.has_wof == (overlay is not Overlay.NONE)
-    assert system.has_update == (overlay is Overlay.INBOX)
 
 
 def test_an_overlay_service_that_does_not_start_at_boot_is_none() -> None:

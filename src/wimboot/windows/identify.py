@@ -134,12 +134,6 @@ class System:
         """Whether this system resolves pointers as it is."""
         return self.overlay is not Overlay.NONE
 
-    @property
-    def has_update(self) -> bool:
-        """8.1 with the Update of April 2014, or later: the overlay driver came with it."""
-        return (self.major, self.minor) > (6, 3) or (
-            (self.major, self.minor) == (6, 3) and self.overlay is Overlay.INBOX)
-
 
 def looks_like_windows(exists: Callable[[str], bool]) -> bool:
     """Whether a volume has what every Windows has: its SYSTEM hive or its kernel."""
