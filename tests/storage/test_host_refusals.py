@@ -60,5 +60,5 @@ def test_links_are_followed_as_far_as_there_is_something(tmp_path: Path) -> None
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
     for path in (tmp_path / "one", tmp_path / "two/file"):
-        with pytest.raises(HostError, match="^opening it failed: its symbolic links lead in a circle$"):
+        with pytest.raises(HostError, match="opening it failed: its symbolic links lead in a circle"):
             resolved(path, "it")
