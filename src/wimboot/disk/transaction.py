@@ -46,6 +46,7 @@ from wimboot.disk.interrupts import uninterrupted
 from wimboot.disk.log import DATA_OFFSET, PAGE, Header, Index, Kind, Mark, StoreMark, encode_text
 from wimboot.disk.witness import bystanders
 from wimboot.errors import HostError, Internal
+from wimboot.formats.vhdfooter import UNREADY_COOKIE
 from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ __all__ = ["BATCH_PAGES", "StoreMark", "Transaction"]
 BATCH_PAGES = 2048
 """At most 8 MiB between two syncs: of a batch in flight recovery cannot tell a torn page from a foreign one."""
 _LEAST_BATCH = 16
-_NO_VHD = b"unready\0"
 _BATCHES = 16
 """A small log is copied in as many batches, where they do not become smaller than the least."""
 
@@ -184,7 +184,7 @@ class Transaction:
             self._overlay.check(self._overlay.broken, "writing")
         if self._unguarded and isinstance(self._device, SparseDisk):
             for footer in (0, self._device.footer_offset):
-                self._guard_bytes(footer, _NO_VHD)
+                self._guard_bytes(footer, UNREADY_COOKIE)
         guards = self._guards if self._overlay.logged_pages else {}
         for page in guards:
             self._overlay.hold(page)

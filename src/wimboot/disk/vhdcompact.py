@@ -24,7 +24,7 @@ from wimboot.disk._vhd import SparseDisk
 from wimboot.disk.unused import used_runs
 from wimboot.disk.vhdlayout import read_layout, structures_of
 from wimboot.errors import Internal
-from wimboot.formats.vhdfooter import FOOTER_SIZE, SECTOR
+from wimboot.formats.vhdfooter import FOOTER_SIZE, SECTOR, UNREADY_COOKIE
 from wimboot.formats.vhdsparse import UNUSED, bitmap_size, pack_table
 from wimboot.storage import SliceDevice
 
@@ -42,7 +42,6 @@ __all__ = ["PAGE", "Compaction", "Move", "free_pages", "idle_blocks", "plan_comp
 PAGE = 4096
 """What a transaction writes as a whole."""
 _PIECE = 64 << 10
-_NO_VHD = b"unready\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +156,7 @@ def write_compaction(plan: Compaction, layout: Layout, transaction: Transaction,
     file = transaction.device
     table = array("I", layout.table)
     for offset in (0,) if layout.tail_problem else (0, layout.footer_offset):
-        transaction.guard(offset, _NO_VHD)
+        transaction.guard(offset, UNREADY_COOKIE)
     for block in plan.dropped:
         table[block] = UNUSED
     for move in plan.moves:

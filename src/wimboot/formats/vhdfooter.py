@@ -36,14 +36,16 @@ from enum import IntEnum
 from wimboot.errors import FormatError
 
 __all__ = [
-    "COOKIE", "FOOTER_SIZE", "MAX_DISK_SIZE", "NO_OFFSET", "OLD_FOOTER_SIZE", "SECTOR", "DiskType", "Footer",
-    "Geometry", "checksum", "from_unix_seconds", "geometry_of", "to_unix_seconds",
+    "COOKIE", "FOOTER_SIZE", "MAX_DISK_SIZE", "NO_OFFSET", "OLD_FOOTER_SIZE", "SECTOR", "UNREADY_COOKIE", "DiskType",
+    "Footer", "Geometry", "checksum", "from_unix_seconds", "geometry_of", "to_unix_seconds",
 ]
 
 SECTOR = 512
 FOOTER_SIZE = 512
 OLD_FOOTER_SIZE = 511
 COOKIE = b"conectix"
+UNREADY_COOKIE = b"unready\0"
+"""This program's, in the place of the other while the file is not whole: for no reader it is a VHD then."""
 NO_OFFSET = 0xFFFF_FFFF_FFFF_FFFF
 MAX_DISK_SIZE = 2040 << 30
 """What Windows creates and attaches at most (Microsoft, "About VHD")."""
