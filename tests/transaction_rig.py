@@ -102,11 +102,12 @@ def store_in(folder: Folder) -> bool:
         file.close()
 
 
-def recover_in(folder: Folder) -> Recovered:
-    """Recovery, as every command does it first."""
-    file: File = folder.open("disk.img", write=True)
+def recover_in(folder: Folder, name: str = "disk.img") -> Recovered:
+    """Recovery of the target `name`, as every command does it first."""
+    file: File = folder.open(name, write=True)
     try:
-        return recover(file, folder, LOG, where="disk.img", store_is=lambda mark: mark == MARK and store_in(folder))
+        return recover(file, folder, f"{name}.log", where=name,
+                       store_is=lambda mark: mark == MARK and store_in(folder))
     finally:
         file.close()
 

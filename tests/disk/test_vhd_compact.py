@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transaction_rig import recover_in
 from vhd_judge import JudgedVhd, judge_vhd
 from vhd_making import fixed_vhd, sparse_vhd
-from wimboot.disk import Recovered, Transaction, recover
+from wimboot.disk import Recovered, Transaction
 from wimboot.disk.unused import FreeMap, used_runs
 from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdcompact import Compaction, free_pages, idle_blocks, plan_compaction, write_compaction
@@ -274,20 +275,11 @@ def scene(request: pytest.FixtureRequest) -> Scene:
     return scene_of(request.param)
 
 
-def recover_in(folder: Folder) -> Recovered:
-    """Recovery, as every command does it first."""
-    file = folder.open(NAME, write=True)
-    try:
-        return recover(file, folder, LOG, where=NAME)
-    finally:
-        file.close()
-
-
 def judge(scene: Scene, folder: MemoryFolder, *, finished: bool = False) -> str | None:
     """Recover; what is wrong with the result, None where nothing is."""
     try:
-        recover_in(folder)
-        if recover_in(folder) is not Recovered.NOTHING:
+        recover_in(folder, NAME)
+        if recover_in(folder, NAME) is not Recovered.NOTHING:
             return "a second recovery found something"
         now = whole(folder)
         disk = judge_vhd(now, below(scene.kind), tight=False).disk
@@ -338,7 +330,7 @@ def test_crash_in_recovery_leaves_the_same_disk(scene: Scene) -> None:
         folder = recorder.folder(first.folder("here"), "here")
         for name in first.folders["here"]:
             folder.open(name).close()
-        recover_in(folder)
+        recover_in(folder, NAME)
         for second in states(recorder, Model.SECTOR, points=range(0, recorder.point + 1, 5), seeds=[1]):
             assert judge(scene, second.folder("here")) is None, (first.key, second.key)
             judged += 1

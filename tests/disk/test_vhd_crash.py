@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from transaction_rig import recover_in
 from vhd_judge import JudgedVhd, judge_vhd, libvhdi_reads
 from vhd_making import fixed_vhd, sparse_vhd
-from wimboot.disk import Recovered, TargetChanged, Transaction, recover
+from wimboot.disk import Recovered, TargetChanged, Transaction
 from wimboot.disk.growth import Growth
 from wimboot.disk.log import GROWTH
 from wimboot.disk.vhd import Vhd
@@ -139,21 +140,12 @@ def scene(request: pytest.FixtureRequest) -> Scene:
     return scene_of(request.param)
 
 
-def recover_in(folder: Folder) -> Recovered:
-    """Recovery, as every command does it first."""
-    file = folder.open(NAME, write=True)
-    try:
-        return recover(file, folder, LOG, where=NAME)
-    finally:
-        file.close()
-
-
 def judge(scene: Scene, state: CrashState) -> str | None:
     """Recover a state and say what is wrong with the result; None where nothing is."""
     folder = state.folder("here")
     try:
-        recover_in(folder)
-        if recover_in(folder) is not Recovered.NOTHING:
+        recover_in(folder, NAME)
+        if recover_in(folder, NAME) is not Recovered.NOTHING:
             return "a second recovery found something"
     except Error as error:
         return f"recovery refused: {error}"
@@ -244,7 +236,7 @@ def test_crash_in_recovery_leaves_old_or_new(scene: Scene) -> None:
         folder = recorder.folder(first.folder("here"), "here")
         for name in first.folders["here"]:
             folder.open(name).close()
-        recover_in(folder)
+        recover_in(folder, NAME)
         for second in states(recorder, Model.SECTOR, points=range(0, recorder.point + 1, 2), seeds=[1]):
             later = CrashState(point=first.point, model=second.model, seed=second.seed, block_size=second.block_size,
                                folders=second.folders)
@@ -311,7 +303,7 @@ def test_failing_operation_leaves_old_or_new(how: Kind, sticky: bool) -> None:
             run(kind, faulty.folder(folder))
         except Error:
             failed = True
-        recover_in(folder)
+        recover_in(folder, NAME)
         image = folder.images[NAME]
         now = image.read(0, image.size)
         assert sorted(folder.images) == [NAME], at
@@ -347,7 +339,7 @@ def test_growth_of_another_program_is_not_cut_off(place: int) -> None:
     image.write(place if place < 4096 else len(start(DiskType.DYNAMIC)) - 100, b"other")
     before = image.read(0, image.size)
     with pytest.raises(TargetChanged):
-        recover_in(folder)
+        recover_in(folder, NAME)
     assert image.read(0, image.size) == before
     assert folder.exists(LOG)
 
@@ -357,7 +349,7 @@ def test_file_put_back_is_left_alone() -> None:
     for size in (len(start(DiskType.DYNAMIC)), 100):
         folder = grown(DiskType.DYNAMIC)
         folder.images[NAME] = Image(start(DiskType.DYNAMIC)[:size])
-        assert recover_in(folder) is Recovered.DROPPED
+        assert recover_in(folder, NAME) is Recovered.DROPPED
         assert folder.images[NAME].size == size
 
 
@@ -386,7 +378,7 @@ def test_libvhdi_opens_every_recovered_chain(scene: Scene, model: Model, tmp_pat
     read: dict[bytes, str] = {}
     for state in states(scene.recorder, model, seeds=range(2)):
         folder = state.folder("here")
-        recover_in(folder)
+        recover_in(folder, NAME)
         now = folder.images[NAME].read(0, folder.images[NAME].size)
         if now in read:
             continue
