@@ -14,7 +14,6 @@ from wimboot.events import Note, Phase
 from wimboot.formats.bcd import object_id
 from wimboot.formats.bootdevice import BootDevice
 from wimboot.formats.filetime import from_unix_ns
-from wimboot.ops.booting.bootfiles import MANAGERS
 from wimboot.ops.booting.editing import StoreEdits, edit_store, starts_alone
 from wimboot.ops.booting.firmware import existing_stores
 from wimboot.ops.booting.grub4dos import grub4dos_files
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BadTimeout", "BadTitle", "Booted", "NoBootStore", "NoSuchEntries", "NothingToDo", "boot"]
 
 _HIDDEN: Final = FileAttribute.HIDDEN | FileAttribute.SYSTEM | FileAttribute.ARCHIVE
-_ATTRIBUTES: Final = {MANAGERS[Firmware.BIOS]: FileAttribute.READONLY | _HIDDEN, "\\BOOTNXT": _HIDDEN}
+_ATTRIBUTES: Final = {Firmware.BIOS.boot_manager: FileAttribute.READONLY | _HIDDEN, "\\BOOTNXT": _HIDDEN}
 """As Windows' own setup sets them."""
 _MAX_TITLE: Final = 255
 _MAX_TIMEOUT: Final = 0xFFFF_FFFF

@@ -47,6 +47,16 @@ class Firmware(Enum):
         """The ending of the programs of this firmware's boot environment."""
         return ".exe" if self is Firmware.BIOS else ".efi"
 
+    @property
+    def boot_manager(self) -> str:
+        """Where the boot manager lies on the system partition."""
+        return "\\bootmgr" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"
+
+    @property
+    def memory_tester(self) -> str:
+        """Where the memory tester lies there."""
+        return "\\Boot\\memtest.exe" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot\\memtest.efi"
+
 
 class Outcome(Enum):
     """What became of an entry."""
@@ -129,10 +139,10 @@ def _add_manager(store: Store, manager: Manager) -> None:
         where, (ElementType.DESCRIPTION, "Windows Boot Manager"), (ElementType.LOCALE, manager.locale),
         (ElementType.INHERIT, (Ids.GLOBAL,)), (ElementType.TIMEOUT, 30)]
     if uefi:
-        known.append((ElementType.PATH, "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"))
+        known.append((ElementType.PATH, manager.firmware.boot_manager))
     if manager.memory_tester:
         known.append((ElementType.TOOLS_ORDER, (Ids.MEMORY_TESTER,)))
-        path = "\\EFI\\Microsoft\\Boot\\memtest.efi" if uefi else "\\boot\\memtest.exe"
+        path = manager.firmware.memory_tester if uefi else "\\boot\\memtest.exe"    # as Windows' own stores spell it
         store.add(Ids.MEMORY_TESTER, ObjectType.MEMORY_TESTER)
         tester: tuple[tuple[int, Value], ...] = (
             where, (ElementType.PATH, path), (ElementType.DESCRIPTION, "Windows Memory Diagnostic"),

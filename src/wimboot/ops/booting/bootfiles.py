@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
 
 __all__ = [
-    "MANAGERS",
     "BootArchitecture",
     "BootFileDamaged",
     "BootFileSet",
@@ -48,9 +47,7 @@ _SOURCE: Final = "\\Windows\\Boot"
 _FOLDERS: Final = {Firmware.BIOS: "\\Boot", Firmware.UEFI: "\\EFI\\Microsoft\\Boot"}
 _OWN: Final = {Firmware.BIOS: "PCAT", Firmware.UEFI: "EFI"}
 _SHARED: Final = ("Fonts", "Resources")
-MANAGERS: Final = {Firmware.BIOS: "\\bootmgr", Firmware.UEFI: "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"}
-_MEMORY_TESTERS: Final = {Firmware.BIOS: "\\Boot\\memtest.exe", Firmware.UEFI: "\\EFI\\Microsoft\\Boot\\memtest.efi"}
-_SPELT: Final = {firmware: (MANAGERS[firmware], _MEMORY_TESTERS[firmware], *more)
+_SPELT: Final = {firmware: (firmware.boot_manager, firmware.memory_tester, *more)
                  for firmware, more in ((Firmware.BIOS, ("\\BOOTNXT",)), (Firmware.UEFI, ()))}
 """What is looked for by its path, however the system spells it; and what lies elsewhere than the rest."""
 _POINTER: Final = b""
@@ -100,7 +97,7 @@ class BootFileSet:
     @property
     def complete(self) -> bool:
         """Whether the boot manager is among them."""
-        return MANAGERS[self.firmware] in self.files
+        return self.firmware.boot_manager in self.files
 
     def content(self, path: str) -> bytes | None:
         """The bytes of a file by its path on the system partition."""
@@ -157,8 +154,8 @@ def _files(tree: Tree, top: str) -> Iterator[tuple[str, int]]:
 def renewed(files: BootFileSet, partition: SystemPartition, policy: BootFiles, architecture: Architecture | None,
             emit: Emit) -> FilesChange:
     """Which files have to be written. Raises BootArchitecture, BootFileDamaged, and what reading them raises."""
-    firmware, manager = files.firmware, MANAGERS[files.firmware]
-    there = _present(partition, manager)
+    firmware = files.firmware
+    there = _present(partition, firmware.boot_manager)
     _check(files, there, partition.where, architecture)
     ours = _set_version(firmware, files.content, files.files)
     theirs = None if there is None else _set_version(firmware, lambda path: _present(partition, path),
@@ -173,7 +170,7 @@ def renewed(files: BootFileSet, partition: SystemPartition, policy: BootFiles, a
             written[path] = files.read(stream)
     if firmware is Firmware.UEFI:
         written |= _fallback(files, partition, there, replace=replace)
-    tester = _MEMORY_TESTERS[firmware]
+    tester = firmware.memory_tester
     return FilesChange(firmware=firmware, version=theirs if there is not None and not replace else ours,
                        contents=written, replaced=replace, kept=there is not None and not replace,
                        memory_tester=tester in files.files or partition.exists(tester))
@@ -211,7 +208,7 @@ def _check(files: BootFileSet, there: bytes | None, where: str, architecture: Ar
     """Both boot managers for UEFI are for the system's processors. For BIOS there is one kind."""
     if files.firmware is not Firmware.UEFI:
         return
-    path = MANAGERS[files.firmware]
+    path = files.firmware.boot_manager
     own = files.content(path)
     machines = [] if own is None else [(_program(own, path, files.where).machine, files.where)]
     if there is not None and (machine := _machine(there)) is not None:
@@ -227,7 +224,7 @@ def _fallback(
     files: BootFileSet, partition: SystemPartition, there: bytes | None, *, replace: bool
 ) -> dict[str, bytes]:
     r"""\EFI\BOOT\BOOTX64.EFI, where there is none, or an older boot manager of Windows."""
-    manager = files.content(MANAGERS[files.firmware]) if replace or there is None else there
+    manager = files.content(files.firmware.boot_manager) if replace or there is None else there
     name = None if manager is None else _FALLBACK.get(_machine(manager) or 0)
     if manager is None or name is None:
         return {}
@@ -255,8 +252,8 @@ def _program(data: bytes, path: str, where: str) -> ProgramFile:
 def _set_version(firmware: Firmware, read: Callable[[str], bytes | None], paths: Iterable[str]) -> Version | None:
     """The version of a set: the boot manager's; that for BIOS is packed, and a file that comes with it tells."""
     others = [path for path in paths if fold_text(path).endswith("\\BOOTMGR.EXE.MUI")]
-    beside = (_MEMORY_TESTERS[firmware], *sorted(others)) if firmware is Firmware.BIOS else ()
-    for path in (MANAGERS[firmware], *beside):
+    beside = (firmware.memory_tester, *sorted(others)) if firmware is Firmware.BIOS else ()
+    for path in (firmware.boot_manager, *beside):
         data = read(path)
         version = None if data is None else _program_version(data)
         if version is not None:

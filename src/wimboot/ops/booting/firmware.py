@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.formats.bootdevice import PartitionStyle
-from wimboot.ops.booting.bootfiles import MANAGERS
 from wimboot.ops.booting.stores import STORE_PATHS
 from wimboot.ops.booting.systempartition import PartitionKind
 from wimboot.windows.bcdentries import Firmware
@@ -38,7 +37,7 @@ def chosen_firmware(partition: SystemPartition, sets: dict[Firmware, BootFileSet
                     asked: tuple[Firmware, ...]) -> tuple[Firmware, ...]:
     """What was asked for, else what the partition is for as far as the system can be started so. Raises NoBootFiles."""
     usual = asked or _usual(partition)
-    possible = tuple(each for each in usual if sets[each].complete or partition.exists(MANAGERS[each]))
+    possible = tuple(each for each in usual if sets[each].complete or partition.exists(each.boot_manager))
     lacking = [each for each in usual if each not in possible]
     if lacking and (asked or not possible):
         files = sets[lacking[0]]
@@ -54,7 +53,8 @@ def _usual(partition: SystemPartition) -> tuple[Firmware, ...]:
     if identity is not None:
         uefi = identity.is_esp or identity.style is PartitionStyle.GPT
         return (Firmware.UEFI,) if uefi else (Firmware.BIOS,)
-    there = tuple(each for each in Firmware if partition.exists(STORE_PATHS[each]) or partition.exists(MANAGERS[each]))
+    there = tuple(each for each in Firmware
+                  if partition.exists(STORE_PATHS[each]) or partition.exists(each.boot_manager))
     if there:
         return there
     return (Firmware.BIOS,) if partition.kind is PartitionKind.NTFS else tuple(Firmware)
