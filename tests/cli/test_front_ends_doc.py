@@ -50,6 +50,14 @@ def test_explain_relocate_and_restore_name_every_key(converted: Converted) -> No
     names_all("## What `restore` did", done("restore", volume, "--wim", wim, "--dry-run", "--json").json)
 
 
+def test_ram_names_every_key_of_its_disk(converted: Converted, tmp_path: Path) -> None:
+    """What `apply` has as well is told with it."""
+    told = done("ram", converted.volume, tmp_path / "a.ram", "--size", "256M", "--driver", "none", "--wim-place",
+                "mbr:5cbea03e:1048576:\\store.wim", "--dry-run", "--json").json
+    names_all("## What `ram` did", {"disk": told["disk"], "menu": told["menu"]})
+    assert (told["disk"]["packed_bytes"], told["disk"]["file_bytes"]) == (0, 0)
+
+
 def test_a_place_that_is_kept_is_a_warning(converted: Converted) -> None:
     """Without --as, the WIM on a disk of this machine only."""
     volume, wim = converted.volume, converted.wim

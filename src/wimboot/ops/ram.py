@@ -101,9 +101,9 @@ class VhdTooLarge(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeRam:
-    """The image that was made, or with a dry run would be: then `file_size` is 0 and the signature an example.
+    """The image that was made, or with a dry run would be: then its sizes are 0 and the signature an example.
 
-    `packed_size`: so many bytes of the disk are in it, from its start.
+    `size` is the disk's; `packed_size`: so many bytes of it are in the image, from its start; `file_size`: the image's.
     """
 
     path: Path
