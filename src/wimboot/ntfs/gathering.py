@@ -20,8 +20,7 @@ __all__ = ["gather"]
 
 _MIRROR_RECORD: Final = 1
 _LOG_RECORD: Final = 2
-_MIRRORED: Final = 4
-"""Records that $MFTMirr has at least: $MFT, itself, $LogFile, $Volume."""
+"""Both are among the four records that $MFTMirr has at least: $MFT, itself, $LogFile, $Volume."""
 _MIRROR_LCN: Final = 0x38
 _ZONE: Final = 8
 """The part of a volume that is left to $MFT to grow in: an eighth, by ntfs-3g and by Windows."""
@@ -95,7 +94,7 @@ class _BitmapFile:
 def _in_one_run(files: Metafiles, number: int) -> Attribute:
     """The data of a file that has one record and one run, and a run list that lies in that record."""
     found = [one for one in files.record(number).attributes if one.type == DATA and not one.name]
-    if len(found) != 1 or len(found[0].runs) != 1 or (number + 1) > _MIRRORED:
+    if len(found) != 1 or len(found[0].runs) != 1:
         raise FormatError("$MFT", number, "its data does not lie in one place")
     return found[0]
 
