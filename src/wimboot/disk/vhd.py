@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wimboot.disk._vhd import SparseDisk
 from wimboot.disk.mounts import HOST, Host
@@ -17,16 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from wimboot.disk.target import Target
     from wimboot.storage import Device, File, Folder
 
-__all__ = ["Vhd", "open_vhd"]
+__all__ = ["Parent", "Vhd", "open_vhd"]
+
+
+class Parent(Protocol):
+    """The target that a differencing VHD stands on, opened and locked, as far as its child needs it."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def vhd(self) -> Vhd | None:
+        """Its structures; None of what is no VHD."""
+
+    @property
+    def disk(self) -> Device:
+        """The disk in it."""
+
+    def close(self) -> None:
+        """Give it back."""
 
 
 class Vhd:
-    """The structures of an opened VHD. `parent` is the target that a differencing one stands on, opened and locked."""
+    """The structures of an opened VHD, and what a differencing one stands on."""
 
-    def __init__(self, layout: Layout, parent: Target | None = None) -> None:
+    def __init__(self, layout: Layout, parent: Parent | None = None) -> None:
         self.layout = layout
         self.parent = parent
 
@@ -75,7 +93,7 @@ class Vhd:
             self.parent.close()
 
 
-def open_vhd(file: File, path: Path, *, where: str, write: bool, parent_opener: Callable[[Path], Target] | None,
+def open_vhd(file: File, path: Path, *, where: str, write: bool, parent_opener: Callable[[Path], Parent] | None,
              opener: Callable[[Path], Folder] = HostFolder, host: Host = HOST) -> Vhd:
     """Read the structures of the VHD at `path`, and open its parent with `parent_opener`; None leaves the parent alone.
 
@@ -97,7 +115,7 @@ def open_vhd(file: File, path: Path, *, where: str, write: bool, parent_opener: 
     return Vhd(layout, parent)
 
 
-def _check_pair(layout: Layout, parent: Target, where: str, found: Path) -> None:
+def _check_pair(layout: Layout, parent: Parent, where: str, found: Path) -> None:
     """Raises VhdParentMissing where the parent is no VHD, VhdChainTooLong, VhdParentChanged."""
     if parent.vhd is None or layout.header is None:
         raise VhdParentMissing(where=where, parent=found)
