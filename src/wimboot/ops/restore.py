@@ -26,12 +26,11 @@ from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
-from wimboot.ops.pointing.placing import find_place
+from wimboot.ops.pointing.placing import find_place, volume_sources
 from wimboot.ops.preparing.forgiving import as_prepared
 from wimboot.ops.preparing.wishes import Wanted, prepared_image, wish_for_image
 from wimboot.plan.space import NotEnoughSpace, check_volume_space
 from wimboot.tree import StreamFlag, Tree, passes
-from wimboot.windows.sources import Sources, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from wimboot.tree.changes import Changes
     from wimboot.tree.selection import Lists
     from wimboot.wim import Store
+    from wimboot.windows.sources import Sources
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["ImageNeeded", "Restored", "restore"]
@@ -103,8 +103,7 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
     if options.rebuild and options.keep:
         raise KeepAndFormat
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
-        contents = Contents(opened.tree, opened.device, opened.volume)
-        sources = read_sources(contents.read_path)
+        sources = volume_sources(opened.volume)
         wim, standing = _wim_of(options, sources, opened, emit)
         folders = options.target.folders
         with (
@@ -133,11 +132,12 @@ def _restore(
 ) -> Restored:
     emit(Phase(name="load"))
     with loading_image(store, number, wim) as loading:
+        scanned = opened.tree   # by this thread meanwhile
         note_registered(opened, sources)
         view = view_image(store, number, options.config, wim, emit, own_files(opened), loading.result())
     refuse_in_the_way(view.tree, opened)
     if options.image is None:
-        _check_standing(opened.tree, view, wim, where=opened.where)
+        _check_standing(scanned, view, wim, where=opened.where)
     place = _place(options, sources, view, wim, emit)
     wish = wish_for_image(opened, view, _wanted(options, sources, wim, pointers=place is not None), emit, moved=False)
     forms = view.forms(pointers=place is not None)
