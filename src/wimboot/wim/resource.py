@@ -89,8 +89,8 @@ class ResourceReader:
                 start, stored = layout.stored_sizes(first, count, entries)
             data = self._exactly(row, row.offset + layout.table_size + start, sum(stored))
             size = min(count * self._chunk_size, row.size - first * self._chunk_size)
-            at = 0 if whole is None else first * self._chunk_size
-            out = buffer[at:at + size]
+            start_in_buffer = 0 if whole is None else first * self._chunk_size
+            out = buffer[start_in_buffer:start_in_buffer + size]
             if self.codec.decompress_chunks(data, array("Q", stored), out) != SOUND:
                 raise self._damaged(row, "does not decompress")
             for at in range(0, size, WINDOW):
