@@ -1,7 +1,7 @@
 """What was changed on a volume since the image that it stands on; and what differs between two images.
 
-What a status does not need to open the volume is imported while that is scanned, and the rest while the image is loaded:
-it takes as long.
+What a status does not need to open the volume is imported while that is scanned, and the rest while the image is
+loaded: it takes as long.
 """
 
 from __future__ import annotations
