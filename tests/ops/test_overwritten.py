@@ -84,7 +84,16 @@ def test_zeros_noise_and_volumes_are_formatted(wim: Path, tmp_path: Path) -> Non
 
 
 def test_programs_are_asked_too(small_volume: Path, tmp_path: Path) -> None:
-    """--json alone is no yes: convert --format without --yes changes nothing."""
-    wim = tmp_path / "store.wim"
-    with unchanged(small_volume, wim):
-        assert wimboot("convert", small_volume, "--wim", wim, "--format", *NO_PLACE, "--json").code == 130
+    """--json alone is no yes: where a person would be asked, a program gets a document that says so."""
+    wim, image = tmp_path / "store.wim", tmp_path / "a.ram"
+    done("capture", small_volume, "--wim", wim)
+    image.write_bytes(b"the image of yesterday")
+    with unchanged(small_volume, wim, image):
+        for command in (("convert", small_volume, "--wim", wim, "--format", *NO_PLACE),
+                        ("apply", wim, "1", small_volume, "--format", *NO_PLACE),
+                        ("restore", small_volume, "--wim", wim, "--image", "1", "--format"),
+                        ("ram", "--wim", wim, "--image", "1", image)):
+            told = wimboot(*command, "--json")
+            assert told.json["error"]["id"] == "confirmation-needed", command
+            assert "--yes" in told.json["error"]["hint"]
+            assert (told.code, told.err) == (4, "")

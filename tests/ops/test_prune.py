@@ -93,7 +93,9 @@ def test_the_last_images_of_each_system_stay(shared: Shared, tmp_path: Path) -> 
 
 
 def test_images_go_by_name_and_number(shared: Shared) -> None:
-    """--drop takes names and numbers; the volumes get the numbers that their images have now."""
+    """--drop takes names and numbers; the volumes get the numbers that their images have now. Programs say --yes."""
+    told = wimboot("prune", shared.wim, "--drop", "x64-1", "--drop", 2, *shared.targets, "--json")
+    assert (told.code, told.json["error"]["id"]) == (4, "confirmation-needed")
     done("prune", shared.wim, "--drop", "x64-1", "--drop", 2, *shared.targets, "-y", "-q")
     assert _names(shared.wim) == ["x64-2", "x64-3", "x86-2"]
     _sound(shared)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
     from wimboot.ops.options import ApplyOptions, Form
 
     if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
-        click.confirm(f"Format {target}? All that is on it is given up.", abort=True, err=True)
+        ask(f"Format {target}? All that is on it is given up.", as_json=chosen["as_json"])
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(
@@ -128,7 +129,7 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
 
     form = {None: None, True: Form.POINTERS, False: Form.FULL}[chosen["pointers"]]
     if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
-        click.confirm(f"Format {target}? What the image does not hold is given up.", abort=True, err=True)
+        ask(f"Format {target}? What the image does not hold is given up.", as_json=chosen["as_json"])
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(

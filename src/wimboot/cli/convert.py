@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.progress import listener
 from wimboot.formats.guid import guid_text
 
@@ -87,7 +88,7 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
     \b
     Examples:
       wimboot convert win10.img --wim /mnt/data/wimboot/store.wim
-      wimboot convert disk.img#2 --wim store.wim --wim-place mbr:5cbea03e:1048576:\\wimboot\\store.wim
+      wimboot convert disk.img#2 --wim store.wim --wim-place 'mbr:5cbea03e:1048576:\\wimboot\\store.wim'
       wimboot convert win7.img --wim store.wim --wim-place later --driver none
     """
     from wimboot.ops.convert import convert as run
@@ -96,7 +97,7 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
     where = options.target_options(target, log_folder, dry_run=chosen["dry_run"])
     if chosen["rebuild"] and not (chosen["dry_run"] or chosen["yes"]):
         question = f"Rebuild the volume of {target}? Files that the list excludes will be gone."
-        click.confirm(question, abort=True, err=True)
+        ask(question, as_json=chosen["as_json"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(
             ConvertOptions(

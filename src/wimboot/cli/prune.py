@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.progress import listener
 from wimboot.formats.filetime import PER_SECOND
 
@@ -84,7 +85,7 @@ def prune(wim: Path, **chosen: Any) -> None:
             ahead = run(replace(wanted, target=replace(where, dry_run=True)), listen)
         if ahead.dropped:
             question = f"Drop {_names(ahead)} from {wim}? This cannot be undone."
-            click.confirm(question, abort=True, err=True)
+            ask(question, as_json=chosen["as_json"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = run(wanted, listen)
     if chosen["as_json"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.progress import listener
 from wimboot.cli.sizes import SIZE
 
@@ -73,7 +74,7 @@ def ram(places: tuple[str, ...], log_folder: Path | None, **chosen: Any) -> None
     wanted = _wanted(places[0] if len(places) > 1 else None, out, log_folder, chosen)
     if out.exists() and not (chosen["yes"] or chosen["dry_run"]):
         find_source(wanted, silent)     # what cannot be done is said before anything is asked
-        click.confirm(f"Replace {out}?", abort=True, err=True)
+        ask(f"Replace {out}?", as_json=chosen["as_json"])
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
         done = make_ram(wanted, listen)
     if chosen["as_json"]:
