@@ -211,7 +211,8 @@ def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: E
     if options.cut:
         emit(Note(id="ram-cut", text=(
             "The free end of the disk is not in the image: it has to be loaded by the entry's lines, which say how "
-            "large the disk is. For other loaders and lines take --whole.")))
+            "large the disk is; an entry for an older image of another size has to go. For other loaders and lines "
+            "take --whole.")))
     if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
         emit(Note(id="uefi-fixed-vhd", warning=True, text=(
             "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
