@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -11,6 +13,7 @@ from running import done, wimboot
 from wimboot.cli.main import SECTIONS, VERBS, cli
 from wimboot.cli.manual import similar
 
+ROOT = Path(__file__).parents[2]
 CODES = {"0", "1", "2", "4", "130"}
 
 
@@ -24,6 +27,21 @@ def test_every_verb_tells_its_exit_codes(verb: str) -> None:
     assert codes == CODES | ({"3"} if verb == "verify" or "--exit-code" in text else set())
     assert "NO_COLOR" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_backslash_in_an_example_is_quoted(verb: str) -> None:
+    """A shell would take it away: what is typed as it stands has to reach the program as it stands."""
+    for line in re.findall(r"^ +(wimboot .*\\.*)$", done(verb, "--help").out, re.MULTILINE):
+        assert "\\" in "".join(shlex.split(line)), line
+        assert "\\" not in re.sub(r"'[^']*'", "", line), line
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+def test_a_backslash_in_a_documents_command_is_quoted(path: Path) -> None:
+    """In code blocks; what stands behind a # is no part of the command."""
+    for line in re.findall(r"^ {4}(wimboot .*\\.*)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+        assert "\\" not in re.sub(r"'[^']*'| # .*", "", line), line
 
 
 def test_the_help_lists_every_verb_once_below_its_heading() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wimboot.windows.codes import Family, UnknownCode, explain_code, parse_code
+from wimboot.windows.codes import Family, NotACode, UnknownCode, explain_code, parse_code
 from wimboot.windows.codetable import ROWS
 
 WIMLIB_HEADER = Path("/usr/include/wimlib.h")
@@ -34,6 +34,22 @@ def test_a_number_with_two_meanings_has_both() -> None:
     """50 is a Win32 error and an exit code of wimlib."""
     assert {code.family for code in explain_code("50")} == {Family.WIN32, Family.WIMLIB}
     assert {code.family for code in explain_code("13")} == {Family.WIMLIB, Family.GRUB4DOS}
+
+
+@pytest.mark.parametrize("word", ["behind", "build", "disk.vhd", "dead", "each", "d", "win7.img#2", "data-in-use", "0x",
+                                  "", "a-13"])
+def test_a_word_is_no_code(word: str) -> None:
+    """Though it ends with letters that are hexadecimal digits, or with a number; said is how codes look."""
+    with pytest.raises(NotACode, match=r"is not a code$") as refusal:
+        explain_code(word)
+    assert (refusal.value.id, refusal.value.exit_code) == ("not-a-code", 2)
+    assert "c000046e, 0xC000046E, 1314" in refusal.value.hint
+
+
+@pytest.mark.parametrize("text", ["7b", "0x7B", "7bh", "STOP: 0x0000007B", "stop 0000007b"])
+def test_a_short_hexadecimal_number_is_one(text: str) -> None:
+    """Where it begins with a digit, as that of a blue screen does."""
+    assert parse_code(text) == 0x7B
 
 
 @given(st.text(max_size=20))

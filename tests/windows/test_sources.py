@@ -75,7 +75,8 @@ def test_a_place_in_a_vhd_is_written_as_the_option_says() -> None:
 @pytest.mark.parametrize(("text", "why"), [
     ("d:\\x.wim", "drive letters"), ("mbr:1:512", "three parts"), ("mbr:xyz:512:\\a.wim", "'xyz'"),
     ("mbr:1:a:\\a.wim", "'a'"), ("gpt:1:2:\\a.wim", "GUID"), ("mbr:0:512:\\a.wim", "zero"), ("x", "begins"),
-    ("mbr:1:512:a.wim", "backslash"), ("mbr:1:512:\\a\\..\\b", "'..'"), ("mbr:123456789:512:\\a.wim", "8 digits"),
+    ("mbr:1:512:a.wim", "has to begin with a backslash, without"), ("mbr:1:512:\\a\\..\\b", "'..'"),
+    ("mbr:123456789:512:\\a.wim", "8 digits"),
 ])
 def test_the_reason_says_what_is_wrong(text: str, why: str) -> None:
     """Not only that it is wrong."""

@@ -14,19 +14,31 @@ from typing import Final
 from wimboot.errors import UsageError
 from wimboot.windows.codetable import ROWS
 
-__all__ = ["Code", "Family", "UnknownCode", "explain_code", "parse_code"]
+__all__ = ["Code", "Family", "NotACode", "UnknownCode", "explain_code", "parse_code"]
 
 _NT_AS_HRESULT: Final = 0x1000_0000
 _WIN32_AS_HRESULT: Final = 0x8007_0000
 _HEX_DIGITS: Final = 8
+_WRITTEN: Final = re.compile(
+    r"[(\[\s]*(?:[a-z][a-z ]*[=: ]\s*)?(-?)(0x(?=[0-9a-f])|(?=[0-9]|[0-9a-f]{8}))([0-9a-f]+)h?[)\]. :]*", re.ASCII)
+"""A number, alone or behind words such as "status=". Plain hexadecimal begins with a digit or has 8: "dead" is a word.
+"""
 
 
 class UnknownCode(UsageError):
-    """A code that is not in the table, or no code."""
+    """A code that is not in the table."""
 
     id = "unknown-code"
     sentence = "{text!r} is not a code that is known here"
     advice = "Codes look like c000046e, 0xC000046E, 1314 or 50; those of WIMBoot are listed."
+
+
+class NotACode(UnknownCode):
+    """A word, or the name of a file that is not there."""
+
+    id = "not-a-code"
+    sentence = "{text!r} is not a code"
+    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50. For a file: `wimboot explain TARGET PATH`."
 
 
 class Family(Enum):
@@ -68,10 +80,10 @@ _CODES: Final = _table()
 
 
 def parse_code(text: str) -> int:
-    """The number in "c000046e", "0xC000046E", "err=1314", "-1073740690". Raises UnknownCode."""
-    match = re.search(r"(-?)(0x)?([0-9a-f]+)[h)\]. :]*$", text.strip().lower(), re.ASCII)
+    """The number in "c000046e", "0xC000046E", "err=1314", "-1073740690". Raises NotACode."""
+    match = _WRITTEN.fullmatch(text.strip().lower())
     if match is None or len(match[3]) > 2 * _HEX_DIGITS:
-        raise UnknownCode(text=text)
+        raise NotACode(text=text)
     digits = match[3]
     hexadecimal = bool(match[2]) or not digits.isdecimal() or (
         len(digits) == _HEX_DIGITS and int(digits) not in _CODES)
@@ -80,7 +92,7 @@ def parse_code(text: str) -> int:
 
 
 def explain_code(text: str) -> tuple[Code, ...]:
-    """Every meaning of a code, the likeliest first. Raises UnknownCode."""
+    """Every meaning of a code, the likeliest first. Raises NotACode, UnknownCode."""
     number = parse_code(text)
     candidates = [number]
     if number & 0xFFFF_0000 == _WIN32_AS_HRESULT:

@@ -189,7 +189,7 @@ def _why_no_place(text: str) -> str:
 def _checked(path: str, text: str) -> str:
     """The path with single backslashes. Raises BadPlace."""
     if path[:1] not in ("\\", "/"):
-        raise BadPlace(text=text, why="the path begins with a backslash and has no drive letter")
+        raise BadPlace(text=text, why="the path has to begin with a backslash, without a drive letter")
     parts = split_path(path)
     if not parts or path[-1] in "\\/":
         raise BadPlace(text=text, why="the path names no file")
