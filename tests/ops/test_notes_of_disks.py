@@ -17,6 +17,7 @@ from mounting import copy_sparse, mounted
 from ram_systems import Seven
 from repair_rig import Pair
 from running import NO_PLACE, notes
+from two_partitions import two_partitions
 from wimboot.ops.ramming import menu
 
 INF = """[Version]
@@ -122,6 +123,19 @@ def test_ram_notes(seven: Seven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "--menu-path" in told["menu-path"].text
     assert "--whole" in told["ram-cut"].text
     assert "ram-cut" not in notes("ram", seven.volume, tmp_path / "win7.ram", *MEMORY, "--dry-run", "--whole")
+
+
+def test_the_place_of_a_ram_image_on_the_disk_of_its_system(seven: Seven, tmp_path: Path) -> None:
+    """The WIM lies on another partition of that disk, which is an image and not attached: it is looked at."""
+    told = notes("ram", seven.volume, tmp_path / "a.ram", *MEMORY, "--dry-run")
+    assert "5cbea03e" in told["place-not-at-hand"].text
+    disk, second = tmp_path / "two.img", tmp_path / "second.img"
+    build.make_volume(second, size=8 << 20)
+    two_partitions(disk, seven.volume, second)
+    ram = ("ram", f"{disk}#1", tmp_path / "a.ram", *MEMORY, "--wim", seven.wim, "--dry-run")
+    assert not notes(*ram).keys() & {"place-not-at-hand", "place-no-partition", "place-ambiguous"}
+    told = notes(*ram, "--wim-place", "mbr:5cbea03e:1049088:\\store.wim")
+    assert told["place-no-partition"].warning
 
 
 def test_not_in_image(seven: Seven, tmp_path: Path) -> None:

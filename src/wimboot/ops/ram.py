@@ -65,6 +65,8 @@ _USUAL_RAM: Final = 2
 _FOUR_GIB: Final = 4 << 30
 _OF_NO_ACCOUNT: Final = frozenset({"vhd-expands", "uefi-reads-fat"})
 """What deploying and booting say of a disk that is to stay one."""
+_TOLD: Final = frozenset({"place-not-at-hand", "place-no-partition", "place-ambiguous"})
+"""What `find_source` has said of a system's place; deploying knows the new disk only, not that system's."""
 
 
 class RamSize(Refused):
@@ -147,7 +149,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
 def _make(options: RamOptions, source: RamSource, place: Path, file: File | None, emit: Emit) -> tuple[MadeRam, Menu]:
     """Build the disk in `place`, and pack it into `file`; without one it is only seen that it can be built."""
     with built_disk(options, source, place, emit) as disk:
-        applied = _deploy(disk, options, source, _sifted(emit))
+        applied = _deploy(disk, options, source, _sifted(emit, _TOLD if options.target is not None else frozenset()))
         if applied.system is None:
             raise NoWindows(where=f"image {applied.number} of {source.wim}")
         drivers = tuple(sorted({called for called, _ in applied.system.ram_services}))
@@ -263,9 +265,9 @@ def _settle(disk: MadeDisk, options: RamOptions, source: RamSource, emit: Emit) 
             no_integrity_checks=options.no_integrity_checks, folders=target.folders), emit)
 
 
-def _sifted(emit: Emit) -> Emit:
+def _sifted(emit: Emit, told: frozenset[str] = frozenset()) -> Emit:
     def listen(event: Event) -> None:
-        if not isinstance(event, Note) or event.id not in _OF_NO_ACCOUNT:
+        if not isinstance(event, Note) or event.id not in _OF_NO_ACCOUNT | told:
             emit(event)
 
     return listen

@@ -10,6 +10,7 @@ from wimboot.disk import NotADisk, parse_place
 from wimboot.errors import Refused, UsageError
 from wimboot.ops.finding.backing import require_wim
 from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.pointing.placecheck import check_place
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.windows.wimplace import WimPlace
 
@@ -68,7 +69,9 @@ class RamSource:
 
 
 def find_source(options: RamOptions, emit: Emit) -> RamSource:
-    """Find it. Raises NoRamSource, OutIsSource, WimInOwnVhd, RamPlaceNeeded, and what opening the system and looking
+    """Find it; the place of a system's WIM is checked.
+
+    Raises NoRamSource, OutIsSource, WimInOwnVhd, RamPlaceNeeded, and what opening the system and looking
     for its WIM raises.
     """
     if options.wim_place is not None and options.wim_place.lower() == _LATER:
@@ -84,6 +87,8 @@ def find_source(options: RamOptions, emit: Emit) -> RamSource:
         source, wim = require_wim(opened, sources, options.wim, emit=emit)
         _check_out(options, wim)
         place = options.wim_place or _registered(options, opened, sources.place(source.data_source_id))
+        if place is not None:   # while the system's own disk is open: it is one of those that may have the place
+            check_place(WimPlace.parse(place, name=wim.name), options.target.place, emit)
         own = {opened.target.disk_id} if _has_table(opened) else set()
     return RamSource(wim=wim, image=options.image or str(source.wim_index), place=place,
                      disks=_disks(place) | {one for one in own if one is not None})
