@@ -16,8 +16,9 @@ from driver_files import driver_file, signed_driver, wofadk
 from mounting import copy_sparse, mounted
 from ram_systems import Seven
 from repair_rig import Pair
-from running import NO_PLACE, notes
+from running import NO_PLACE, done, notes
 from two_partitions import two_partitions
+from wimboot.disk.mounts import Lies
 from wimboot.ops.ramming import menu
 
 INF = """[Version]
@@ -121,8 +122,33 @@ def test_ram_notes(seven: Seven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     told = notes("ram", seven.volume, tmp_path / "win7.ram", *MEMORY, "--dry-run")
     assert "uefi-fixed-vhd" not in told
     assert "--menu-path" in told["menu-path"].text
+    assert "menu-path-of-host" not in told
     assert "--whole" in told["ram-cut"].text
     assert "ram-cut" not in notes("ram", seven.volume, tmp_path / "win7.ram", *MEMORY, "--dry-run", "--whole")
+
+
+def test_menu_path_of_host(seven: Seven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path from the host's root is none of the disk that the menu lies on; one below a mount point may well be."""
+    out, table = tmp_path / "x86.ram", tmp_path / "menu.lst"
+    ram = ("ram", seven.volume, out, *MEMORY, "--menu", table, "--dry-run")
+    for point, warned in (("/", True), (str(tmp_path), False)):
+        lies = Lies(path=tmp_path, mount_point=Path(point), kind="ext4", inside="/" + str(tmp_path.relative_to(point)),
+                    device="")
+        monkeypatch.setattr(menu, "where_is", lambda _, lies=lies: lies)
+        told = notes(*ram)
+        assert ("menu-path-of-host" in told) is warned
+        assert not warned or (told["menu-path-of-host"].warning and "--menu-path" in told["menu-path-of-host"].text)
+    assert "menu-path-of-host" not in notes(*ram, "--menu-path", "/x86.ram")
+
+
+def test_titles_of_two_images_differ(seven: Seven, tmp_path: Path) -> None:
+    """Of one system; the entry of each stays one, however often it is made."""
+    table = tmp_path / "menu.lst"
+    for name in ("a", "b", "a"):
+        done("ram", seven.volume, tmp_path / f"{name}.ram", *MEMORY, "--menu", table, "--menu-path", f"/x86/{name}.ram",
+             "--yes")
+    titles = [line for line in table.read_text().splitlines() if line.startswith("title ")]
+    assert [title.partition(" (")[2] for title in titles] == ["RAM, x86/a.ram)", "RAM, x86/b.ram)"]
 
 
 def test_the_place_of_a_ram_image_on_the_disk_of_its_system(seven: Seven, tmp_path: Path) -> None:

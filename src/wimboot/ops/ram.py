@@ -135,7 +135,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     _check_size(options)
     _check_out(options)
     source = find_source(options, emit)
-    change_menu(options.menu, make_entry(options, (), "Windows (RAM)", emit))     # is refused now, if at all
+    change_menu(options.menu, make_entry(options, (), "Windows", emit))     # is refused now, if at all
     _tell_of_changes(options, source.wim, emit)
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="wimboot-") as scratch:
@@ -155,7 +155,7 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
         drivers = tuple(sorted({called for called, _ in applied.system.ram_services}))
         _tell(options, applied.system, drivers, emit)
         product = applied.system.product or f"Windows {applied.system.version}"
-        entry = make_entry(options, drivers, f"{product} (RAM)", silent)
+        entry = make_entry(options, drivers, product, silent)
         menu = change_menu(options.menu, entry)
         packed_size = 0
         if file is not None:

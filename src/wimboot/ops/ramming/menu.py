@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import PlaceUnknown, TableKind, where_is
@@ -18,14 +19,13 @@ from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.ramsystem import FIRADISK
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wimboot.events import Emit
     from wimboot.ops.ramming.options import RamOptions
 
 __all__ = ["BadMenuPath", "Menu", "change_menu", "make_entry", "write_menu"]
 
 _READ_BY_LOADER: Final = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat", "ext2", "ext3", "ext4"})
+_ROOT: Final = Path("/")
 _NOT_IN_PATHS: Final = frozenset("\"'<>|?*()\t\r\n\0")
 
 
@@ -52,13 +52,16 @@ class Menu:
         return self.path is not None and self.old != self.new
 
 
-def make_entry(options: RamOptions, drivers: tuple[str, ...], new_title: str, emit: Emit) -> MenuEntry:
-    """The entry of an image that has these drivers. Raises BadMenuPath."""
+def make_entry(options: RamOptions, drivers: tuple[str, ...], product: str, emit: Emit) -> MenuEntry:
+    """The entry of an image that has these drivers; a new title has its path, which no other image has.
+
+    Raises BadMenuPath.
+    """
     kind = MenuKind.UEFI if options.firmware is Firmware.UEFI else (
         MenuKind.FIRADISK if drivers == (FIRADISK,) else MenuKind.BIOS)
     path = _checked(_path(options, emit))
     title = None if options.title is None else " ".join(options.title.split())
-    return image_entry(path, kind, title=title, new_title=new_title,
+    return image_entry(path, kind, title=title, new_title=f"{product} (RAM, {path[1:]})",
                        larger=_larger(options) if options.cut else None)
 
 
@@ -75,7 +78,12 @@ def _path(options: RamOptions, emit: Emit) -> str:
     except PlaceUnknown:
         lies = None
     if lies is not None and lies.kind in _READ_BY_LOADER:
-        return f"{lies.inside.rstrip('/')}/{options.out.name}"
+        path = f"{lies.inside.rstrip('/')}/{options.out.name}"
+        if lies.mount_point == _ROOT:
+            emit(Note(id="menu-path-of-host", warning=True, text=(
+                f"The entry looks for {path}, where {options.out.name} lies on the file system of this host. If "
+                "grub4dos will find it elsewhere, say with --menu-path where, from the root of its partition.")))
+        return path
     emit(Note(id="menu-path", text=(
         f"The entry looks for /{options.out.name}: copy {options.out.name} into the root of a partition that grub4dos "
         "reads, or say with --menu-path where it will lie.")))
