@@ -198,7 +198,9 @@ def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     run_ = done("create", path, "--size", "15G", "--dry-run")
     assert "Nothing was made" in run_.out
     assert done("create", path, "--size", "15G", "--dry-run", "--json").json["dry_run"] is True
-    refused("vhd-not-possible", 4, "create", path, "--size", "2041G", "--dry-run")
+    told = refused("vhd-not-possible", 4, "create", path, "--size", "2041G", "--dry-run")
+    assert "2,191,507,062,784 bytes; Windows" in told.err
+    assert "Give another size or parent." in told.err
     assert not list(tmp_path.iterdir())
 
 

@@ -96,7 +96,8 @@ def test_what_will_not_do_is_refused(small_volume: Path, tmp_path: Path) -> None
     refused("driver-unknown", 4, "driver", small_volume, given, watching=watching)
     refused("inf-refused", 4, "driver", small_volume, given, "--inf", inf, watching=watching)
     refused("host-missing", 2, "driver", small_volume, given, "--inf", tmp_path / "none.inf", watching=watching)
-    refused("host-missing", 2, "driver", small_volume, tmp_path / "none.sys", watching=watching)
+    told = refused("host-missing", 2, "driver", small_volume, tmp_path / "none.sys", watching=watching)
+    assert "folder" not in told.err.splitlines()[-1]
 
 
 def test_a_second_overlay_driver_is_refused(built_system: Callable[..., build.System], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class VhdNotPossible(Refused):
 
     id = "vhd-not-possible"
     sentence = "the VHD {where} cannot be made: {why}"
-    advice = "Give another size, block size or parent."
+    advice = "Give another size or parent."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +132,11 @@ def check_vhd(where: str, kind: DiskType, size: int, block_size: int, parent: Fo
     elif parent is not None and parent.type == DiskType.DIFFERENCING:
         why = "its parent is a differencing disk itself, and Windows starts from chains of two at most"
     elif parent is not None and size != parent.size:
-        why = f"its parent has {parent.size} bytes"
+        why = f"its parent has {parent.size:,} bytes"
     elif size % SECTOR:
-        why = f"{size} bytes are not whole sectors"
+        why = f"{size:,} bytes are not whole sectors"
     elif not _SMALLEST <= size <= MAX_DISK_SIZE:
-        why = f"{size} bytes; Windows uses VHDs of 3 MiB to 2040 GiB"
+        why = f"{size:,} bytes; Windows uses VHDs of 3 MiB to 2040 GiB"
     elif block_size not in _BLOCK_SIZES:
         why = f"blocks of {block_size} bytes; Windows uses 2 MiB or 512 KiB"
     if why is not None:

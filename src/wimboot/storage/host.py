@@ -34,7 +34,7 @@ class HostMissing(UsageError, HostError):
 
     id = "host-missing"
     sentence = "{missing} does not exist"
-    advice = "Look at how it is spelled; a folder has to be made beforehand."
+    advice = "Look at how it is spelled; what is named has to be there beforehand."
 
 
 class HostNotUsable(HostError):
