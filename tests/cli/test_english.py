@@ -22,6 +22,9 @@ from wimboot.cli.english import singular
     ("3 in 1 folders: 1 pointers, 2 full", "3 in 1 folder: 1 pointer, 2 full"),
     ("1 more files are there.", "1 more file is there."),
     ("Sound: 1 pointers.", "Sound: 1 pointer."),
+    ("1 files (36.9 KB) were written", "1 file (36.9 KB) was written"),
+    ("1 files of disk.img#1 have their data only in them", "1 file of disk.img#1 has its data only in it"),
+    ("1 new pointers", "1 new pointer"),
     ("Data source 0 is at x; 1 pointers were brought up to date.",
      "Data source 0 is at x; 1 pointer was brought up to date."),
 ])

@@ -1,8 +1,8 @@
 """English that goes with numbers: "1 files are behind" becomes "1 file is behind".
 
 What operations tell is written for many. People read it through `singular`, which mends what stands with a 1: the noun
-right behind it, and verbs and pronouns up to the next number or the end of the clause. Only words that are known are
-touched, and none inside a path.
+right behind it, and verbs and pronouns up to the next number or the end of the clause, over its size in brackets or
+whose it is. Only words that are known are touched, and none inside a path.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NOUNS: Final = {
     "logs": "log", "names": "name", "partitions": "partition", "pointers": "pointer", "problems": "problem",
     "seconds": "second", "streams": "stream", "systems": "system", "volumes": "volume",
 }
-_ADJECTIVES: Final = ("deduplicated", "encrypted", "full", "further", "more", "named", "NTFS", "ordinary", "other",
-                      "real")
+_ADJECTIVES: Final = ("deduplicated", "encrypted", "full", "further", "more", "named", "new", "NTFS", "ordinary",
+                      "other", "real")
 _WITH_MANY: Final = {
     "are": "is", "were": "was", "have": "has", "do": "does", "belong": "belongs", "carry": "carries",
     "contain": "contains", "follow": "follows", "keep": "keeps", "lack": "lacks", "lead": "leads", "lie": "lies",
@@ -29,7 +29,7 @@ _WITH_MANY: Final = {
 }
 _ONE: Final = re.compile(
     rf"(?<![^\s(])1 ((?:(?:{'|'.join(_ADJECTIVES)}) )*)({'|'.join(sorted(_NOUNS, key=len, reverse=True))})"
-    r"(?=[\s,;:)]|\.(?:\s|$)|$)([^.:;()\d\n]*)")
+    r"(?=[\s,;:)]|\.(?:\s|$)|$)((?: \([^()\n]*\)| of [^\s,;:()]+(?= ))?[^.:;()\d\n]*)")
 _WORD: Final = re.compile(rf"(?<![^\s,])(?:{'|'.join(_WITH_MANY)})(?=[\s,]|$)")
 
 

@@ -115,7 +115,8 @@ def _document(done: Pruned) -> dict[str, Any]:
 
 def _tell(done: Pruned, *, dry_run: bool) -> None:
     if not done.dropped:
-        show.say(f"Nothing to drop: all {len(done.images)} images stay.")
+        stays = "the only image stays" if len(done.images) == 1 else f"all {len(done.images)} images stay"
+        show.say(f"Nothing to drop: {stays}.")
         return
     stay = len(done.images) - len(done.dropped)
     sizes = f"from {show.size(done.size_before)} to {show.size(done.size_after)}"

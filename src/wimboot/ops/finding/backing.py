@@ -47,7 +47,7 @@ class NotWimBoot(Refused):
 
     id = "not-wimboot"
     sentence = "{where} is not in WIMBoot form: it has no WimOverlay.dat, so no WIM belongs to it"
-    advice = "Name the WIM with --wim, or convert the volume first."
+    advice = "`wimboot convert` makes it one. To bring an image onto it as it is: restore, or apply, with --wim."
 
 
 class WimNotFound(Refused):
