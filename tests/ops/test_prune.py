@@ -192,6 +192,15 @@ def test_images_in_use_are_held_or_refused(shared: Shared) -> None:
     _sound(shared)
 
 
+def test_what_is_to_be_kept_is_the_image_with_the_data(shared: Shared) -> None:
+    """Not the one that the volume stands on, which stays anyway: a restore may leave newer files where they are."""
+    done("restore", shared.x64, "--image", "x64-1", "--keep", "\\Windows\\x64-2.txt")
+    run = refused("data-in-use", 4, "prune", shared.wim, "--drop", "x64-2", "--drop", "x64-3", *shared.targets, "--yes",
+                  watching=shared.all)
+    assert "x64-2.txt" in run.err
+    assert "Keep image 4 (x64-3), which has it" in run.err
+
+
 def test_a_volume_whose_data_all_stays_can_be_forced_onto_another_image(shared: Shared) -> None:
     """Without --force it is refused, saying onto which."""
     done("capture", shared.x64, "--wim", shared.wim, "--name", "again")

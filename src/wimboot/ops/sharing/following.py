@@ -27,8 +27,8 @@ class DataWouldGo(Refused):
     id = "data-in-use"
     sentence = "{count} files of {where} have their data only in images that would be dropped (the first: {first})"
     advice = (
-        "Keep image {image} ({name}), on which it stands, or bring the volume to another one first: `wimboot update`, "
-        "`wimboot restore`."
+        "Keep image {image} ({name}), which has it, or bring the volume to an image that stays first: `wimboot "
+        "update`, `wimboot restore`."
     )
 
 
@@ -72,7 +72,7 @@ def check_followers(
         number = standing_on(one, store.guid)[-1]
         here = 1 <= number <= len(store.images)
         name = store.images[number - 1].name if here else "which is not there"
-        _check_data(one, store, kept, number, name)
+        _check_data(one, store, kept, chosen)
         if number in chosen.drop and not force:
             other = moves[number]
             stays = store.images[chosen.keep[other - 1] - 1].name
@@ -89,7 +89,7 @@ def _moves(store: Store, chosen: Chosen) -> dict[int, int]:
     }
 
 
-def _check_data(opened: Opened, store: Store, kept: Container[bytes], number: int, name: str) -> None:
+def _check_data(opened: Opened, store: Store, kept: Container[bytes], chosen: Chosen) -> None:
     tree = opened.tree
     rows = (row for source in volume_sources(opened.volume).of_wim(store.guid)
             for row in passes.pointer_rows(tree, source.data_source_id))
@@ -100,7 +100,15 @@ def _check_data(opened: Opened, store: Store, kept: Container[bytes], number: in
                if tree.stream(stream).hash in going]
     links = tree.links_of(tree.stream_node(streams[0]))
     first = tree.path(links[0]) if links else "a file without a name"
-    raise DataWouldGo(where=opened.where, count=f"{len(streams):,}", first=first, image=number, name=name)
+    image = _latest_with(store, chosen.drop, tree.stream(streams[0]).hash)
+    raise DataWouldGo(where=opened.where, count=f"{len(streams):,}", first=first, image=image,
+                      name=store.images[image - 1].name)
+
+
+def _latest_with(store: Store, images: Sequence[int], sha1: bytes) -> int:
+    """The last of these images, some of them, that has this data; the last of all where it is in none."""
+    return next((number for number in reversed(images)
+                 if sha1 in passes.hashes(store.load_tree(number, allow_missing=True))), images[-1])
 
 
 def renumber(opened: Opened, store: Store, chosen: Chosen) -> None:
