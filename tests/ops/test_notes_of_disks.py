@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ import pytest
 
 import build
 from boot_systems import add_boot_files
-from deploy_plans import HEAD, X64, X86, Yard
+from deploy_plans import HEAD, X64, X86, Yard, system
 from disk_kinds import disk_of_kind
 from driver_files import driver_file, signed_driver, wofadk
 from mounting import copy_sparse, mounted
@@ -193,6 +194,12 @@ def test_not_in_plan_and_systems_finished(deployed: Yard) -> None:
     stranger.write_bytes(deployed.x64.read_bytes())
     told = notes("deploy", deployed.says(HEAD, '[[store.image]]\nname = "third"\ncapture = "x64.img"\n', X64, X86))
     assert (told["not-in-plan"].warning, "stranger.vhd" in told["not-in-plan"].text) == (True, True)
-    deployed.x64.unlink()
-    told = notes("deploy", deployed.says(HEAD, X64.replace('driver = "none"\n', ""), X86), code=4)
+    lame = deployed.base / "lame.img"
+    lame.write_bytes((deployed.base / "x64.img").read_bytes())
+    with mounted(lame, write=True) as root:
+        shutil.rmtree(root / "Windows/System32/drivers")    # no place for the driver: found when it is put there
+    told = notes("deploy", deployed.says(
+        HEAD, '[[store.image]]\nname = "lame"\ncapture = "lame.img"\n', X64, X86,
+        system("lame", "lame", "wimboot/lame.vhd", more=f'driver = "{wofadk(deployed.base, name="given.sys").name}"'),
+    ), code=1)
     assert told["systems-finished"].warning
