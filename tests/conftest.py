@@ -18,6 +18,13 @@ from mounting import copy_sparse, need_mounts
 from ram_systems import seven
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
+from wimboot.disk import attached_volumes
+from wimboot.disk.lookup import Disks, attached_disks
+from wimboot.disk.loops import backing_of
+from wimboot.disk.mounts import HOST, Host
+from wimboot.ops.finding import athand
+from wimboot.ops.pointing import placecheck
+from wimboot.ops.sharing import users
 
 # How long an example takes is up to what else the machine does. What checks a change tries the same examples each time;
 # `WIMBOOT_EXPLORE=1 make test` looks for new ones.
@@ -41,6 +48,30 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's environment reaches a test."""
     for name in ("WIMBOOT_WIMPATH", "WIMBOOT_WOFADK", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def only_own_devices(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Loop devices of tests that run at the same time are not attached: one may be locked, half made, or have the
+    signature that a test of its own looks for.
+    """
+    own = tmp_path_factory.getbasetemp()
+
+    def is_foreign(path: Path) -> bool:
+        loop = backing_of(path, HOST)
+        return loop is not None and "/pytest-of-" in loop.backing and not Path(loop.backing).is_relative_to(own)
+
+    def volumes(host: Host = HOST) -> list[Path]:
+        return [path for path in attached_volumes(host) if not is_foreign(path)]
+
+    def disks(host: Host = HOST) -> Disks:
+        found = attached_disks(host)
+        return Disks(found=tuple(disk for disk in found.found if not is_foreign(disk.path)),
+                     unread=tuple(path for path in found.unread if not is_foreign(path)))
+
+    monkeypatch.setattr(users, "attached_volumes", volumes)
+    for module in (athand, placecheck):
+        monkeypatch.setattr(module, "attached_disks", disks)
 
 
 @pytest.fixture(scope="session")
