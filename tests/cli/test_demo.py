@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from judges import every_pointer_leads_home, sound_volume, sound_wim
-from running import done, refused
+from running import done, refused, wimboot
 from wimboot.ops import demo
 from wimboot.ops.sample.system import PARTITION_OFFSET, DemoSystem
 
@@ -33,6 +35,35 @@ def test_a_demo_takes_a_system_through_its_life(tmp_path: Path, monkeypatch: pyt
     sound_wim(wim)
     sound_volume(disk, PARTITION_OFFSET)
     assert every_pointer_leads_home(disk, wim, {}, PARTITION_OFFSET) == stages["converted"]["pointers"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """So that the next one finds nothing in its way; the folder stays where it was there."""
+    def stop(*_: object) -> None:
+        assert (tmp_path / "demo/store.wim").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "DemoSystem", partial(DemoSystem, size=160 << 20, files=60))
+    monkeypatch.setattr(demo, "_update", stop)
+    if there:
+        (tmp_path / "demo").mkdir()
+    assert wimboot("demo", tmp_path / "demo").code == 130
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "demo"] if there else [])
+
+
+@pytest.mark.parametrize(("found", "words"), [("/usr/bin/wimboot", "wimboot"), (None, ".venv/bin/wimboot")])
+def test_what_to_try_can_be_typed(monkeypatch: pytest.MonkeyPatch, found: str | None, words: str) -> None:
+    """By the path of this run where no wimboot is found by its name; and of one thing it is said so."""
+    stage = demo.Stage(name="updated", files=2, pointers=1, virtual=9, occupied=9, wim_size=9, seconds=0.1,
+                       told="1 new pointers, 2 refreshed")
+    done_demo = demo.Demo(disk=Path("d/disk.img"), wim=Path("d/store.wim"), stages=(stage,))
+    monkeypatch.setattr(demo, "demo", lambda _folder, _emit: done_demo)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/wimboot"])
+    monkeypatch.setattr(shutil, "which", lambda _name: found)
+    out = done("demo", "d").out
+    assert f"Try: {words} info d/disk.img; {words} images" in out
+    assert "1 new pointer, 2 refreshed" in out
 
 
 @pytest.mark.parametrize("name", ["disk.img", "store.wim"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.english import singular
 from wimboot.cli.progress import listener
 
 __all__ = ["demo"]
@@ -40,7 +43,14 @@ def demo(folder: Path | None, **chosen: Any) -> None:
                 ("on disk", "right"), ("WIM", "right"), ("time", "right"), ("", "left")],
                [(stage.name, f"{stage.files:,}", f"{stage.pointers:,}", show.size(stage.virtual),
                  show.size(stage.occupied), show.size(stage.wim_size) if stage.wim_size else "",
-                 f"{stage.seconds:.2f} s", stage.told)
+                 f"{stage.seconds:.2f} s", singular(stage.told))
                 for stage in done.stages])
-    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: wimboot info {done.disk}; "
-               f"wimboot images {done.wim}; wimboot explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")
+    called = _called()
+    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: {called} info {done.disk}; "
+               f"{called} images {done.wim}; {called} explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")
+
+
+def _called() -> str:
+    """What to type: in a virtual environment that is not active, the path by which this run was called."""
+    own = Path(sys.argv[0])
+    return str(own) if own.name == "wimboot" and shutil.which("wimboot") is None else "wimboot"

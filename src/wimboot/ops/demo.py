@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,11 +78,15 @@ class Demo:
 
 
 def demo(folder: Path, tell: Emit) -> Demo:
-    """Run it in a folder, which is made. Raises DemoInTheWay, HostError, and Internal where a check failed."""
+    """Run it in a folder, which is made; stopped by Ctrl-C it leaves nothing behind.
+
+    Raises DemoInTheWay, HostError, and Internal where a check failed.
+    """
     def emit(event: Event) -> None:
         if not isinstance(event, Note) or event.id not in _OF_NO_INTEREST:
             tell(event)
 
+    there = os.path.lexists(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,6 +95,19 @@ def demo(folder: Path, tell: Emit) -> Demo:
     for path in (disk, wim):
         if path.exists():
             raise DemoInTheWay(where=path)
+    try:
+        return _live(disk, wim, emit)
+    except KeyboardInterrupt:
+        for path in (disk, wim):
+            path.unlink(missing_ok=True)
+        if not there:
+            with suppress(OSError):     # somebody put a file there
+                folder.rmdir()
+        raise
+
+
+def _live(disk: Path, wim: Path, emit: Emit) -> Demo:
+    """The life of a system on a disk that is made."""
     target = TargetOptions(place=str(disk))
     stages: list[Stage] = []
 
