@@ -291,10 +291,7 @@ cdef class Overlay(Device):
         if slot >= self.written:
             memcpy(self.tail + (slot - self.written) * PAGE + inside, buffer, size)
             return 0
-        cdef int64_t last = slot + (inside + size - 1) // PAGE
-        while last >= slot:
-            self.fresh[last] = UNKNOWN
-            last -= 1
+        self.fresh[slot] = UNKNOWN      # what is in the file already is written page by page
         cdef int code = self.log.write(buffer, size, self.data_offset + slot * PAGE + inside)
         if code:
             self.log_failed = True
