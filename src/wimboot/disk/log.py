@@ -82,6 +82,7 @@ MAX_WITNESSES = 256
 NOTES = (3 * PAGE, 4 * PAGE)
 
 VERSION = 3
+_WINDOW = 1 << 20
 _MAGIC = b"WBLOG\r\n\x1a"
 _MARK_MAGIC = b"WBMARK\r\n"
 _HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
@@ -226,8 +227,10 @@ def version_of(log: File) -> int | None:
     room = log.size() - offset
     if not 0 <= size <= room:
         return None
-    data = head[:-len(digest)] + bytes(len(digest)) + log.pread(offset, size)
-    return version if hashlib.sha256(data).digest() == digest else None
+    found = hashlib.sha256(head[:-len(digest)] + bytes(len(digest)))
+    for at in range(offset, offset + size, _WINDOW):
+        found.update(log.pread(at, min(_WINDOW, offset + size - at)))
+    return version if found.digest() == digest else None
 
 
 def encode_text(text: str) -> bytes:
