@@ -20,6 +20,7 @@ from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import HostFolder
 from wimboot.wim import open_store
 from wimboot.wim.errors import WimMissing
+from wimboot.wim.resource import WINDOW
 
 
 def _grow(converted: Converted, name: str) -> None:
@@ -139,7 +140,7 @@ def test_rot_in_the_copy_is_mended_by_a_full_comparison(converted: Converted, tm
     assert done("sync", converted.wim, copy, "--json").json["was"] == "same"
     run = done("sync", converted.wim, copy, "--full")
     assert "written anew" in run.out
-    assert "is not what was copied to it" in run.err
+    assert f"{copy} differs from {converted.wim}" in run.err
     _same(converted.wim, copy)
 
 
@@ -158,6 +159,25 @@ def test_rot_in_the_wim_does_not_reach_the_copy(converted: Converted, tmp_path: 
     refused("sync-source-damaged", 1, "sync", converted.wim, copy, watching=(converted.wim, copy))
     refused("sync-source-damaged", 1, "sync", converted.wim, tmp_path / "new.wim", watching=(converted.wim, copy))
     assert not (tmp_path / "new.wim").exists()
+
+
+def test_a_damaged_wim_is_not_said_to_be_the_copy(tmp_path: Path) -> None:
+    """The data that a full comparison would copy is damaged: it is the WIM that is named, in a large blob too."""
+    wim, copy, files = tmp_path / "store.wim", tmp_path / "spare.wim", tmp_path / "files"
+    files.mkdir()
+    (files / "large.txt").write_text("".join(f"{number:x}\n" for number in range(900_000)))
+    assert wimlib("capture", files, wim).returncode == 0
+    done("sync", wim, copy)
+    with open_store(wim) as store:
+        blob = next(store.blob(sha1) for sha1 in store.hashes())
+    assert blob is not None
+    assert blob.size > WINDOW   # smaller ones are hashed another way
+    with wim.open("r+b") as file:
+        os.pwrite(file.fileno(), b"\xff" * 8, blob.offset)
+    told = refused("sync-source-damaged", 1, "sync", wim, copy, "--full", watching=(wim, copy))
+    assert f"{wim} is damaged" in told.err
+    assert f"{copy} is damaged" not in told.err
+    assert f"{copy} differs from {wim}" in told.err
 
 
 @pytest.mark.parametrize("there", [True, False])

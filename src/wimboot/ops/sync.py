@@ -168,7 +168,10 @@ def _lists_of_files(store: Store) -> list[bytes]:
 
 
 def _compare(spare: Spare, emit: Emit) -> int:
-    """The bytes of the copy that were compared with the WIM's; negative where some differ, which is told."""
+    """The bytes of the copy that were compared with the WIM's; negative where some differ, which is told.
+
+    Which of the two is the damaged one is seen when what was copied is hashed.
+    """
     if spare.store is None:
         return 0
     phase = Phase(name="compare", total=spare.store.size, unit="bytes")
@@ -176,8 +179,8 @@ def _compare(spare: Spare, emit: Emit) -> int:
     if same_bytes(spare.source, spare.store, phase.counter):
         return phase.counter.done
     emit(Note(id="copy-differs", warning=True, text=(
-        f"{spare.where} is not what was copied to it (the first difference is behind byte {phase.counter.done:,}): it "
-        "is written anew.")))
+        f"{spare.where} differs from {spare.source.where} (the first difference is behind byte "
+        f"{phase.counter.done:,}): it is written anew, unless what it would get is damaged.")))
     return -1
 
 

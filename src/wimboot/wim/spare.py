@@ -221,9 +221,9 @@ class Spare:
         return digest.digest() == self._digest
 
     def pending(self) -> Store:
-        """The copy as it will be, read from what was written."""
-        part = Part.open(self._written, where=self.where, header_bytes=self._header)
-        return Store((part,), where=self.where)
+        """The copy as it will be, read from what was written, which is what the WIM has: what is damaged, is there."""
+        part = Part.open(self._written, where=self.source.where, header_bytes=self._header)
+        return Store((part,), where=self.source.where)
 
     def finish(self) -> None:
         """The copy is the WIM, durably. Raises WimChanged, HostError."""
