@@ -38,6 +38,11 @@ class Error(Exception):
         self.hint = self.advice.format(**facts)
         super().__init__(self.sentence.format(**facts))
 
+    @property
+    def told(self) -> str:
+        """The sentence and what to do, where there is one line for both."""
+        return f"{self}. {self.hint}" if self.hint else str(self)
+
 
 class UsageError(Error):
     """The command itself is wrong."""

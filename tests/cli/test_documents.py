@@ -14,6 +14,7 @@ import pytest
 
 from converted import Converted, fresh_volume
 from mounting import copy_sparse, mounted
+from overlay_forging import write_overlay
 from running import NO_PLACE, done, unchanged, wimboot
 from snapshots import pointer
 from wim_bytes import read_wim
@@ -107,6 +108,21 @@ def test_info_describes_a_volume_that_was_not_converted(converted_once: Converte
     """No sources, no pointers; the compact file is counted."""
     volume = done("info", converted_once.original, "--json").json["volume"]
     assert (volume["wimboot"], volume["sources"], volume["pointers"], volume["compact"]) == (False, [], 0, 1)
+
+
+def test_a_damaged_table_of_data_sources_makes_no_ordinary_files(converted: Converted) -> None:
+    """The pointers are still there: `info` names the command that mends the table, in a sentence of its own."""
+    write_overlay(converted.volume, dat=b"WoCf" + bytes(100))
+    for verb in ("info", "space"):
+        run = done(verb, converted.volume)
+        assert re.search(rf"is damaged: WimOverlay[^`]+\. `wimboot verify {converted.volume} --repair`",
+                         run.out + run.err), verb
+    told = done("info", converted.volume)
+    assert "ordinary files" not in told.out
+    assert "it names no WIM" in told.out
+    assert done("info", converted.volume, "--json").json["volume"]["wimboot"] is True
+    done("verify", converted.volume, "--repair", "--wim", converted.wim)
+    assert "it names no WIM" not in done("info", converted.volume).out
 
 
 def test_images_lists_them_with_their_own_bytes(converted: Converted) -> None:

@@ -150,7 +150,7 @@ def _volume(volume: VolumeInfo) -> dict[str, Any]:
         },
         "state": volume.state,
         "next_image_name": volume.next_name,
-        "wimboot": bool(volume.sources),
+        "wimboot": bool(volume.sources or volume.pointers),
         "files": volume.files,
         "folders": volume.folders,
         "pointers": volume.pointers,
@@ -204,6 +204,12 @@ def _tell_info(found: Info) -> None:
     _tell_volume(found.volume)
 
 
+def _form(volume: VolumeInfo) -> str:
+    if volume.sources:
+        return "WIMBoot"
+    return "WIMBoot, but it names no WIM for its pointers" if volume.pointers else "ordinary files"
+
+
 def _tell_volume(volume: VolumeInfo) -> None:
     system = volume.system
     free = volume.facts.free_clusters * volume.facts.cluster_size
@@ -234,7 +240,7 @@ def _tell_volume(volume: VolumeInfo) -> None:
         ]
     rows += [
         ("in the way", _STATES.get(volume.state or "")),
-        ("form", "WIMBoot" if volume.sources else "ordinary files"),
+        ("form", _form(volume)),
         (
             "files",
             f"{volume.files:,} in {volume.folders:,} folders: {volume.pointers:,} pointers, {volume.full:,} full, "

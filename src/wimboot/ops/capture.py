@@ -75,7 +75,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
 
 def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
     """Say so where the volume itself stands on the WIM that has just grown, for only reading it was allowed."""
-    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
     pointers = sum(len(passes.pointer_rows(opened.tree, source.data_source_id)) for source in sources.of_wim(guid))
     if pointers:
         emit(

@@ -149,10 +149,10 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     virtual, occupied = passes.sizes(tree)
     sources: tuple[SourceInfo, ...] = ()
     try:
-        located = locate(opened, read_sources(contents.read_path))
+        located = locate(opened, read_sources(contents.read_path, where=opened.where))
         sources = tuple(_source(one, opened, emit) for one in located.values())
     except Error as error:
-        emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
+        emit(Note(id=error.id, text=error.told, warning=True))
     try:
         system = _identify(contents, sources, opened.options.folders)
     except UnknownWindows as error:
@@ -201,7 +201,7 @@ def _source(located: Located, opened: Opened, emit: Emit) -> SourceInfo:
                 in_wim = usage.sums([used]).together.in_wim
                 behind = bool({table_hash for _, table_hash in mine} - {store.table_hash})
         except Error as error:
-            emit(Note(id=error.id, text=f"{error} {error.hint}", warning=True))
+            emit(Note(id=error.id, text=error.told, warning=True))
     return SourceInfo(
         source=located.source,
         place=located.place,

@@ -86,7 +86,7 @@ def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         tree = opened.tree
         nodes, ordinary = _chosen(opened, options.paths)
-        sources = read_sources(Contents(tree, opened.device, opened.volume).read_path)
+        sources = read_sources(Contents(tree, opened.device, opened.volume).read_path, where=opened.where)
         with _stores(opened, sources, options.wim, plan_rehydration(tree, nodes)) as stores:
             _carry_attributes(tree, sources, list(stores.values()), emit)
             files = plan_rehydration(tree, nodes)

@@ -85,7 +85,7 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
         nullcontext() if opened.transaction is None else held_wim(wim, target.folders),
     ):
         contents = Contents(opened.tree, opened.device, opened.volume)
-        sources = read_sources(contents.read_path)
+        sources = read_sources(contents.read_path, where=opened.where)
         source = _choose(opened, sources, options)
         number = source.data_source_id
         before = sources.place(number)

@@ -37,7 +37,7 @@ class OverlayDamaged(Damaged):
 
     id = "overlay-damaged"
     sentence = "{path} is damaged: {why}"
-    advice = "{backup}"
+    advice = "{repair}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +128,11 @@ def _is_later(source: DataSource) -> bool:
     return place is not None and place.is_later
 
 
-def read_sources(read: Callable[[str], bytes | None]) -> Sources:
+def read_sources(read: Callable[[str], bytes | None], *, where: str = "TARGET") -> Sources:
     """The data sources of a volume, none where it has no table.
 
-    `read` gives the content of a file by its path, None where there is none. Raises OverlayDamaged.
+    `read` gives the content of a file by its path, None where there is none; `where` is what the user calls the volume.
+    Raises OverlayDamaged.
     """
     for path in (DAT_PATH, NEW_PATH):
         data = read(path)
@@ -139,13 +140,15 @@ def read_sources(read: Callable[[str], bytes | None]) -> Sources:
             try:
                 return Sources(overlay=Overlay.parse(data))
             except FormatError as error:
-                raise OverlayDamaged(path=path, why=str(error), backup=_advice(read(BACKUP_PATH))) from error
+                raise OverlayDamaged(path=path, why=str(error), repair=_advice(read(BACKUP_PATH), where)) from error
     return Sources()
 
 
-def _advice(backup: bytes | None) -> str:
+def _advice(backup: bytes | None, where: str) -> str:
+    repair = f"wimboot verify {where} --repair"
     try:
         count = len(Overlay.parse(backup or b"").sources)
     except FormatError:
-        return "There is no sound backup of it; restore the file, or the volume, from a copy."
-    return f"{BACKUP_PATH} is sound and holds {count} data sources; copy it over the damaged file."
+        return (f"There is no sound backup of it. `{repair} --wim WIM` builds it anew from the pointers; --wim-place "
+                "says where Windows finds the WIM.")
+    return f"`{repair}` takes it from {BACKUP_PATH}, which is sound and holds {count} data sources."

@@ -194,7 +194,7 @@ def stores_behind(opened: Opened, own: Store | None, folders: Folders) -> Iterat
     stores = [] if own is None else [own]
     with ExitStack() as stack:
         if passes.flagged_streams(opened.tree, StreamFlag.POINTER):
-            sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+            sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
             for mine in () if own is None else sources.of_wim(own.guid):
                 sources = sources.without(mine.data_source_id)
             for path in sorted(set(search(opened, sources).values())) if sources.all else ():

@@ -50,7 +50,7 @@ def backed_stores(opened: Opened, wim: Path | None, emit: Emit) -> Iterator[list
 def _tell_missing(opened: Opened, stores: Sequence[Store], emit: Emit) -> None:
     if not passes.flagged_streams(opened.tree, StreamFlag.POINTER):
         return
-    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
     at_hand = {store.guid for store in stores}
     for source in sources.all:
         pointers = len(passes.pointer_rows(opened.tree, source.data_source_id))

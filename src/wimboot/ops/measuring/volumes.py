@@ -100,9 +100,9 @@ def _shares(
     """What the pointers of each data source need, and how many pointers have none that is registered."""
     pointers = len(passes.flagged_streams(opened.tree, StreamFlag.POINTER))
     try:
-        sources = read_sources(contents.read_path)
+        sources = read_sources(contents.read_path, where=opened.where)
     except Error as error:
-        problems.append(f"{error} {error.hint}".strip())
+        problems.append(error.told)
         return (), pointers
     located = _locate(opened, sources, asked.found_in)
     shares = tuple(_share(opened, one, asked, wims) for one in located.values())
@@ -131,7 +131,7 @@ def _share(opened: Opened, located: Located, asked: Asked, wims: UsedWims) -> Sh
     try:
         use = wims.used(wim).use(opened.where, opened.tree, source.data_source_id)
     except Error as error:
-        return replace(share, problem=f"{error} {error.hint}".strip())
+        return replace(share, problem=error.told)
     return replace(share, apart=use.apart, missing=use.missing)
 
 

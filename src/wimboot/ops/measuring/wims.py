@@ -132,7 +132,7 @@ def _key(path: Path) -> object:
 
 def _failed(path: Path, error: Error) -> WimFigures:
     size, occupied = _sizes(path)
-    return WimFigures(path=path, guid=None, size=size, occupied=occupied, problem=f"{error} {error.hint}".strip())
+    return WimFigures(path=path, guid=None, size=size, occupied=occupied, problem=error.told)
 
 
 def _sizes(path: Path) -> tuple[int, int | None]:
@@ -184,7 +184,7 @@ def _image_sums(store: Store) -> tuple[Sums | None, str]:
     try:
         return usage.sums([usage.image(number) for number in range(1, len(store.images) + 1)]), ""
     except Error as error:
-        return None, f"{error} {error.hint}".strip()
+        return None, error.told
 
 
 def _other_parts(path: Path, store: Store) -> list[str]:

@@ -81,7 +81,7 @@ def _identity(opened: Opened) -> tuple[str, int]:
 
 
 def _check_stands_on(opened: Opened, guid: bytes, wim: Path) -> None:
-    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path)
+    sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
     if not sources.all:
         raise NotWimBoot(where=opened.where)
     if not sources.of_wim(guid):
