@@ -141,4 +141,4 @@ def test_a_partition_of_a_disk_is_shown(sample_disk: build.System, tmp_path: Pat
         assert (running.folder / "Windows/explorer.exe").read_bytes()
     folder = tmp_path / "mnt"
     folder.mkdir()
-    refused("no-partition", 4, "mount", f"{sample_disk.path}#3", folder, "-f")
+    refused("no-partition", 2, "mount", f"{sample_disk.path}#3", folder, "-f")

@@ -109,7 +109,7 @@ def test_partitions_are_found_and_sliced(disk: Path) -> None:
         assert target.partitions[0].id == (63 * 512).to_bytes(8, "little") + bytes(8)
         with pytest.raises(NoPartition, match="it has 1, 2, 3") as caught:
             target.slice(4)
-        assert caught.value.exit_code == 4
+        assert caught.value.exit_code == 2
         with pytest.raises(PartitionNeeded):
             target.slice(None)
         assert not target.is_device
@@ -307,7 +307,7 @@ def test_write_protected_device_is_refused_for_writing(loop: tuple[str, Path], t
     open_target(Place(Path(device + "p1")), write=False).close()
     with pytest.raises(ReadOnlyTarget) as caught:
         open_target(Place(Path(device + "p1")), write=True, log_folder=tmp_path)
-    assert caught.value.exit_code == 4
+    assert caught.value.exit_code == 1
 
 
 def test_change_of_a_device_is_committed_through_the_log(loop: tuple[str, Path], tmp_path: Path) -> None:

@@ -125,14 +125,14 @@ def test_boot_manager_that_is_a_pointer_is_made_a_file(bootable: Path, tmp_path:
 def test_full_system_partition_is_refused(bootable: Path, tmp_path: Path) -> None:
     """Before anything is written, FAT or NTFS; not a byte changes."""
     small = fat(tmp_path / "small.img", bits=12, size=128 << 10)
-    refused("system-partition-full", 1, "boot", bootable, "--to", small, *AT, watching=(small,))
+    refused("system-partition-full", 4, "boot", bootable, "--to", small, *AT, watching=(small,))
     ntfs = tmp_path / "ntfs.img"
     build.make_volume(ntfs, size=4 << 20)
     with (mounted(ntfs, write=True) as root, (root / "filler").open("wb", buffering=0) as file,
           contextlib.suppress(OSError)):
         while True:
             file.write(os.urandom(16 << 10))
-    refused("system-partition-full", 1, "boot", bootable, "--to", ntfs, *AT, watching=(ntfs,))
+    refused("system-partition-full", 4, "boot", bootable, "--to", ntfs, *AT, watching=(ntfs,))
 
 
 def test_damaged_store_on_a_fat_volume_changes_nothing(bootable: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_what_cannot_become_smaller_is_refused(built_system: Callable[..., build
     fixed = disk_of_kind("fixed", tmp_path, built_system)
     told = refused("compact-not-possible", 4, "compact", fixed.path, watching=(fixed.path,))
     assert "subformat=dynamic" in told.err
-    told = refused("compact-disk", 4, "compact", f"{fixed.path}#1", watching=(fixed.path,))
+    told = refused("compact-disk", 2, "compact", f"{fixed.path}#1", watching=(fixed.path,))
     assert str(fixed.path) in told.err
     child = disk_of_kind("differencing", tmp_path, built_system, name="child")
     refused("vhd-has-children", 4, "compact", child.base, watching=(child.path, child.base))
@@ -117,6 +117,18 @@ def test_what_cannot_become_smaller_is_refused(built_system: Callable[..., build
         assert "fstrim" in refused("compact-not-possible", 4, "compact", loop.stdout.strip()).err
     finally:
         subprocess.run(["losetup", "--detach", loop.stdout.strip()], check=True)
+
+
+def test_a_dry_run_refuses_a_disk_that_others_stand_on(built_system: Callable[..., build.System],
+                                                       tmp_path: Path) -> None:
+    """As the run does: a VHD with a child, a raw image under a QCOW2."""
+    child = disk_of_kind("differencing", tmp_path, built_system, name="child")
+    raw, overlay = disk_of_kind("raw", tmp_path, built_system).path, tmp_path / "overlay.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(raw), "-F", "raw", str(overlay)], check=True)
+    for dry in ((), ("--dry-run",)):
+        refused("vhd-has-children", 4, "compact", child.base, *dry, watching=(child.path, child.base))
+        refused("disk-has-overlay", 4, "compact", raw, *dry, watching=(raw, overlay))
+    done("compact", child.path, "--dry-run")
 
 
 def test_volume_that_may_be_wrong_about_itself_is_refused(built_system: Callable[..., build.System],

@@ -139,7 +139,7 @@ def test_a_device_needs_a_folder_for_its_log(small_volume: Path, tmp_path: Path)
 def test_a_read_only_device_is_only_read(small_volume: Path, tmp_path: Path) -> None:
     """Write protection is respected; a capture needs no more."""
     with attached(small_volume, "--read-only") as device:
-        refused("read-only", 4, "convert", device, "--wim", tmp_path / "store.wim", *NO_PLACE, "--log", tmp_path,
+        refused("read-only", 1, "convert", device, "--wim", tmp_path / "store.wim", *NO_PLACE, "--log", tmp_path,
                 watching=(small_volume,))
         done("capture", device, "--wim", tmp_path / "store.wim")
 

@@ -94,7 +94,7 @@ def test_every_volume_of_a_disk_is_measured(converted_copy: tuple[Path, Path], p
     assert told["disks"][0]["partitions"] == 2
     (second,) = done("space", f"{disk}#2", "--json").json["volumes"]
     assert second["where"] == f"{disk}#2"
-    refused("no-partition", 4, "space", f"{disk}#7")
+    refused("no-partition", 2, "space", f"{disk}#7")
 
 
 def test_what_is_no_ntfs_is_said(tmp_path: Path) -> None:

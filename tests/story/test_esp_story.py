@@ -66,7 +66,7 @@ def test_new_gpt_disk_starts_a_captured_system(name: str, bootable: Path, tmp_pa
         with disk.open("r+b") as file:
             file.seek(esp)
             file.write(full.read_bytes())
-        refused("system-partition-full", 1, "boot", f"{disk}#3", "--to", disk, watching=(disk,))
+        refused("system-partition-full", 4, "boot", f"{disk}#3", "--to", disk, watching=(disk,))
 
 
 def identity(disk: Path) -> str:

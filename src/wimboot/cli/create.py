@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 from wimboot.cli.sizes import SIZE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.creating.child import MadeChild
     from wimboot.ops.creating.options import ChildOptions, CreateOptions
     from wimboot.ops.creating.shape import DiskForm, MadeDisk
@@ -28,7 +30,7 @@ _OF_THE_PARENT: Final = ("fixed", "table", "esp", "msr", "label", "cluster_size"
 
 
 @click.command(short_help="Make a new disk with an empty NTFS volume.")
-@click.argument("disk", type=click.Path(dir_okay=False, path_type=Path), metavar="DISK")
+@click.argument("disk", type=HostPath(dir_okay=False, reading=False), metavar="DISK")
 @click.option("--size", type=SIZE, metavar="SIZE", help="Of the disk: 15G, 512M or bytes.")
 @click.option("--format", "form", type=click.Choice(_FORMS), help="Default: what the ending of DISK says. All but vhd "
               "and raw need qemu-img.")
@@ -47,7 +49,7 @@ _OF_THE_PARENT: Final = ("fixed", "table", "esp", "msr", "label", "cluster_size"
 @click.option("--boot-code", multiple=True, metavar="FILE", help="Take boot code from there: the MBR or the first 16 "
               "sectors of the volume of your own Windows, or a disk, image or VHD of it (may be repeated).")
 @click.option("--tail", type=SIZE, metavar="SIZE", help="Leave so much of the disk's end to no partition (default 1M).")
-@click.option("--parent", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="VHD",
+@click.option("--parent", type=HostPath(exists=True, dir_okay=False), metavar="VHD",
               help="Make a differencing VHD on this one: it has its contents and keeps what is changed.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and make nothing.")
 @options.reporting

@@ -11,13 +11,14 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.english import singular
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 __all__ = ["demo"]
 
 
 @click.command(short_help="Build a sample system and take it through convert, update, restore, verify.")
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=HostPath(file_okay=False, reading=False))
 @options.reporting
 def demo(folder: Path | None, **chosen: Any) -> None:
     """Build a disk image with a Windows-like system of real program files and every NTFS feature in DIR (default:

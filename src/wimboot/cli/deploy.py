@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.cli.progress import Listener
     from wimboot.ops.assembling.jobs import DeployOptions
     from wimboot.ops.deploy import Deployed, RamDone, SystemDone
@@ -24,7 +26,7 @@ _DONE = {"build": "built", "apply": "filled", "restore": "restored", "refresh": 
 
 
 @click.command(short_help="Build or update a folder of several systems from one plan.")
-@click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
+@click.argument("plan", type=HostPath(), metavar="PLAN.toml")
 @options.searching
 @options.log_option
 @options.driver_option

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.driver import DriverInstalled
 
 __all__ = ["driver"]
@@ -18,10 +20,10 @@ __all__ = ["driver"]
 
 @click.command(short_help="Put wofadk.sys, or a driver for disks in memory, into an offline Windows.")
 @options.targeting
-@click.argument("sys_file", metavar="SYS_FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("sys_file", metavar="SYS_FILE", type=HostPath(dir_okay=False))
 @click.option(
     "--inf",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=HostPath(dir_okay=False),
     metavar="FILE",
     help="The INF that comes with SVBus, FiraDisk or WinVBlock: it says how the service is called and what it needs.",
 )

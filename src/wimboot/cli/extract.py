@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 __all__ = ["extract"]
@@ -19,7 +20,7 @@ INTERRUPTED = 130
 @click.command(short_help="Copy files out of a volume, through its pointers.")
 @options.targeting
 @click.argument("path")
-@click.argument("out", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("out", required=False, type=HostPath(reading=False, allow_dash=True))
 @options.wim_option(required=False)
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 @options.reporting

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.located import located_fields, located_lines
 from wimboot.cli.progress import listener
 from wimboot.formats.filetime import iso_utc
@@ -15,6 +15,8 @@ from wimboot.formats.guid import guid_text
 from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.disk import Table
     from wimboot.formats.wimxml import ImageXml
     from wimboot.ops.images import Images
@@ -59,7 +61,7 @@ def info(target: str, log_folder: Path | None, **chosen: Any) -> None:
 
 
 @click.command(short_help="The images of a WIM.")
-@click.argument("wim", type=click.Path(dir_okay=False, path_type=Path), metavar="WIM")
+@click.argument("wim", type=HostPath(dir_okay=False), metavar="WIM")
 @click.option(
     "--hash", "checksums", is_flag=True, help="Size, MD5 and SHA-1 of the whole file, as such WIMs are published."
 )

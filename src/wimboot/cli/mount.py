@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import syslog
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
 from wimboot.cli.background import detach_when_ready
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.options import MountOptions
 
 __all__ = ["mount"]
@@ -22,7 +24,7 @@ __all__ = ["mount"]
 
 @click.command(short_help="Show a volume as a folder, read-only, through its pointers.")
 @options.targeting
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=HostPath(reading=False))
 @options.wim_option(required=False)
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C unmounts.")
 @click.option("--allow-other", is_flag=True, help="Let other users in as well, not only the one who mounts.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wimboot.cli.hostpath import HostPath
 from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ __all__ = [
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-WIM = click.Path(dir_okay=False, path_type=Path)
-CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+WIM = HostPath(dir_okay=False)
+CONFIG = HostPath(exists=True, dir_okay=False)
+FOLDER = HostPath(exists=True, file_okay=False)
 _SEARCH = f"{__name__}.search"
 _PLAN = f"{__name__}.plan"
 
@@ -169,7 +170,7 @@ def plan_option(function: F) -> F:
     """--plan PLAN, for `further` to take: a verb's function is not given it."""
     return click.option(
         "--plan",
-        type=click.Path(path_type=Path),
+        type=HostPath(),
         metavar="PLAN.toml",
         expose_value=False,
         callback=_keep_plan,

@@ -9,6 +9,7 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.asking import ask
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 from wimboot.cli.sizes import SIZE
 
@@ -39,7 +40,7 @@ _MOST_PLACES: Final = 2
 @options.config_option
 @options.placing_at_once
 @click.option("--title", metavar="TEXT", help="In grub4dos' menu and in that of Windows.")
-@click.option("--menu", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--menu", type=HostPath(dir_okay=False), metavar="FILE",
               help="A menu.lst that gets the entry, once however often.")
 @click.option("--menu-path", metavar="PATH", help="Where OUT will lie, from the root of its partition: "
               "/wimboot/win7.ram (default: where it lies).")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.space import SpaceOptions
 
 __all__ = ["space"]
@@ -19,7 +21,7 @@ __all__ = ["space"]
 @click.command(short_help="What systems take: seen, on disk, in the WIM, shared.")
 @click.argument("places", nargs=-1, required=True, metavar="DIR|TARGET...")
 @click.option("--explain", is_flag=True, help="Group the real files of each volume by why they are real.")
-@click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--svg", "picture", type=HostPath(dir_okay=False, reading=False), metavar="FILE",
               help="Draw it into this file, for reports.")
 @click.option("--config", type=options.CONFIG, metavar="INI", help="The list that --explain goes by.")
 @options.searching

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.ops.sync import Synced
 
 __all__ = ["sync"]
@@ -18,7 +20,7 @@ __all__ = ["sync"]
 
 @click.command(short_help="Bring the spare copy of a WIM up to date.")
 @click.argument("wim", type=options.WIM, metavar="WIM")
-@click.argument("copy", type=click.Path(path_type=Path), metavar="COPY")
+@click.argument("copy", type=HostPath(), metavar="COPY")
 @click.option("--full", is_flag=True, help="Compare the whole copy with the WIM, not only what is written now; "
               "write it anew where it differs.")
 @click.option("--force", is_flag=True, help="Give up images that only the copy holds; write a damaged copy anew.")

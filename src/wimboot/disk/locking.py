@@ -15,8 +15,8 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Busy, Refused
-from wimboot.storage import host_error
+from wimboot.errors import Busy
+from wimboot.storage import HostNotUsable, host_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,8 @@ _PATIENCE, _PAUSE = 1.0, 0.05   # seconds
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-class ReadOnlyTarget(Refused):
-    """It cannot be written."""
+class ReadOnlyTarget(HostNotUsable):
+    """It cannot be written: no rights, a write-protected medium, a file system that is mounted read-only."""
 
     id = "read-only"
     sentence = "{where} cannot be written: {why}"

@@ -64,7 +64,7 @@ class NotATarget(UsageError):
     advice = "Name a disk image, a volume image or a device."
 
 
-class NoPartition(Refused):
+class NoPartition(UsageError):
     """A number that the disk does not have."""
 
     id = "no-partition"
@@ -269,8 +269,10 @@ def open_target(place: Place, *, write: bool, log_folder: Path | None = None,
         mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise TargetMissing(where=str(place.path)) from error
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:    # links in a circle, up to Python 3.12
         raise HostError(what="opening", where=str(place.path), why=str(error)) from error
+    except OSError as error:
+        raise host_error("opening", place.path, error) from error
     if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         raise NotATarget(where=str(place.path))
     refuse_if_used(path, write=write, host=host)
@@ -332,7 +334,7 @@ def _lock_all(path: Path, place: Place, undo: contextlib.ExitStack, *, write: bo
         if os.path.lexists(loop.backing + LOG_SUFFIX):
             raise LogWaits(where=loop.backing)
         # who may use the device need not be allowed to open the file
-        with contextlib.suppress(HostError, ReadOnlyTarget):
+        with contextlib.suppress(HostError):
             undo.callback(os.close, lock(file, str(place), write=write, is_device=False))
     identity = loop.identity if loop else None if is_device else identity_of(path)
     writer = other_writer(identity, host) if identity else None

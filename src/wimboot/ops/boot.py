@@ -73,7 +73,7 @@ class NoBootStore(Refused):
     advice = "A store is made when a system is added: boot TARGET --to {where}."
 
 
-class NoSuchEntries(Refused):
+class NoSuchEntries(UsageError):
     """Ids that none of the stores has."""
 
     id = "no-such-entries"

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, NotADisk, TableKind, Transaction, open_target, parse_place, uninterrupted
+from wimboot.disk.overlays import refuse_overlays
 from wimboot.disk.punching import claimed_bytes, occupied_size, punch
 from wimboot.disk.unused import FreeMap, unused_runs
+from wimboot.disk.vhdchildren import refuse_children
 from wimboot.disk.vhdcompact import PAGE, free_pages, idle_blocks, plan_compaction, write_compaction
-from wimboot.errors import Refused
+from wimboot.errors import Refused, UsageError
 from wimboot.events import Note, Phase
 from wimboot.formats.names import decode_name
 from wimboot.formats.vhdfooter import DiskType
@@ -39,7 +41,7 @@ class NothingToCompact(Refused):
     advice = "{hint}"
 
 
-class CompactDisk(Refused):
+class CompactDisk(UsageError):
     """A partition was named; room is given back by the whole disk."""
 
     id = "compact-disk"
@@ -71,8 +73,8 @@ class Compacted:
 def compact(options: CompactOptions, emit: Emit) -> Compacted:
     """Make the file of a disk smaller, and change nothing that its volumes use.
 
-    Raises CompactDisk, NothingToCompact, NotADisk, HolesNotPossible, what opening a target and its volumes raises: one
-    that is hibernated, dirty or damaged does not say for certain what it uses.
+    Raises CompactDisk, NothingToCompact, NotADisk, HolesNotPossible, VhdHasChildren, DiskHasOverlay, what opening a
+    target and its volumes raises: one that is hibernated, dirty or damaged does not say for certain what it uses.
     """
     DECIDED.clear()
     target = options.target
@@ -85,6 +87,8 @@ def compact(options: CompactOptions, emit: Emit) -> Compacted:
     finish_interrupted(target, emit)
     with open_target(place, write=not target.dry_run, log_folder=target.log_folder, opener=target.folders) as opened:
         _refuse_form(opened, target.place)
+        if target.dry_run:
+            _refuse_base(opened, target.place)
         tell_of_footer(opened, emit)
         maps = _free_maps(opened, target.place, emit)
         if opened.vhd is not None:
@@ -100,6 +104,14 @@ def _refuse_form(opened: Target, where: str) -> None:
         raise NothingToCompact(where=where, why="a fixed VHD always has the size of its disk", hint=(
             "Make a dynamic one of it: qemu-img convert -f vpc -O vpc -o subformat=dynamic,force_size=on "
             f"{where} small.vhd"))
+
+
+def _refuse_base(opened: Target, where: str) -> None:
+    """As opening it for writing does. Raises VhdHasChildren, DiskHasOverlay."""
+    if opened.vhd is not None:
+        refuse_children(opened.vhd.unique_id, opened.path, where=where)
+    else:
+        refuse_overlays(opened.file, opened.path, where=where)
 
 
 def _free_maps(opened: Target, where: str, emit: Emit) -> list[FreeMap]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import Refused
+from wimboot.errors import Refused, UsageError
 from wimboot.formats.bcd import ElementType, ObjectType
 from wimboot.formats.bcdnames import Ids
 
@@ -18,7 +18,7 @@ _MANAGERS: Final = (Ids.BOOT_MANAGER, Ids.FIRMWARE_MANAGER)
 _ORDERS: Final = (ElementType.DISPLAY_ORDER, ElementType.BOOT_SEQUENCE, ElementType.TOOLS_ORDER)
 
 
-class NoSuchEntry(Refused):
+class NoSuchEntry(UsageError):
     """An id that the store does not have."""
 
     id = "no-such-entry"

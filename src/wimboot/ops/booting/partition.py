@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wimboot.errors import Damaged, HostError, Refused, UsageError
+from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.formats.bootdevice import PartitionDevice, PartitionStyle
 from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, split_path
 
@@ -61,7 +61,7 @@ class FileTooLarge(Damaged):
     sentence = "{path} of {where} has {size} bytes, more than any file that a system starts from"
 
 
-class PartitionFull(HostError):
+class PartitionFull(Refused):
     """The system partition has no room for what is to be written."""
 
     id = "system-partition-full"
