@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from wimboot.disk._vhd import SparseDisk
 from wimboot.disk.mounts import HOST, Host
 from wimboot.disk.vhdchain import VhdChainTooLong, VhdParentMissing, check_parent, find_parent
-from wimboot.disk.vhdchildren import VhdHasChildren, child_of
+from wimboot.disk.vhdchildren import refuse_children
 from wimboot.disk.vhdlayout import Layout, read_layout
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import UNUSED, bitmap_size
@@ -101,8 +101,8 @@ def open_vhd(file: File, path: Path, *, where: str, write: bool, parent_opener: 
     opening a target raises, HostError.
     """
     layout = read_layout(file, where)
-    if write and (child := child_of(layout.footer.unique_id, path, host)) is not None:
-        raise VhdHasChildren(where=where, child=child)
+    if write:
+        refuse_children(layout.footer.unique_id, path, where=where, host=host)
     if layout.kind is not DiskType.DIFFERENCING or layout.header is None or parent_opener is None:
         return Vhd(layout)
     found = find_parent(layout, layout.header, file, path, where=where, opener=opener, host=host)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wimboot.storage import File
 
-__all__ = ["VhdHasChildren", "child_of"]
+__all__ = ["VhdHasChildren", "refuse_children"]
 
 _SUFFIXES: Final = (".vhd", ".avhd")
 
@@ -30,7 +30,14 @@ class VhdHasChildren(Refused):
     advice = "Change {child} instead, or merge or delete it first."
 
 
-def child_of(unique_id: bytes, path: Path, host: Host = HOST) -> Path | None:
+def refuse_children(unique_id: bytes, path: Path, *, where: str, host: Host = HOST) -> None:
+    """Raises VhdHasChildren where a differencing VHD stands on the one of that id at `path`, which is resolved."""
+    child = _child_of(unique_id, path, host)
+    if child is not None:
+        raise VhdHasChildren(where=where, child=child)
+
+
+def _child_of(unique_id: bytes, path: Path, host: Host = HOST) -> Path | None:
     """A differencing VHD near the one at `path`, which is resolved, that stands on it.
 
     One in another folder that finds a copy of it first stands on that. A child that cannot be read counts for nothing.
