@@ -11,7 +11,7 @@ from wimboot.disk.punching import claimed_bytes, occupied_size, punch
 from wimboot.disk.unused import FreeMap, unused_runs
 from wimboot.disk.vhdchildren import refuse_children
 from wimboot.disk.vhdcompact import PAGE, free_pages, idle_blocks, plan_compaction, write_compaction
-from wimboot.errors import Refused
+from wimboot.errors import Refused, UsageError
 from wimboot.events import Note, Phase
 from wimboot.formats.names import decode_name
 from wimboot.formats.vhdfooter import DiskType
@@ -41,7 +41,7 @@ class NothingToCompact(Refused):
     advice = "{hint}"
 
 
-class CompactDisk(Refused):
+class CompactDisk(UsageError):
     """A partition was named; room is given back by the whole disk."""
 
     id = "compact-disk"
