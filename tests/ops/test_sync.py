@@ -10,7 +10,7 @@ import pytest
 import judges
 from converted import Converted
 from mounting import copy_sparse, mounted
-from running import done, refused, unchanged
+from running import done, refused, unchanged, wimboot
 from volume_edits import rewrite
 from wim_making import wimlib
 from wimboot.events import silent
@@ -109,9 +109,7 @@ def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> 
     link.symlink_to(converted.wim)
     both = (converted.wim, converted.volume)
     refused("copy-of-another-wim", 4, "sync", converted.wim, other, "--force", watching=(*both, other))
-    told = refused("not-a-wim", 1, "sync", converted.wim, text, "--force", watching=(*both, text))
-    assert "does not begin as one does" in told.err
-    assert "beginning is damaged" not in told.err
+    refused("host-not-usable", 1, "sync", converted.wim, "/dev/null", "--force", "--yes", watching=both)
     refused("same-file", 2, "sync", converted.wim, link, watching=both)
     refused("same-file", 2, "sync", converted.wim, converted.wim.parent, watching=both)
     refused("copy-inside-volume", 4, "sync", converted.wim, f"{converted.volume}:/store.wim", watching=both)
@@ -129,6 +127,25 @@ def test_a_copy_that_was_cut_short_is_written_anew_when_told_so(converted: Conve
     data = converted.wim.read_bytes()
     other.write_bytes(data[:0x18] + bytes(16) + data[0x28:-5000])
     refused("wim-truncated", 1, "sync", converted.wim, other, "--force", watching=(converted.wim, other))
+
+
+@pytest.mark.parametrize("kept", [0, 22, None])
+def test_what_does_not_begin_as_a_wim_is_asked_about(kept: int | None, converted: Converted, tmp_path: Path) -> None:
+    """A copy without its beginning, or empty, or notes of somebody: never without --force, nor without a yes."""
+    copy = tmp_path / "spare.wim"
+    headless = bytes(208) + converted.wim.read_bytes()[208:]
+    copy.write_bytes(headless if kept is None else b"what I must not forget"[:kept])
+    both = (converted.wim, copy)
+    told = refused("copy-unknown", 1, "sync", converted.wim, copy, "--yes", watching=both)
+    assert "--force" in told.err
+    with unchanged(*both):
+        asked = wimboot("sync", converted.wim, copy, "--force")
+        assert (asked.code, "Write the WIM over it?" in asked.err) == (130, True)
+        assert wimboot("sync", converted.wim, copy, "--force", "--json").json["error"]["id"] == "confirmation-needed"
+        assert "write it anew" in done("sync", converted.wim, copy, "--force", "--dry-run").out
+    told_json = done("sync", converted.wim, copy, "--force", "--yes", "--json").json
+    assert (told_json["was"], told_json["rewritten"]) == ("unknown", True)
+    _same(*both)
 
 
 def test_rot_in_the_copy_is_mended_by_a_full_comparison(converted: Converted, tmp_path: Path) -> None:

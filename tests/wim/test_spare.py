@@ -76,6 +76,7 @@ STATES: dict[Relation, tuple[bytes, bytes | None]] = {
     Relation.APART: (wim(*LONG, keep=(2, 3)), wim(*LONG)),
     Relation.OTHER: (wim(*LONG), wim(*SHORT, guid=bytes(range(16)))),
     Relation.DAMAGED: (wim(*LONG), wim(*LONG)[:-2000]),
+    Relation.UNKNOWN: (wim(*LONG), bytes(208) + wim(*LONG)[208:]),
 }
 """How a copy stands to its WIM: (WIM, copy)."""
 

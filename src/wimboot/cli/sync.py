@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.ops.options import SyncOptions
     from wimboot.ops.sync import Synced
 
 __all__ = ["sync"]
@@ -24,7 +27,7 @@ __all__ = ["sync"]
 @click.option("--full", is_flag=True, help="Compare the whole copy with the WIM, not only what is written now; "
               "write it anew where it differs.")
 @click.option("--force", is_flag=True, help="Give up images that only the copy holds; write a damaged copy anew.")
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@options.writing
 @options.threads_option("Hashing")
 @options.reporting
 def sync(wim: Path, copy: Path, **chosen: Any) -> None:
@@ -34,6 +37,7 @@ def sync(wim: Path, copy: Path, **chosen: Any) -> None:
     Only what the WIM has grown by is written, behind the end of the copy. A copy that is missing is made; one whose WIM
     was rewritten (by prune, or another program) is written anew, unless it holds images that the WIM does not. What was
     written is read back from the disk and hashed before it counts. An interruption leaves the old copy or the new one.
+    A file that does not even begin as a WIM does is written over with --force only, and after a question.
 
     \b
     Examples:
@@ -41,18 +45,30 @@ def sync(wim: Path, copy: Path, **chosen: Any) -> None:
       wimboot sync store.wim /mnt/backup --full
     """
     from wimboot.ops.options import SyncOptions, processors
-    from wimboot.ops.sync import sync as run
+    from wimboot.ops.sync import CopyUnknown
 
     wanted = SyncOptions(wim=wim, copy=copy, full=chosen["full"], force=chosen["force"], dry_run=chosen["dry_run"],
-                         threads=chosen["threads"] or processors())
-    with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
-        done = run(wanted, listen)
+                         over=chosen["yes"] or chosen["dry_run"], threads=chosen["threads"] or processors())
+    try:
+        done = _run(wanted, chosen)
+    except CopyUnknown as error:
+        if not wanted.force:
+            raise
+        ask(f"{error.facts['copy']} does not begin as a WIM does. Write the WIM over it?", as_json=chosen["as_json"])
+        done = _run(replace(wanted, over=True), chosen)
     if chosen["as_json"]:
         show.document({"copy": done.copy, "was": done.before.value, "rewritten": done.rewritten,
                        "written_bytes": done.written, "compared_bytes": done.compared, "bytes": done.size,
                        "dry_run": chosen["dry_run"]})
     elif not chosen["quiet"]:
         click.echo(_told(done, dry_run=chosen["dry_run"]))
+
+
+def _run(wanted: SyncOptions, chosen: dict[str, Any]) -> Synced:
+    from wimboot.ops.sync import sync as run
+
+    with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
+        return run(wanted, listen)
 
 
 def _told(done: Synced, *, dry_run: bool) -> str:

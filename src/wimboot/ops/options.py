@@ -264,12 +264,15 @@ class MountOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """Bringing the spare copy `copy` (a file, or the folder it lies in) up to `wim`. `full` compares all of it."""
+    """Bringing the spare copy `copy` (a file, or the folder it lies in) up to `wim`. `full` compares all of it; `over`
+    says, besides `force`, that `copy` may go even where it does not begin as a WIM does.
+    """
 
     wim: Path
     copy: Path
     full: bool = False
     force: bool = False
+    over: bool = False
     dry_run: bool = False
     threads: int = field(default_factory=processors)
     folders: Folders = HostFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from wimboot.formats.guid import guid_text
 from wimboot.ops.capturing.imaging import ReadBackFailed
 from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
+from wimboot.storage import HostNotUsable
 from wimboot.wim import Relation, Spare, real_path, same_bytes
 
 if TYPE_CHECKING:
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     from wimboot.wim import Store
 
 __all__ = [
-    "CopyDamaged", "CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "SourceDamaged", "Synced",
-    "sync",
+    "CopyDamaged", "CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "CopyUnknown",
+    "SourceDamaged", "Synced", "sync",
 ]
 
 
-_WHOLE = (Relation.MISSING, Relation.APART, Relation.DAMAGED)
+_WHOLE = (Relation.MISSING, Relation.APART, Relation.DAMAGED, Relation.UNKNOWN)
 """What is written whole."""
 
 
@@ -79,6 +81,14 @@ class CopyDamaged(Damaged):
     advice = "With --force it is written anew."
 
 
+class CopyUnknown(Damaged):
+    """A copy whose beginning is gone, or a file that never was one: that cannot be told."""
+
+    id = "copy-unknown"
+    sentence = "{copy} does not begin as a WIM does: it is a copy whose beginning is damaged, or something else"
+    advice = "Look at what it is. With --force it is written anew, after a question (--yes)."
+
+
 class SourceDamaged(Damaged):
     """A damaged WIM must not take the place of a copy that may be sound."""
 
@@ -114,8 +124,8 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
 
     An interruption leaves the old copy or the new one. The WIM is only read.
 
-    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, CopyDamaged, SourceDamaged, ReadBackFailed, and what
-    opening raises.
+    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, CopyDamaged, CopyUnknown, SourceDamaged, ReadBackFailed,
+    and what opening raises.
     """
     DECIDED.clear()
     wim, copy = options.wim, _file_meant(options)
@@ -134,12 +144,14 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
 
 
 def _file_meant(options: SyncOptions) -> Path:
-    """The copy; in a folder it has the WIM's name. Raises CopyInside, CopyIsWim."""
+    """The copy; in a folder it has the WIM's name. Raises CopyInside, CopyIsWim, HostNotUsable."""
     copy = options.copy / options.wim.name if options.copy.is_dir() else options.copy
     if parse_inside(copy) is not None:
         raise CopyInside(copy=copy)
     if copy.exists() and options.wim.exists() and copy.samefile(options.wim):
         raise CopyIsWim(copy=copy, wim=options.wim)
+    if copy.exists() and not copy.is_file():    # a device must not be renamed over
+        raise HostNotUsable(what="writing", where=str(copy), why="it is no ordinary file", errno=errno.EINVAL)
     return copy
 
 
@@ -147,6 +159,8 @@ def _refuse(options: SyncOptions, store: Store, spare: Spare, before: Relation, 
     old = spare.store
     if before is Relation.DAMAGED and not options.force:
         raise CopyDamaged(copy=copy, why=spare.damage)
+    if before is Relation.UNKNOWN and not (options.force and options.over):
+        raise CopyUnknown(copy=copy)
     if old is None:
         return
     if before is Relation.OTHER:

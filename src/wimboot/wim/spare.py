@@ -52,6 +52,7 @@ class Relation(Enum):
     APART = "apart"         # one of the two was rewritten, or both have grown
     OTHER = "other"         # a WIM of another GUID
     DAMAGED = "damaged"     # cut short, or not sound in its structures; its header is one of this WIM
+    UNKNOWN = "unknown"     # its header is none of a WIM: damaged there, or something else altogether
 
 
 def relation(source: Store, copy: Store) -> Relation:
@@ -91,6 +92,14 @@ def _file(store: Store) -> File:
     return store.parts[0].file
 
 
+def _guid_of(file: File) -> bytes | None:
+    """Of a header; None where it is none of a WIM."""
+    try:
+        return WimHeader.parse(file.pread(0, HEADER_SIZE)).guid
+    except FormatError:
+        return None
+
+
 class Spare:
     """A copy about to become what the WIM `source` is. Nothing of that is visible before `finish`.
 
@@ -104,13 +113,14 @@ class Spare:
     def __init__(self, source: Store, folder: Folder, name: str, *, where: str) -> None:
         """Open and lock the copy, if there is one, finishing or undoing what was interrupted on it.
 
-        Raises WimBusy and what Store.open raises, but for damage in a copy whose header is sound.
+        Raises WimBusy and what Store.open raises, but for damage in this WIM's copy, and what has no header of a WIM.
         """
         self.source = source
         self.folder = folder
         self.where = where
         self.store: Store | None = None
         self.damage: Damaged | None = None
+        self._unknown = False
         self._name = name
         self._file: File | None = None
         self._new: File | None = None
@@ -137,19 +147,17 @@ class Spare:
         try:
             self.store = Store.open(file, where=self.where)
         except Damaged as error:
-            try:
-                header = WimHeader.parse(file.pread(0, HEADER_SIZE))
-            except FormatError:
-                raise error from None
-            if header.guid != self.source.guid:
+            guid = _guid_of(file)
+            if guid not in (None, self.source.guid):
                 raise
+            self._unknown = guid is None
             self.damage = error
 
     @property
     def relation(self) -> Relation:
         """How the copy stands to the WIM."""
         if self.damage is not None:
-            return Relation.DAMAGED
+            return Relation.UNKNOWN if self._unknown else Relation.DAMAGED
         return Relation.MISSING if self.store is None else relation(self.source, self.store)
 
     # ---- writing
