@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,27 @@ def test_a_menu_in_no_folder_is_refused(seven: Seven, tmp_path: Path) -> None:
             watching=(tmp_path / "a.ram",))
 
 
+def test_a_menu_that_cannot_be_written_is_refused_beforehand(seven: Seven, tmp_path: Path) -> None:
+    """Before the image is built, by a dry run too; where the menu has the entry already, nothing is to be written."""
+    boot, out = tmp_path / "boot", tmp_path / "a.ram"
+    boot.mkdir()
+    menu = boot / "menu.lst"
+    command = ("ram", seven.volume, out, "-y", "--menu", menu, "--menu-path", "/a.ram", "--size", "64M", "--driver",
+               "none")
+    if shutil.which("chattr") is None or subprocess.run(
+            ["chattr", "+i", str(boot)], capture_output=True, check=False).returncode:
+        pytest.skip("no folder can be made immutable here")
+    try:
+        for dry in ((), ("--dry-run",)):
+            refused("host-not-usable", 1, *command, *dry, watching=(out, menu))
+        subprocess.run(["chattr", "-i", str(boot)], check=True)
+        done(*command)
+        subprocess.run(["chattr", "+i", str(boot)], check=True)
+        assert "has its entry already" in done(*command).out
+    finally:
+        subprocess.run(["chattr", "-i", str(boot)], check=True)
+
+
 def test_one_run_makes_an_image_at_a_time(seven: Seven, tmp_path: Path) -> None:
     """A second one would build in the first one's disk."""
     busy = tmp_path / "a.ram.wimboot-new"
@@ -104,6 +127,9 @@ def test_an_image_that_is_there_is_asked_about(seven: Seven, tmp_path: Path) -> 
     out = tmp_path / "a.ram"
     out.write_bytes(b"the image of yesterday")
     assert wimboot("ram", seven.volume, out, "--size", "256M", "--driver", "none").code == 130
+    assert out.read_bytes() == b"the image of yesterday"
+    told = done("ram", seven.volume, out, "--size", "256M", "--driver", "none", "--dry-run")
+    assert f"{out} is there already: the new one would take its place" in told.out
     assert out.read_bytes() == b"the image of yesterday"
     done("ram", seven.volume, out, "--size", "256M", "--driver", "none", "-y")
     assert unpack(out, tmp_path / "raw").size == 256 << 20

@@ -98,7 +98,7 @@ def _wanted(target: str | None, out: Path, log_folder: Path | None, chosen: dict
     return RamOptions(
         out=out, target=None if target is None else options.target_options(target, log_folder),
         packing=Packing(form), firmware=Firmware(chosen["firmware"]),
-        replace=chosen["yes"] or (out.exists() and not chosen["dry_run"]), **settings)
+        replace=chosen["yes"] or out.exists(), **settings)
 
 
 def _fields(done: MadeRam, wanted: RamOptions) -> dict[str, Any]:
@@ -122,6 +122,8 @@ def _show(done: MadeRam, wanted: RamOptions) -> None:
     size = "" if wanted.dry_run else f", {show.size(done.file_size)} in all"
     click.echo(f"{verb} {done.path} of image {applied.number}, {applied.name}: a disk of {done.size:,} bytes with "
                f"{applied.files:,} files and folders, {applied.pointed:,} of them pointers{size}.")
+    if wanted.dry_run and done.path.exists():
+        click.echo(f"{done.path} is there already: the new one would take its place.")
     if wanted.menu is not None:
         told = "has its entry already" if not done.menu_changed else (
             "would get its entry:" if wanted.dry_run else "got its entry:")

@@ -34,7 +34,7 @@ from wimboot.ops.options import ApplyOptions, StatusOptions, TargetOptions
 from wimboot.ops.pointing.placing import UnreadablePlace
 from wimboot.ops.preparing.prepare import SYSTEM_HIVE
 from wimboot.ops.ramming.building import built_disk, fleeting
-from wimboot.ops.ramming.menu import change_menu, make_entry, write_menu
+from wimboot.ops.ramming.menu import change_menu, check_menu, make_entry, write_menu
 from wimboot.ops.ramming.source import RamPlaceNeeded, find_source
 from wimboot.ops.status import status
 from wimboot.plan.space import NotEnoughSpace, check_room
@@ -127,7 +127,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     """Make the image.
 
     Raises RamSize, TooLargeForGzip, Lz4Missing, VhdTooLarge, RamTooSmall, OutNotAFile, DiskExists, Locked (another
-    run is making it), what `find_source` and `change_menu` raise, and what creating, deploying and booting raise; with
+    run is making it), what `find_source` and `check_menu` raise, and what creating, deploying and booting raise; with
     the image in its place, what `write_menu` does. A dry run makes the empty disk where the host has scratch files, to
     tell what would not fit.
     """
@@ -135,7 +135,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     _check_size(options)
     _check_out(options)
     source = find_source(options, emit)
-    change_menu(options.menu, make_entry(options, (), "Windows", emit))     # is refused now, if at all
+    check_menu(options, emit)
     _tell_of_changes(options, source.wim, emit)
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="wimboot-") as scratch:

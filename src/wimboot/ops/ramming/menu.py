@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,11 +11,11 @@ from wimboot.disk import PlaceUnknown, TableKind, where_is
 from wimboot.disk.folderlock import folder_lock
 from wimboot.disk.partitioning import lay_out
 from wimboot.errors import HostError, UsageError
-from wimboot.events import Note
+from wimboot.events import Note, silent
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, Larger, MenuEntry, MenuKind, image_entry, put_entry
 from wimboot.formats.vhdfooter import SECTOR
 from wimboot.ops.ramming.building import TAIL
-from wimboot.storage import HostFolder, HostMissing, durable, read_start
+from wimboot.storage import HostFolder, HostMissing, HostNotUsable, durable, read_start
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.ramsystem import FIRADISK
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from wimboot.events import Emit
     from wimboot.ops.ramming.options import RamOptions
 
-__all__ = ["BadMenuPath", "Menu", "change_menu", "make_entry", "write_menu"]
+__all__ = ["BadMenuPath", "Menu", "change_menu", "check_menu", "make_entry", "write_menu"]
 
 _READ_BY_LOADER: Final = frozenset({"ntfs", "ntfs3", "fuseblk", "vfat", "msdos", "exfat", "ext2", "ext3", "ext4"})
 _ROOT: Final = Path("/")
@@ -118,6 +119,19 @@ def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
         raise HostMissing(missing=path.parent, what="looking for", where=str(path.parent))
     old = _read(path)
     return Menu(path=path.resolve(), entry=entry, old=old, new=put_entry(old, entry))
+
+
+def check_menu(options: RamOptions, emit: Emit) -> None:
+    """Refuse before the image is made what `write_menu` would refuse after it. `emit` is told of the entry's path.
+
+    Which of the entries it will be is not known yet: none may be there. Raises as `make_entry` and `change_menu` do,
+    HostNotUsable.
+    """
+    menus = [change_menu(options.menu, make_entry(options, drivers, "Windows", listen))
+             for drivers, listen in (((), emit), ((FIRADISK,), silent))]
+    path = menus[0].path
+    if path is not None and all(menu.changed for menu in menus) and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise HostNotUsable(what="writing", where=str(path), why="no file can be made in its folder")
 
 
 def write_menu(menu: Menu) -> Menu:
