@@ -99,7 +99,36 @@ def test_a_disk_without_ntfs_is_no_target(tmp_path: Path) -> None:
                    input="label: dos\nstart=2048, type=c\n", capture_output=True)
     told = refused("no-ntfs", 4, "capture", disk, "--wim", tmp_path / "new.wim", watching=(disk, tmp_path / "new.wim"))
     assert "wimboot info" in told.err
-    assert "no NTFS partition" in done("info", disk).out
+    shown = done("info", disk).out
+    assert "no NTFS partition" in shown
+    assert "wimboot info" not in shown  # that is what was just run
+
+
+def test_a_disk_without_partitions_is_shown_as_it_is(tmp_path: Path) -> None:
+    """None can be named, so none is asked for."""
+    disk = tmp_path / "new.img"
+    with disk.open("wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
+                   input="label: gpt\n", capture_output=True)
+    told = done("info", disk).out
+    assert "a GPT disk" in told
+    assert told.endswith("has no NTFS partition\n")
+
+
+def test_partitions_without_windows_are_named_to_be_looked_at(tmp_path: Path) -> None:
+    """Two NTFS volumes, and no Windows on either: `info` does not say to ask `info` which they are."""
+    disk, volume = tmp_path / "data.img", fresh_volume(tmp_path / "volume.img", 8 << 20).read_bytes()
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
+                   input="label: dos\nstart=2048, size=16384, type=7\nstart=20480, type=7\n", capture_output=True)
+    with disk.open("r+b") as file:
+        for sector in (2048, 20480):
+            os.pwrite(file.fileno(), volume, sector * 512)
+    told = done("info", disk).out
+    assert f"Name a partition to see what is on it: {disk}#N." in told
+    assert "wimboot info" not in told
 
 
 def test_a_wim_that_may_not_outlive_a_power_cut_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,8 @@ def _tell_info(found: Info) -> None:
         )
     if found.volume is None:
         click.echo(str(found.why_no_volume))
-        if found.why_no_volume is not None and found.why_no_volume.hint:
-            click.echo(found.why_no_volume.hint)
+        if found.advice:
+            click.echo(found.advice)
         return
     _tell_volume(found.volume)
 

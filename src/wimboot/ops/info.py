@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wimboot.disk import TableKind, open_target, parse_place
+from wimboot.disk import PartitionNeeded, TableKind, open_target, parse_place
 from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
@@ -101,11 +101,14 @@ class VolumeInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """All that is known of a target; `volume` None where there is none or not exactly one."""
+    """All that is known of a target; `volume` None where there is none or not exactly one, and then `advice` is what to
+    name instead, if there is anything: the partitions are told here.
+    """
 
     disk: DiskInfo
     volume: VolumeInfo | None
     why_no_volume: Error | None
+    advice: str = ""
 
 
 def info(options: TargetOptions, emit: Emit) -> Info:
@@ -118,10 +121,19 @@ def info(options: TargetOptions, emit: Emit) -> Info:
     try:
         with open_volume(options, emit, write=False, windows=False, inspect=True) as opened:
             return Info(disk=disk, volume=_volume(opened, emit), why_no_volume=None)
+    except PartitionNeeded:     # a table with no partitions in it: none can be named
+        return Info(disk=disk, volume=None, why_no_volume=NoVolume(where=options.place))
     except (NoVolume, NoWindows, NotNtfs, SeveralWindows) as error:
         if disk.table.kind is TableKind.NONE or (isinstance(error, NotNtfs) and not _holds_other(disk, options.place)):
             raise
-        return Info(disk=disk, volume=None, why_no_volume=error)
+        return Info(disk=disk, volume=None, why_no_volume=error, advice=_advice(error, options.place))
+
+
+def _advice(error: Error, place: str) -> str:
+    """Not what other verbs advise, which is to look here."""
+    if isinstance(error, NoVolume):
+        return ""
+    return f"Name a partition to see what is on it: {place}#N." if isinstance(error, NoWindows) else error.hint
 
 
 def _holds_other(disk: DiskInfo, place: str) -> bool:
