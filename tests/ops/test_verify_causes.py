@@ -11,7 +11,7 @@ import pytest
 from judges import read_wim
 from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Damage, Pair, problem_of, wimlib
-from running import NO_PLACE, done, unchanged, wimboot
+from running import NO_PLACE, done, notes, unchanged, wimboot
 from snapshots import snapshot
 from wimboot.cli.english import singular
 
@@ -162,6 +162,42 @@ def _pointers(pair: Pair) -> list[str]:
     seen = {pair.sha1(path): path for path, facts in snapshot(pair.volume, contents=False).items() if facts.reparse
             and facts.reparse[:4] == b"\x17\0\0\x80"}
     return list(seen.values())
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_wim_that_was_cut_short_is_told_beside_a_sound_copy(named: bool, pair: Pair) -> None:
+    """Which one is damaged, which one is sound, and what makes it whole again, although the pointers lead home."""
+    copy = pair.wim.with_name("copy.wim")
+    copy_sparse(pair.wim, copy)
+    done("relocate", pair.volume, "--wim", pair.wim, "--as", f"mbr:11223344:1048576:\\wim\\{pair.wim.name}")
+    _cut(pair)
+    command = ("verify", pair.volume, *(("--wim", pair.wim) if named else ()))
+    run = wimboot(*command, "--json")
+    problem = problem_of(run.json)
+    assert (run.code, problem["id"], problem["where"]) == (3, "wim-truncated", str(pair.wim))
+    assert "cut short" in problem["text"]
+    assert f"`wimboot sync {copy} {pair.wim} --force`" in problem["advice"]
+    assert named or f"checked against {copy}" in problem["text"]
+    done("sync", copy, pair.wim, "--force")
+    done(*command)
+
+
+def test_a_damaged_copy_of_another_name_is_no_problem_of_the_volume(pair: Pair) -> None:
+    """It is told with what mends it, by `info` as what it is."""
+    copy = pair.wim.with_name("copy.wim")
+    copy.write_bytes(pair.wim.read_bytes()[:-5000])
+    done("relocate", pair.volume, "--wim", pair.wim, "--as", f"mbr:11223344:1048576:\\wim\\{pair.wim.name}")
+    told = notes("verify", pair.volume)["passed-over"]
+    assert told.warning
+    assert f"{copy} was passed over: it is cut short" in told.text
+    assert f"`wimboot sync {pair.wim} {copy} --force`" in told.text
+    assert f"passed over: {copy}: it is cut short" in done("info", pair.volume).out
+    copy.unlink()
+    with pair.edited() as root:
+        (root / "wim").mkdir()
+        (root / "wim/copy.wim").write_bytes(pair.wim.read_bytes()[:-5000])
+    told = notes("verify", pair.volume)["passed-over"]
+    assert f"Put a copy of {pair.wim} in the place of {pair.volume}:/wim/copy.wim." in told.text
 
 
 def test_a_rewritten_wim_that_lacks_data_says_both(pair: Pair) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError
 from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.guid import guid_text
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
-    from wimboot.ops.finding.locating import Located
+    from wimboot.ops.finding.locating import Found, Located, PassedOver
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
@@ -176,6 +177,23 @@ class _Check:
                      f"pointers. The WIM (GUID {guid_text(one.guid)}) was found as {located.found.path}",
                 advice="Put the WIM there, or tell with `wimboot relocate` where it lies."))
 
+    def _tell_damaged(self, one: Diagnosed, located: Located) -> None:
+        """Damaged copies of the WIM that were passed over; one that has its name is what Windows would get."""
+        found, wim = located.found, one.wim
+        if found is None or wim is None:
+            return
+        name = "" if located.place is None else located.place.path.rpartition("\\")[2].casefold()
+        for over in found.passed_over:
+            if over.damage is None or over.path == wim:
+                continue
+            text = f"{over.why}; the pointers are checked against {wim}"
+            advice = f"Where that one is sound: {_written_anew(over.path, wim)}"
+            if over.path.name.casefold() == name != found.path.name.casefold():
+                self._tell(one, Problem(id=over.damage.id, where=str(over.path), text=text, advice=advice))
+            else:
+                self._emit(Note(id="passed-over", warning=True, text=(
+                    f"{over.path} was passed over: {text}. {advice}")))
+
     def _source(self, source: DataSource, place: WimPlace | None, uses: list[Use], wim: Path | None) -> None:
         one = Diagnosed(data_source_id=source.data_source_id, guid=source.wim_guid, wim_index=source.wim_index,
                         place="a place of unknown form" if place is None else str(place), pointers=len(uses), wim=wim)
@@ -185,6 +203,7 @@ class _Check:
         located = self._located.get(one.data_source_id)
         if located is not None:
             self._tell_place(one, located)
+            self._tell_damaged(one, located)
         if wim is None:
             looked = "; ".join(located.looked) if located is not None else ""
             self._tell(one, Problem(
@@ -199,8 +218,10 @@ class _Check:
         except Internal:
             raise
         except Error as error:
-            one.causes.append(error.id)
-            self._verified.tell_error(error, str(wim), data_source=one.data_source_id, wim=str(wim))
+            copy = None if located is None or not isinstance(error, Damaged) else _whole_copy(located, wim)
+            advice = error.hint if copy is None else (
+                f"{copy} can be read and has the data of all these pointers. {_written_anew(wim, copy)}")
+            self._tell(one, Problem(id=error.id, where=str(wim), text=str(error), advice=advice))
 
     def _against(self, one: Diagnosed, uses: list[Use], store: Store) -> None:
         if store.guid != one.guid:
@@ -244,6 +265,20 @@ class _Check:
         tree = self._tree
         links = (tree.links_of(tree.stream_node(use.stream)) for use in uses)
         return tuple(tree.path(names[0]) if names else "a file without a name" for names in links)
+
+
+def _whole_copy(located: Located, wim: Path) -> Path | None:
+    """Another copy of a WIM that cannot be read, with the data of all pointers."""
+    found = located.found
+    copies: tuple[Found | PassedOver, ...] = () if found is None else (found, *found.passed_over)
+    return next((one.path for one in copies if one.whole and one.path != wim), None)
+
+
+def _written_anew(wim: Path, copy: Path) -> str:
+    """What makes the WIM what the copy is."""
+    if parse_inside(wim) is not None:
+        return f"Put a copy of {copy} in the place of {wim}."
+    return f"`wimboot sync {copy} {wim} --force` writes {wim} anew, as {copy} is."
 
 
 def _of_that_name(folders: list[Path], place: WimPlace | None) -> Path | None:

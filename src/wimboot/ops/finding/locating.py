@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.disk.loops import identity_of
-from wimboot.errors import Error
+from wimboot.errors import Damaged, Error
 from wimboot.formats.guid import guid_text
 from wimboot.formats.names import join_path
 from wimboot.ops.finding.athand import AtHand, How, safe_parts
@@ -42,21 +42,26 @@ class WimState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOver:
-    """Another copy of the WIM, and why it was not taken."""
+    """Another copy of the WIM, and why it was not taken. `whole`: it has the data of all pointers; `damage`: it is not
+    sound in its structures.
+    """
 
     path: Path
     how: How
     why: str
+    whole: bool
+    damage: Damaged | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The WIM that is used."""
+    """The WIM that is used; `whole` as with those passed over, and told only where there are such."""
 
     path: Path
     how: How
     at_registered_place: bool
     image_count: int
+    whole: bool = False
     passed_over: tuple[PassedOver, ...] = ()
 
 
@@ -118,13 +123,13 @@ class _Search:
         """
         if not candidates:
             return None
-        ranked = [(candidates[0], "")] if len(candidates) == 1 else self._ranked(source, candidates)
-        best = ranked[0][0]
-        over = tuple(PassedOver(path=one.file.path, how=one.how, why=why) for one, why in ranked[1:])
+        ranked = self._ranked(source, candidates) if len(candidates) > 1 else []
+        best = ranked[0][0] if ranked else candidates[0]
         return Found(path=best.file.path, how=best.how, at_registered_place=best.at_place,
-                     image_count=best.file.image_count, passed_over=over)
+                     image_count=best.file.image_count, whole=bool(ranked) and ranked[0][1].whole,
+                     passed_over=tuple(over for _, over in ranked[1:]))
 
-    def _ranked(self, source: DataSource, candidates: list[Candidate]) -> list[tuple[Candidate, str]]:
+    def _ranked(self, source: DataSource, candidates: list[Candidate]) -> list[tuple[Candidate, PassedOver]]:
         """The best first; each with why it is not the best."""
         pointers = passes.pointer_rows(self._opened.tree, source.data_source_id)
         hashes, tables = b"".join({sha1 for sha1, _ in pointers}), {table for _, table in pointers}
@@ -132,25 +137,39 @@ class _Search:
         name = None if place is None else place.path.rpartition("\\")[2].casefold()
         rows = []
         for order, one in enumerate(candidates):
-            lacks, other_table = self._compare(one, hashes, tables)
+            lacks, other_table, error = self._compare(one, hashes, tables)
             has_image = one.file.image_count >= source.wim_index
-            why = (f"it lacks image {source.wim_index}" if not has_image else
-                   f"it lacks the contents of {lacks:,} files" if lacks else "it is another copy")
             renamed = one.file.path.name.casefold() != name
             key = (not has_image, not one.at_place, lacks, renamed, -one.file.image_count, other_table, order)
-            rows.append((key, one, why))
+            rows.append((key, one, lacks, error))
         rows.sort(key=lambda row: row[0])
         newest = rows[0][1].file.image_count
-        return [(one, why if one.file.image_count >= newest or "lacks" in why else
-                 f"it is older, with {one.file.image_count} images for {newest}") for _, one, why in rows]
+        return [(one, _passed_over(one, source.wim_index, newest, lacks, error)) for _, one, lacks, error in rows]
 
-    def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool]:
-        """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know."""
+    def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool, Error | None]:
+        """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know; all, and
+        why, where it cannot be opened.
+        """
         try:
             with opened_store(one.file.path, self._opened.options.folders) as store:
-                return store.count_lacking(hashes), store.table_hash not in tables
-        except Error:
-            return len(hashes) // 20 + 1, True
+                return store.count_lacking(hashes), store.table_hash not in tables, None
+        except Error as error:
+            return len(hashes) // 20 + 1, True, error
+
+
+def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error: Error | None) -> PassedOver:
+    images, path = one.file.image_count, one.file.path
+    if error is not None:
+        told = str(error)
+        why = f"it {told.removeprefix(f'{path} ')}" if told.startswith(f"{path} ") else told
+    elif images < wim_index:
+        why = f"it lacks image {wim_index}"
+    elif lacks:
+        why = f"it lacks the contents of {lacks:,} files"
+    else:
+        why = f"it is older, with {images:,} images for {newest}" if images < newest else "it is another copy"
+    return PassedOver(path=path, how=one.how, why=why, whole=images >= wim_index and not lacks,
+                      damage=error if isinstance(error, Damaged) else None)
 
 
 class _AtPlace:
