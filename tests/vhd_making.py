@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from wimboot.disk import Place, Target, Transaction, open_target
 from wimboot.formats.vhdfooter import NO_OFFSET, DiskType, Footer, geometry_of
@@ -39,10 +41,9 @@ def sparse_vhd(size: int, block_size: int = 16384, *, parent: str = "", parent_i
     return footer + header.pack() + table + (raw.ljust(512, b"\0") if parent else b"") + footer
 
 
-def patched_footer(data: bytes, **changes: int) -> bytes:
+def patched_footer(data: bytes, **changes: Any) -> bytes:
     """The same VHD with other values in its footer and its copy, under right checksums."""
-    fields = {name: getattr(Footer.parse(data[-512:]), name) for name in Footer.__dataclass_fields__} | changes
-    footer = Footer(**fields).pack()
+    footer = replace(Footer.parse(data[-512:]), **changes).pack()
     return (footer + data[512:-512] if data[:8] == b"conectix" else data[:-512]) + footer
 
 

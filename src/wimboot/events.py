@@ -6,7 +6,9 @@ Progress is pulled: a `Phase` carries a `Counter` that the work bumps and the li
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from wimboot.frozen import Frozen
 
 __all__ = ["Counter", "Emit", "Event", "Note", "Phase", "Problem", "silent"]
 
@@ -23,8 +25,7 @@ class Counter:
         self.done += amount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class Phase(Frozen):
     """A stretch of work begins. `unit` is "bytes" or "files"; `total` 0 means not known."""
 
     name: str
@@ -33,8 +34,7 @@ class Phase:
     counter: Counter = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Frozen):
     """Something the user should know; the run goes on. `warning` marks what needs attention."""
 
     id: str
@@ -42,8 +42,7 @@ class Note:
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Frozen):
     """One thing that is not as it should be, found by a check or met in a batch.
 
     `advice` says what to do, `paths` which files it concerns, `facts` what programs may want to know besides.

@@ -11,8 +11,8 @@ import pytest
 
 from sources import PACKAGE, compiled, modules, parsed, relative
 
-LAYERS = [("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",), ("wim", "ntfs", "registry", "fat"),
-          ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
+LAYERS = [("frozen",), ("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",),
+          ("wim", "ntfs", "registry", "fat"), ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
 OPS_LAYERS = [("options",), ("opening",),
               ("finding", "pointing", "checking", "browsing", "sample", "creating"),
               ("sharing", "preparing"),

@@ -12,13 +12,13 @@ The witnesses, pages that the copying never touches, must be what they were.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk._overlay import hash_of
 from wimboot.disk._replay import check_pages
 from wimboot.disk.errors import LogDamaged, TargetChanged
 from wimboot.disk.log import DATA_OFFSET, PAGE, RECORD_SIZE
+from wimboot.frozen import Frozen
 from wimboot.storage import FileDevice
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Finding"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Frozen):
     """How the copying goes on. `restart`: pages of batches that were done are old again, or guards are missing, so
     it begins at its first batch; `window_known`: no page of the batch in flight is torn; `torn_guard`: the number
     of the one guarded page that is.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from wimboot.errors import FormatError, Refused
 from wimboot.formats.diskheads import HEAD_SIZE, DiskHead, parse_qcow2, parse_vdi, parse_vmdk
 from wimboot.formats.guid import NIL
 from wimboot.formats.vhdx import HEADERS, parse_block_table, read_vhdx
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,8 +50,7 @@ class ForeignNotWritable(Refused):
     advice = "Make a VHD of it, and use that: {command}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
+class Foreign(Frozen):
     """Where the bytes of such a disk lie. `head` has to be written at `head_offset` when the disk is changed;
     `unwritable` says why it cannot be.
     """

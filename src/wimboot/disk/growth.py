@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.errors import TargetChanged
 from wimboot.disk.log import GROWTH, PAGE
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from wimboot.storage import File
@@ -36,8 +36,7 @@ _MAX_HEAD = 64 << 20
 """Four times the largest table of a VHD."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+class Growth(Frozen):
     """The target before it grew."""
 
     size: int

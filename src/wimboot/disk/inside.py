@@ -8,12 +8,12 @@ colon mean the same as slashes.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from wimboot.disk.target import Place, parse_place
 from wimboot.errors import UsageError
 from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
+from wimboot.frozen import Frozen
 from wimboot.storage.host import resolved
 
 __all__ = ["BadInside", "Inside", "parse_inside"]
@@ -28,8 +28,7 @@ class BadInside(UsageError):
     advice = "Give PATH#N:/dir/file.wim, the path from the volume's root on, without . or .. in it."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Frozen):
     """A file or folder of a volume: the volume, and the names on the way from its root."""
 
     volume: Place

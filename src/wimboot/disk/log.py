@@ -58,11 +58,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from wimboot.storage import File
@@ -91,8 +91,7 @@ _PAGE_NUMBER = struct.Struct("<QQ72x")
 PAIR = struct.Struct("<QQ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreMark:
+class StoreMark(Frozen):
     """The WIM a transaction goes with: its GUID (16 bytes), the SHA-1 of its table, and where it lies, for
     messages.
     """
@@ -113,8 +112,7 @@ class Kind(IntEnum):
 MARKS = {Kind.PREPARED: PAGE, Kind.COMMITTED: 2 * PAGE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Frozen):
     """The log's first page; `digest` is its SHA-256 as stored."""
 
     guid: bytes
@@ -185,8 +183,7 @@ class Header:
         return header
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(Frozen):
     """What stands behind the pages: `records` packed, `guards` and `witnesses` as (page, hash), the two names."""
 
     records: bytes
@@ -265,8 +262,7 @@ def _check_records(records: bytes, header: Header, guarded: list[int]) -> None:
         slots[slot] = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Frozen):
     """A durable step that was taken; bound to one transaction by GUID and digest."""
 
     kind: Kind

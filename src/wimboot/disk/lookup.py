@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.mounts import HOST, SECTOR, Host, mounts
@@ -17,6 +16,7 @@ from wimboot.disk.vhdlayout import is_vhd
 from wimboot.errors import Error, HostError
 from wimboot.formats.names import fold_text
 from wimboot.formats.vhdfooter import DiskType
+from wimboot.frozen import Frozen
 from wimboot.storage import FileDevice, HostFile
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ _MOST_DISKS = 256
 _MOST_NAMES = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(Frozen):
     """A disk that has a partition table: a device, or a disk image. `node` is a device's folder in /sys/block."""
 
     path: Path
@@ -53,8 +52,7 @@ class Disk:
         return next((one for one in self.table.partitions if one.id == partition_id), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disks:
+class Disks(Frozen):
     """The disks that were found; `unread` are the devices that this user may not read, or that failed."""
 
     found: tuple[Disk, ...]

@@ -11,8 +11,9 @@ import fcntl
 import os
 import stat
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,7 @@ Identity = tuple[int, int]
 """st_dev and st_ino."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class Loop(Frozen):
     """An attached loop device. `node` is its folder in /sys/block, `backing` the path of its file as it once was,
     `identity` None where the kernel does not let us ask.
     """

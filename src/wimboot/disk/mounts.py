@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wimboot.disk.table import TableKind, read_table
 from wimboot.errors import Error, Refused
+from wimboot.frozen import Frozen
 from wimboot.storage import HostFile
 
 __all__ = ["HOST", "SECTOR", "Host", "Lies", "Mount", "PlaceUnknown", "mount_of", "mounts", "where_is"]
@@ -32,8 +33,7 @@ class PlaceUnknown(Refused):
               "gpt:DISK-GUID:PARTITION-GUID:\\path, or later.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(Frozen):
     """The roots under which the kernel tells about itself; tests give others."""
 
     proc: Path = Path("/proc")
@@ -44,8 +44,7 @@ class Host:
 HOST = Host()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Frozen):
     """One line of the mount table. `device` is "major:minor", `root` the folder of the volume that is
     mounted.
     """
@@ -147,8 +146,7 @@ class Lies:
         return self._found.partition_guid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(Frozen):
     disk: Path
     partition: int
     start: int

@@ -14,7 +14,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
@@ -25,6 +25,7 @@ from wimboot.formats import lz4frame
 from wimboot.formats.gzipmember import GZIP_END, GZIP_HEADER, MAX_CONTENT_SIZE, crc_after_zeros, trailer
 from wimboot.formats.vhdfooter import FOOTER_SIZE, NO_OFFSET, SECTOR, DiskType
 from wimboot.formats.vhdsparse import BLOCK_SIZE, UNUSED, bitmap_size
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,8 +53,7 @@ class Packing(Enum):
     FIXED = "vhd-fixed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackingOptions:
+class PackingOptions(Frozen):
     """What the file is to be; `thorough`: smaller, and slower to make, no slower to load.
 
     `end`: what of the disk is packed, None for all; a dynamic VHD has all.
@@ -93,8 +93,7 @@ class Lz4Block(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
+class _Piece(Frozen):
     """Bytes of the disk in its order; without `data` they are zeros."""
 
     size: int

@@ -8,7 +8,6 @@ reserved one, Windows.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from wimboot.errors import Refused
 from wimboot.formats.gpt import ENTRIES_SIZE, GptEntry, pack_gpt, protective_entry
 from wimboot.formats.guid import GUID_SIZE, NIL, guid_text, parse_guid
 from wimboot.formats.mbr import ACTIVE, BOOT_CODE_SIZE, MAX_SECTORS, NTFS_TYPE, Mbr, MbrEntry, chs_of
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewPartition:
+class NewPartition(Frozen):
     """A partition; `start` and `size` in bytes. `guid` is None on an MBR disk."""
 
     number: int
@@ -87,8 +86,7 @@ class NewPartition:
         return f"{NTFS_TYPE:02x}" if self.guid is None else guid_text(self.kind.type_guid)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTable:
+class NewTable(Frozen):
     """A disk of `size` bytes. `disk_id` is what Windows knows it by: 16 bytes, as `disk.table.Table.disk_id`."""
 
     kind: TableKind

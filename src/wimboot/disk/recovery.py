@@ -8,7 +8,6 @@ the log kept. Recovery may itself be cut off at any point and started again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from wimboot.disk.errors import LogDamaged, LogOfOtherVersion, TargetChanged
 from wimboot.disk.growth import undo_growth
 from wimboot.disk.log import MARKS, NOTES, PAGE, VERSION, Header, Index, Kind, Mark, StoreMark, version_of
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +62,7 @@ def recover(file: File, folder: Folder, name: str, *, where: str,
     return Recovered.COMPLETED if done else Recovered.DROPPED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Found(Frozen):
     """A whole log that was prepared. `note` is the newest one, where the commit was marked."""
 
     header: Header

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from wimboot.formats.fatboot import FatBoot
 from wimboot.formats.gpt import read_gpt
 from wimboot.formats.guid import guid_text
 from wimboot.formats.mbr import Mbr, mbr_partitions
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from wimboot.storage import File
@@ -68,8 +68,7 @@ class TableKind(Enum):
     GPT = "gpt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(Frozen):
     """A partition; `start` and `size` in bytes. `type` is two hexadecimal digits (MBR) or a GUID's text
     (GPT).
 
@@ -90,8 +89,7 @@ class Partition:
     file_system: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Frozen):
     """A disk. `signature` on an MBR disk, `disk_guid` on a GPT disk; `damage` says what was wrong with a
     GPT of which only the backup could be read.
     """

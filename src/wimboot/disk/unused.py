@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Internal
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["FreeMap", "unused_runs", "used_runs"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreeMap:
+class FreeMap(Frozen):
     """`count` units of `unit_size` bytes from byte `start` of a disk on; a clear bit of `bitmap`, low bit first, says
     that the unit is free (as in NTFS' $Bitmap, and as `Transaction.set_free` takes it).
     """

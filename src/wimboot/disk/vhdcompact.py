@@ -17,7 +17,6 @@ The order of durable steps:
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk._vhd import SparseDisk
@@ -26,6 +25,7 @@ from wimboot.disk.vhdlayout import read_layout, structures_of
 from wimboot.errors import Internal
 from wimboot.formats.vhdfooter import FOOTER_SIZE, SECTOR, UNREADY_COOKIE
 from wimboot.formats.vhdsparse import UNUSED, bitmap_size, pack_table
+from wimboot.frozen import Frozen
 from wimboot.storage import SliceDevice
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ PAGE = 4096
 _PIECE = 64 << 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(Frozen):
     """A block, with its bitmap, from one place in the file to another; in bytes."""
 
     block: int
@@ -53,8 +52,7 @@ class Move:
     new: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compaction:
+class Compaction(Frozen):
     """What becomes of a file: of its `blocks` those in `dropped` go, `moves` are done in their order, `footer_offset`
     is the new end. `block_size` is that of a block with its bitmap.
     """

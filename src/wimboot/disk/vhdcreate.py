@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.newfile import new_file, refuse_existing
@@ -35,6 +34,7 @@ from wimboot.formats.vhdsparse import (
     SparseHeader,
     pack_table,
 )
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +59,7 @@ class VhdNotPossible(Refused):
     advice = "Give another size or parent."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParentPlace:
+class ParentPlace(Frozen):
     """What a differencing disk stands on: `file` is the parent's, `relative` its path from the child's folder as
     Windows writes it, ".", a backslash and the name, `absolute` the one with a drive letter where that is known.
     `unix_time` is when the file was changed last, by which the child knows that it was not since; 0: nobody compares.

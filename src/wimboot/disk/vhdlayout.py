@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from wimboot.formats.vhdsparse import (
     check_places,
     parse_table,
 )
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from array import array
@@ -43,8 +43,7 @@ class VhdSaved(Refused):
     advice = "Start that machine and shut it down."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Frozen):
     """What a VHD file says of itself. `header` and `table` are None for a fixed disk.
 
     `footer_offset` is where the footer is, or has to be. `head_problem` and `tail_problem` say what is wrong with the

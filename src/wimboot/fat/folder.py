@@ -6,7 +6,7 @@ whose first byte is 0 ends the folder, whatever lies behind it: whoever writes t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.fat.refusals import FatDamaged, FatRootFull
@@ -24,6 +24,7 @@ from wimboot.formats.fatdir import (
 )
 from wimboot.formats.fatname import plain_short, short_alias, short_text
 from wimboot.formats.names import decode_name, encode_name, fold_text
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,8 +40,7 @@ _MOST_SLOTS: Final = 1 << 16
 _NOT_IN_NAMES: Final = frozenset("/\\\0")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Frozen):
     """A name in a folder: how it is shown, its short one, the entry, and the slots of 32 bytes that it takes."""
 
     name: str

@@ -8,7 +8,7 @@ clusters, and a change that fails half-way leaves a volume that is only good to 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -33,6 +33,7 @@ from wimboot.formats.fatboot import FsInfo
 from wimboot.formats.fatdir import DirEntry, DosAttribute, dos_time
 from wimboot.formats.fatname import fat_name_problem
 from wimboot.formats.names import join_path, split_path
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,8 +50,7 @@ _MOST_SIZE: Final = 0xFFFF_FFFF
 _SETTABLE: Final = DosAttribute.READ_ONLY | DosAttribute.HIDDEN | DosAttribute.SYSTEM | DosAttribute.ARCHIVE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FatEntry:
+class FatEntry(Frozen):
     """One name in a folder; `size` 0 for a folder."""
 
     name: str

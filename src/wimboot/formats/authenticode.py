@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = ["Signature", "read_signature"]
 
@@ -37,8 +37,7 @@ _SEQUENCE, _INTEGER, _OBJECT, _OCTETS, _SET, _FIRST = 0x30, 0x02, 0x06, 0x04, 0x
 _MAX_TABLE: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(Frozen):
     """What a signature says of its file; `fits` whether the file still has that hash."""
 
     algorithm: str

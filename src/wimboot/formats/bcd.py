@@ -22,13 +22,13 @@ An object's type is kind << 28: 1 an application, 2 settings that others inherit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wimboot.errors import FormatError
 from wimboot.formats.bootdeviceread import parse_device
 from wimboot.formats.guid import GUID_SIZE, NIL, guid_text, parse_guid
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from wimboot.formats.bootdevice import Device
@@ -112,8 +112,7 @@ class ElementType(IntEnum):
     DISPLAY_MENU = 0x2600_0020
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceValue:
+class DeviceValue(Frozen):
     """A device, and the object that has more options of it (its 16 bytes; zeros for none)."""
 
     device: Device
@@ -126,8 +125,7 @@ Value: TypeAlias = DeviceValue | str | int | tuple[str, ...] | tuple[int, ...]
 _INTEGER_SIZE: Final = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Element:
+class Element(Frozen):
     """One element as the store keeps it; `value` reads it."""
 
     type: int

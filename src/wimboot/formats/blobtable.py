@@ -18,13 +18,14 @@ A table stays the bytes it was read as, with an index from hash to row: 130,000 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
 from wimboot.formats import _blobrows
 from wimboot.formats._hashindex import HashIndex
 from wimboot.formats.wimheader import ResourceHeader
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from array import array
@@ -73,15 +74,13 @@ def add_references(rows: bytearray, digests: bytes | bytearray, counts: array[in
     _blobrows.add_references(rows, digests, counts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SolidRun:
+class SolidRun(Frozen):
     """One run: its resources in order, (offset in the file, size there)."""
 
     resources: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobTable:
+class BlobTable(Frozen):
     """A table as read: `index` leads from a hash to its row, `metadata` lists the images' rows in order.
 
     `end` is where the last resource ends; `runs` and `run_of` (row to run) tell of solid ones.

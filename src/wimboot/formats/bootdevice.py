@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TypeAlias
 
@@ -26,6 +25,7 @@ from wimboot.formats.bootdevicelayout import (
 )
 from wimboot.formats.guid import NIL
 from wimboot.formats.names import MAX_PATH_UNITS, encode_name, fold_text
+from wimboot.frozen import Frozen
 
 __all__ = [
     "BootDevice", "Device", "DeviceFlag", "FileDevice", "LocateDevice", "LocateKind", "OpaqueDevice",
@@ -49,8 +49,7 @@ class PartitionStyle(IntEnum):
     RAW = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionDevice:
+class PartitionDevice(Frozen):
     """A partition of a disk that Windows sees: a physical one, or that of a VHD it runs from."""
 
     style: int              # PartitionStyle; unknown values are kept
@@ -85,8 +84,7 @@ class PartitionDevice:
                 + _identity(self.partition_id, BlockType.HARD_DISK, self.style, self.disk_id) + NIL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VhdDevice:
+class VhdDevice(Frozen):
     """A partition inside a VHD that lies, as `container`, on another disk than the pointers."""
 
     style: int
@@ -102,8 +100,7 @@ class VhdDevice:
                 + _identity(self.partition_id, BlockType.VHD, self.style, self.disk_id) + nested)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileDevice:
+class FileDevice(Frozen):
     r"""A file on a device; `path` begins with a backslash and has no drive letter."""
 
     parent: Device
@@ -118,8 +115,7 @@ class FileDevice:
                 + FILE.pack(BlockType.FILE, 1, size - 0x14, BlockType.FILE) + rest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamdiskDevice:
+class RamdiskDevice(Frozen):
     r"""A disk image, `\boot\boot.wim`, that the boot manager loads into memory."""
 
     parent: Device
@@ -137,8 +133,7 @@ class RamdiskDevice:
         return HEADER.pack(DeviceType.BLOCK_IO, self.flags, size, 0) + image + rest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualDiskDevice:
+class VirtualDiskDevice(Frozen):
     """A VHD as a whole; which partition of it is meant, a `LocateDevice` around it finds out."""
 
     file: Device
@@ -158,8 +153,7 @@ class LocateKind(IntEnum):
     STRING = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocateDevice:
+class LocateDevice(Frozen):
     """The partition that holds the file of a path: that in `element` of the same object, or `path`.
 
     It is looked for in `parent`; None: on every disk.
@@ -179,8 +173,7 @@ class LocateDevice:
                 + LOCATE.pack(self.kind, self.element, offset) + path + nested)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootDevice:
+class BootDevice(Frozen):
     """The device that the boot manager came from, `boot` in bcdedit. `reserved`: 56 bytes, else zeros."""
 
     flags: int = 0
@@ -191,8 +184,7 @@ class BootDevice:
         return HEADER.pack(DeviceType.BOOT, self.flags, 16 + len(self.reserved), 0) + self.reserved
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpaqueDevice:
+class OpaqueDevice(Frozen):
     """A device of a form not read here, as its bytes."""
 
     raw: bytes

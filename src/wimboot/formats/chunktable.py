@@ -19,12 +19,12 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.wimheader import Compression, check_chunk_size
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,7 @@ MAX_SOLID_CHUNK_SIZE = 256 << 20    # one such chunk is held in memory; imaging 
 _SOLID = struct.Struct("<QII")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkLayout:
+class ChunkLayout(Frozen):
     """The shape of an ordinary compressed resource: what follows from its two sizes alone."""
 
     size: int
@@ -105,8 +104,7 @@ def pack_chunk_table(size: int, stored_sizes: Sequence[int]) -> bytes:
     return starts.tobytes()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SolidHeader:
+class SolidHeader(Frozen):
     """The 16 bytes in front of a solid resource; see the table above."""
 
     size: int

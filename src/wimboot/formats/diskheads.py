@@ -37,10 +37,10 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,7 @@ _VDI_VERSION: Final = 0x0001_0001
 _MOST_SIZE: Final = 1 << 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskHead:
+class DiskHead(Frozen):
     """The disk's `size`; `data_offset`, before which none of its bytes lie; why it cannot be read as it lies, and why
     not written, or empty texts.
     """

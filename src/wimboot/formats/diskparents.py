@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import FormatError
 from wimboot.formats.vhdx import read_parent_locator, read_vhdx
 from wimboot.formats.vhdxparent import linkage_of, parse_locator
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,7 @@ _HINT: Final = re.compile(r'(?im)^\s*parentFileNameHint\s*=\s*"([^"\n]+)"')
 _OF_VHDX: Final = ("relative_path", "absolute_win32_path", "volume_path")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParentLink:
+class ParentLink(Frozen):
     """The parent's paths as they are written, seen from the child's folder, and ids that `own_id` tells of it."""
 
     names: tuple[str, ...] = ()

@@ -50,11 +50,12 @@ FSInfo (the same source)::
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import ClassVar, Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = ["FAT16_LEAST", "FAT32_LEAST", "FatBoot", "FatKind", "FsInfo"]
 
@@ -83,8 +84,7 @@ class FatKind(IntEnum):
     FAT32 = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FatBoot:
+class FatBoot(Frozen):
     """A boot sector as it stands. What only FAT32 has is 0 elsewhere; `fat_sectors` is that of either place."""
 
     STRUCTURE: ClassVar[str] = "FAT boot sector"
@@ -301,8 +301,7 @@ def _with_kind(boot: FatBoot) -> FatBoot:
     return boot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FsInfo:
+class FsInfo(Frozen):
     """What FAT32 keeps of its free clusters, to be believed as a hint only."""
 
     STRUCTURE: ClassVar[str] = "FSInfo"

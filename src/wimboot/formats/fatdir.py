@@ -34,11 +34,11 @@ minutes, 6 bits; hours, 5 bits.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,8 +71,7 @@ class DosAttribute(IntFlag):
     ARCHIVE = 0x20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirEntry:
+class DirEntry(Frozen):
     """An entry with its short name as it is stored. `cluster` has the upper half that only FAT32 means."""
 
     name: bytes
@@ -114,8 +113,7 @@ class DirEntry:
                    written_day=written_day, size=size)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LongPart:
+class LongPart(Frozen):
     """A part of a long name as it stands: `order` with the mark of the last one, 13 units with their padding."""
 
     STRUCTURE: ClassVar[str] = "FAT long name"

@@ -34,12 +34,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.guid import NIL
 from wimboot.formats.mbr import MAX_SECTORS, NO_CHS, PROTECTIVE_TYPE, MbrEntry, chs_of
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +59,7 @@ ENTRIES_SIZE = 128 * 128
 _FIRST_ENTRY_SECTOR = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GptEntry:
+class GptEntry(Frozen):
     """One entry; `number` counts from 1, unused ones included."""
 
     number: int
@@ -91,8 +91,7 @@ class GptEntry:
                    attributes=attributes, name=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GptHeader:
+class GptHeader(Frozen):
     """One of the two headers."""
 
     sector: int
@@ -133,8 +132,7 @@ class GptHeader:
                    entries_sector=entries, entry_count=count, entry_size=entry_size, entries_crc=entries_crc)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpt:
+class Gpt(Frozen):
     """A table that was read. `from_backup` where the first one was damaged, `why` says how."""
 
     header: GptHeader

@@ -20,12 +20,12 @@ as well, but the firmware is told the size of the image (disk_io.c, last_block):
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from typing import Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = ["MAX_MENU_SIZE", "Larger", "MenuEntry", "MenuKind", "image_entry", "put_entry"]
 
@@ -45,16 +45,14 @@ class MenuKind(Enum):
     UEFI = "uefi"               # grub4dos for UEFI, SVBus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Larger:
+class Larger(Frozen):
     """A disk that is larger than its image: how many sectors it has, and which of them is its volume's last one."""
 
     sectors: int
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MenuEntry:
+class MenuEntry(Frozen):
     """An entry for the image at `path` (with /, from the root of its partition). `title` None leaves the one there is,
     else `new_title`.
     """

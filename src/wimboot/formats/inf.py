@@ -10,10 +10,10 @@ with its mark, or 8 bits a character.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,7 @@ _TOKEN: Final = re.compile(r"%([^%]*)%")
 _MAX_VALUE: Final = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InfLine:
+class InfLine(Frozen):
     """One line of a section; `key` is empty where it has values alone."""
 
     key: str
@@ -38,8 +37,7 @@ class InfLine:
         return self.values[index] if index < len(self.values) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inf:
+class Inf(Frozen):
     """The sections by their names in lower case, strings put in."""
 
     sections: dict[str, tuple[InfLine, ...]]

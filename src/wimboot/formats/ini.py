@@ -26,6 +26,7 @@ from typing import ClassVar, Final
 
 from wimboot.errors import FormatError
 from wimboot.formats.names import MAX_PATH_UNITS, split_path
+from wimboot.frozen import Frozen
 
 __all__ = ["MAX_INI_SIZE", "MAX_PATTERNS", "CaptureList", "IniError", "IniWarning", "Pattern"]
 
@@ -84,8 +85,7 @@ class Pattern:
         return ("\\" if self.absolute else "") + "\\".join(self.components)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IniWarning:
+class IniWarning(Frozen):
     """Something that was left out while reading."""
 
     line: int

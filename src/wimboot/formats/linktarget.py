@@ -15,12 +15,12 @@ A symbolic link of Windows' Linux subsystem (tag 0xA000001D; seen in volumes it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
 from wimboot.errors import FormatError
 from wimboot.formats.names import decode_name
+from wimboot.frozen import Frozen
 
 __all__ = ["LINK_TAGS", "LinkTarget"]
 
@@ -36,8 +36,7 @@ _LINUX_VERSION: Final = 2
 _WHAT: Final = "the reparse data of a link"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkTarget:
+class LinkTarget(Frozen):
     r"""`path` as the system follows it, `\??\C:\Users` or, where `relative`, `..\Users`."""
 
     path: str

@@ -18,10 +18,10 @@ zero ends the frame.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = ["BLOCK_SIZE", "END", "FRAME_HEADER_SIZE", "FRAME_MAGIC", "STORED", "FrameHeader", "block"]
 
@@ -41,8 +41,7 @@ _WIDE: Final = 16
 """From this length on XXH32 has another beginning, which no header needs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameHeader:
+class FrameHeader(Frozen):
     """The only header that is written: `content_size` bytes in independent blocks of 4 MiB, without checksums."""
 
     content_size: int

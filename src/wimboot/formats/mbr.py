@@ -29,10 +29,10 @@ from __future__ import annotations
 
 import itertools
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,7 @@ def chs_of(sector: int) -> bytes:
     return bytes((head, track_sector + 1 | cylinder >> 8 << 6, cylinder & 0xFF))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbrEntry:
+class MbrEntry(Frozen):
     """One of the four entries of a boot record, as it stands there. `first_sector` counts from what the
     record says.
     """
@@ -107,8 +106,7 @@ class MbrEntry:
                    sectors=count)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mbr:
+class Mbr(Frozen):
     """A boot record: of a disk, or of one link of an extended partition's chain."""
 
     boot_code: bytes = bytes(440)
@@ -138,8 +136,7 @@ class Mbr:
                    entries=(one, two, three, four))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MbrPartition:
+class MbrPartition(Frozen):
     """A partition with its place on the disk in sectors. `record_sector` holds the boot record that names
     it.
     """

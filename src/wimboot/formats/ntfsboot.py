@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import ClassVar
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = ["BootSector"]
 
@@ -16,8 +16,7 @@ _LARGEST_CLUSTER = 2 << 20
 _LARGEST_RECORD = 64 << 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootSector:
+class BootSector(Frozen):
     """The fields that say where things lie; sizes in bytes.
 
     offset size field (source: Windows' NTFS documentation as libntfs-3g's layout.h has it; mkntfs output)

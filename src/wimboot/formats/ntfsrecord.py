@@ -7,10 +7,10 @@ loop.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,8 +100,7 @@ def pack_runs(runs: Iterable[Run]) -> bytes:
     return bytes(out) + b"\0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribute:
+class Attribute(Frozen):
     """One attribute, or one extent of one.
 
     offset size field (source: libntfs-3g's layout.h)
@@ -165,8 +164,7 @@ class Attribute:
         return extent, offset + length
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
+class FileRecord(Frozen):
     """One record of $MFT.
 
     offset size field (source: libntfs-3g's layout.h)
@@ -211,8 +209,7 @@ def _attributes(record: bytes, offset: int, used: int) -> Iterator[Attribute]:
         yield attribute
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttributeListEntry:
+class AttributeListEntry(Frozen):
     """Where one attribute, or one extent of it, stands when a file has several records.
 
     offset size field (source: libntfs-3g's layout.h)

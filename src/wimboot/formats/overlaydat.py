@@ -24,13 +24,14 @@ A location is a BOOT_ENVIRONMENT_DEVICE of a file (`bootdevice`). The whole file
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from struct import Struct
 from typing import Final
 
 from wimboot.errors import FormatError, Refused
 from wimboot.formats.bootdevice import Device, same_location
 from wimboot.formats.bootdeviceread import device_size, parse_device
+from wimboot.frozen import Frozen
 
 __all__ = ["MAX_FILE_SIZE", "MAX_SOURCES", "DataSource", "Overlay", "OverlayFull"]
 
@@ -55,8 +56,7 @@ class OverlayFull(Refused):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSource:
+class DataSource(Frozen):
     """One WIM file: the id that pointers name, its GUID, and where it lies."""
 
     data_source_id: int
@@ -67,8 +67,7 @@ class DataSource:
     extra: bytes = b""      # what a longer entry holds beyond the known fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
+class Overlay(Frozen):
     """The data sources of one volume. Every change gives a new value; the old one stays."""
 
     sources: tuple[DataSource, ...] = ()

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from wimboot.errors import FormatError
 from wimboot.formats.versionstrings import version_strings
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +68,7 @@ class FixedVersion:
         return version_strings(self.block)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramFile:
+class ProgramFile(Frozen):
     """A program, library or driver. `version` is None where it has no version resource."""
 
     machine: int

@@ -27,10 +27,10 @@ A hive whose sequences differ or whose checksum does not fit is *dirty*: its new
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = [
     "BASE_BLOCK_SIZE", "HEADER_SIZE", "MAX_HIVE_SIZE", "PAGE_SIZE", "BaseBlock", "FileType", "checksum",
@@ -64,8 +64,7 @@ class FileType(IntEnum):
     NEW_LOG = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseBlock:
+class BaseBlock(Frozen):
     """The first 512 bytes of a hive or of one of its logs. `sound`: the checksum read fits."""
 
     sequence1: int

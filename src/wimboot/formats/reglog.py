@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from wimboot.errors import FormatError, Refused
 from wimboot.formats._marvin import marvin32
 from wimboot.formats.regf import BASE_BLOCK_SIZE, HEADER_SIZE, MAX_HIVE_SIZE, PAGE_SIZE, BaseBlock, FileType
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,8 +55,7 @@ class LogsUnusable(Refused):
     advice = "Start this Windows once and shut it down, which writes the changes into the hive."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
+class Replayed(Frozen):
     """A hive with its logs applied. `data` is the very object given where nothing was applied."""
 
     data: bytes
@@ -66,8 +66,7 @@ class Replayed:
     """The newest entry was never written whole; Windows drops it too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
+class LogEntry(Frozen):
     """One entry of a new log; made for `pack_entry` with `size` 0."""
 
     sequence: int

@@ -16,12 +16,12 @@ that rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = [
     "COMPACT_STREAM", "HEADER_SIZE", "MAX_VALUE_SIZE", "POINTER_SIZE", "REPARSE_TAG_DEDUP", "REPARSE_TAG_WOF",
@@ -77,8 +77,7 @@ class BackingFlag(IntFlag):
     SUSPENDED = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reparse:
+class Reparse(Frozen):
     """Any reparse value, taken apart no further than its header."""
 
     tag: int
@@ -112,8 +111,7 @@ class Reparse:
         return _HEADER.pack(self.tag, len(self.data), self.reserved) + self.guid + self.data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimPointer:
+class WimPointer(Frozen):
     """A file whose data lies in a WIM. Version 2, 96 bytes with its header [W][X]:
 
     offset size  field
@@ -175,8 +173,7 @@ class WimPointer:
         return _HEADER.pack(REPARSE_TAG_WOF, len(body), 0) + body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileBacked:
+class FileBacked(Frozen):
     """A Compact OS file: its data lies in its own stream COMPACT_STREAM [W].
 
     offset size  field
@@ -280,8 +277,7 @@ class PointerMaker:
         return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackingInput:
+class BackingInput(Frozen):
     """What FSCTL_SET_EXTERNAL_BACKING is given for a pointer: "data was 48 bytes" in wimlib's error [W].
 
     offset size  field

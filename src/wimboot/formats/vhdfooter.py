@@ -30,10 +30,10 @@ It is the last sector of the file, and the first one too of a disk that is not f
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = [
     "COOKIE", "FOOTER_SIZE", "MAX_DISK_SIZE", "NO_OFFSET", "OLD_FOOTER_SIZE", "SECTOR", "UNREADY_COOKIE", "DiskType",
@@ -66,8 +66,7 @@ class DiskType(IntEnum):
     DIFFERENCING = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Geometry:
+class Geometry(Frozen):
     """What a BIOS was told of a disk. Partition entries do not follow it: Windows writes them in 255 heads of 63."""
 
     cylinders: int
@@ -109,8 +108,7 @@ def checksum(data: bytes | bytearray, offset: int) -> int:
     return ~(sum(data) - sum(data[offset:offset + 4])) & 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Footer:
+class Footer(Frozen):
     """A footer. `type` is a DiskType or what else stands there; `time` counts seconds since 2000."""
 
     type: int

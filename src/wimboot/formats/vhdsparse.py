@@ -40,12 +40,12 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.vhdfooter import NO_OFFSET, SECTOR, checksum
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,8 +75,7 @@ _MAX_ENTRIES = 1 << 22
 """Those of 2040 GiB in blocks of 512 KiB, the smallest that Windows makes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locator:
+class Locator(Frozen):
     """One place where the parent is said to lie; an unused one has a kind of zeros."""
 
     kind: bytes = bytes(4)
@@ -97,8 +96,7 @@ class Locator:
 _NO_LOCATORS = (Locator(),) * 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparseHeader:
+class SparseHeader(Frozen):
     """The header of a dynamic or differencing disk. `parent_name_utf16` is the field as it stands."""
 
     table_offset: int

@@ -36,11 +36,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import FormatError
 from wimboot.formats.guid import NIL, parse_guid
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,8 +101,7 @@ def _summed(data: bytes) -> bool:
     return crc32c(data[:4] + bytes(4) + data[8:]) == int.from_bytes(data[4:8], "little")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VhdxHeader:
+class VhdxHeader(Frozen):
     """One of the two headers. `tail` is the rest of its 4 KiB."""
 
     sequence: int
@@ -138,8 +137,7 @@ class VhdxHeader:
                    tail=data[_HEADER.size:])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VhdxLayout:
+class VhdxLayout(Frozen):
     """What a VHDX says of itself. `header_offset` is where the header stands that counts; `table_offset` and
     `table_size` are those of the block allocation table.
     """

@@ -30,10 +30,10 @@ Resource header, 24 bytes:
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 
 __all__ = [
     "HEADER_SIZE", "MAGIC", "NO_RESOURCE", "PIPABLE_MAGIC", "VERSION", "VERSION_SOLID", "Compression",
@@ -104,8 +104,7 @@ def check_chunk_size(compression: Compression, chunk_size: int) -> bool:
     return low <= chunk_size <= high and chunk_size & (chunk_size - 1) == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceHeader:
+class ResourceHeader(Frozen):
     """Where something lies in a WIM; see the table above."""
 
     size_in_wim: int = 0
@@ -141,8 +140,7 @@ class ResourceHeader:
 NO_RESOURCE = ResourceHeader()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimHeader:
+class WimHeader(Frozen):
     """The header; see the table above. Unknown flags and the unused bytes survive a round trip."""
 
     version: int = VERSION

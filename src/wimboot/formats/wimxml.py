@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from wimboot.errors import FormatError, Internal, UsageError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +59,7 @@ class NotXmlText(UsageError):
     advice = "Leave out control characters."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowsFacts:
+class WindowsFacts(Frozen):
     """The WINDOWS element. None and "" where it says nothing. `architecture` is PROCESSOR_ARCHITECTURE_*."""
 
     architecture: int | None = None
@@ -79,8 +79,7 @@ class WindowsFacts:
     sp_level: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageXml:
+class ImageXml(Frozen):
     """One IMAGE element. Times are in 100 ns since 1601, 0 where not told."""
 
     name: str = ""

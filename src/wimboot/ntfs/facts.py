@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 from wimboot.ntfs.metafile import BAD_CLUSTERS_RECORD, BITMAP_RECORD, DATA, VOLUME_RECORD, Metafiles
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ _DIRTY = 1
 _LARGEST_BITMAP = 1 << 29      # 2^32 clusters, NTFS' most
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeFacts:
+class VolumeFacts(Frozen):
     """Of an NTFS volume; `flags_offsets` are where the 2 bytes of its flags lie on the device ($MFT, then $MFTMirr)."""
 
     serial: int

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.disk import parse_place
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.exporting import export_image
 from wimboot.ops.deploying.changing import carry_out, check_pointers_possible
 from wimboot.ops.deploying.overwriting import refuse_same_file
@@ -47,8 +48,7 @@ class NotEmpty(Refused):
     advice = "Use `wimboot restore` to change what is there into the image, or --format to give it up."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applied(Frozen):
     """What was deployed, or with `dry_run` would be."""
 
     number: int

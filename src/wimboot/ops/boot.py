@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import unicodedata
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import DECIDED
@@ -14,6 +14,7 @@ from wimboot.events import Note, Phase
 from wimboot.formats.bcd import object_id
 from wimboot.formats.bootdevice import BootDevice
 from wimboot.formats.filetime import from_unix_ns
+from wimboot.frozen import Frozen
 from wimboot.ops.booting.editing import StoreEdits, edit_store, starts_alone
 from wimboot.ops.booting.firmware import existing_stores
 from wimboot.ops.booting.grub4dos import grub4dos_files
@@ -81,8 +82,7 @@ class NoSuchEntries(UsageError):
     advice = "`wimboot boot --list {where}` shows the entries."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booted:
+class Booted(Frozen):
     """What was done on the system partition `where`, or with a dry run would be."""
 
     where: str

@@ -10,13 +10,14 @@ A new disk is built under a name of its own:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.newfile import take_name
 from wimboot.disk.target import LOG_SUFFIX
 from wimboot.errors import Internal
 from wimboot.events import Emit, Event, Note
+from wimboot.frozen import Frozen
 from wimboot.ops.apply import apply
 from wimboot.ops.assembling.planned import holding
 from wimboot.ops.creating.making import make_disk
@@ -37,8 +38,7 @@ __all__ = ["Built", "build"]
 BUILDING: Final = ".wimboot-build"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Frozen):
     """What was done: files and folders of the image, how many are pointers, bytes of data on the volume; pointers that
     were behind; names and files that a restore changed.
     """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Note
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, read_back_shared, write_image
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import stores_behind
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Captured", "capture"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Captured:
+class Captured(Frozen):
     """What a capture did, or with `image` None would do. `system` is None where the volume holds no Windows."""
 
     image: Image | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, NotADisk, TableKind, Transaction, open_target, parse_place, uninterrupted
@@ -15,6 +14,7 @@ from wimboot.errors import Refused, UsageError
 from wimboot.events import Note, Phase
 from wimboot.formats.names import decode_name
 from wimboot.formats.vhdfooter import DiskType
+from wimboot.frozen import Frozen
 from wimboot.ntfs import Volume, VolumeDirty, cluster_bitmap, list_folder, volume_facts
 from wimboot.ops.opening.disks import finish_interrupted, tell_of_footer
 from wimboot.storage import SliceDevice
@@ -49,15 +49,13 @@ class CompactDisk(UsageError):
     advice = "Name the disk: {disk}."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompactOptions:
+class CompactOptions(Frozen):
     """What is to be compacted: a disk, in a VHD or as a raw image."""
 
     target: TargetOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compacted:
+class Compacted(Frozen):
     """What was given back, or with a dry run would be; sizes are bytes of the file on its disk.
 
     `blocks` the VHD had; `dropped` of them went, `moved` were put elsewhere in the file. Of a raw image None.

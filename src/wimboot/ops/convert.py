@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Note, Phase, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, read_back, write_image
@@ -53,8 +53,7 @@ class CaptureNotBackable(NotBackable):
     advice = "Name a new WIM; it will be compressed as Windows reads it."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Converted:
+class Converted(Frozen):
     """What a conversion did, or with `image` None would do. Sizes are bytes; `freed` on the volume."""
 
     image: Image | None
@@ -131,8 +130,7 @@ def _commit(volumes: list[Opened], append: Append, pending: Store, options: Conv
     tell_of_others(append, options.capture.wim, emit, volumes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
+class _Ready(Frozen):
     """A volume that may be converted: all that is refused has been."""
 
     snapshot: Snapshot

@@ -6,13 +6,13 @@ import hashlib
 import os
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import open_target, parse_place
 from wimboot.errors import Internal, Refused
 from wimboot.events import Note
 from wimboot.formats.names import encode_name
+from wimboot.frozen import Frozen
 from wimboot.ntfs import Volume
 from wimboot.ops.convert import convert
 from wimboot.ops.info import VolumeInfo, info
@@ -54,8 +54,7 @@ class DemoInTheWay(Refused):
     advice = "The demo makes new files and touches no others: remove that one, or name another folder."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Frozen):
     """One line of the closing table: how the system stands after a step. Sizes in bytes."""
 
     name: str
@@ -68,8 +67,7 @@ class Stage:
     told: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demo:
+class Demo(Frozen):
     """Where the demo left its files, and what happened."""
 
     disk: Path

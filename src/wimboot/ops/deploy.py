@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, parse_place
 from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
+from wimboot.frozen import Frozen
 from wimboot.ops.assembling.coming import ComingImage, capture_options, check_images
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
@@ -59,8 +60,7 @@ class WouldUndo(Refused):
     advice = "If that is what you want, say --yes. To keep such a system as it is, name its image in the plan."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemDone:
+class SystemDone(Frozen):
     """One system: its step, its volume, and what was done; None where nothing was, or with a dry run."""
 
     step: SystemStep
@@ -68,8 +68,7 @@ class SystemDone:
     built: Built | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamDone:
+class RamDone(Frozen):
     """The RAM image of a system, likewise."""
 
     step: RamStep
@@ -77,8 +76,7 @@ class RamDone:
     built: Built | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootDone:
+class BootDone(Frozen):
     """The boot entry of a system: `size` bytes of files and stores were written; None: not before it is built."""
 
     name: str
@@ -86,8 +84,7 @@ class BootDone:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
+class Deployed(Frozen):
     """What was done, or with a dry run would be. `brought` are the names of images that the store got."""
 
     planned: Planned

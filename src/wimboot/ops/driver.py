@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.inf import MAX_INF_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import commit
 from wimboot.ops.opening.volume import open_volume
@@ -38,8 +38,7 @@ class DriverNotNeeded(Refused):
     advice = "Nothing has to be installed: convert or apply as it is."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverOptions:
+class DriverOptions(Frozen):
     """Installing the driver `file`; without `inf` it is the overlay driver."""
 
     target: TargetOptions
@@ -47,8 +46,7 @@ class DriverOptions:
     inf: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverInstalled:
+class DriverInstalled(Frozen):
     """What was installed, or with a dry run would be. `changed` False: all of it was there already."""
 
     service: str

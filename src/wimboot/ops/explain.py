@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.formats.reparse import FileBacked, WimPointer, parse_wof
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.snapshot import take_snapshot
 from wimboot.ops.finding.backing import stores_behind
 from wimboot.ops.opening.contents import Contents
@@ -30,8 +30,7 @@ __all__ = ["Explained", "explain"]
 _RUNS_SHOWN = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+class Explained(Frozen):
     """One file.
 
     `reason` is None where it could be a pointer and is not; `runs` are (byte on the volume or -1, bytes); `wim` is

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
+from wimboot.frozen import Frozen
 from wimboot.ops.opening.storing import opened_store
 from wimboot.tree import passes
 
@@ -21,8 +21,7 @@ __all__ = ["ImageFigures", "Images", "images"]
 _WINDOW = 4 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFigures:
+class ImageFigures(Frozen):
     """One image: what its XML says, and what only it holds (bytes uncompressed, and in the WIM)."""
 
     number: int
@@ -31,8 +30,7 @@ class ImageFigures:
     only_here_in_wim: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class Images(Frozen):
     """A WIM with its images; the checksums are of the whole file, None unless asked for."""
 
     guid: bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from wimboot.disk import PartitionNeeded, TableKind, open_target, parse_place
 from wimboot.errors import Error
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ntfs.refusals import NotNtfs
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.finding.locating import Located, locate
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DiskInfo", "Info", "SourceInfo", "VhdInfo", "VolumeInfo", "info"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VhdInfo:
+class VhdInfo(Frozen):
     """The VHD that holds a disk. `size` is that of the file; `problem` what is wrong with one of its two footers."""
 
     kind: DiskType
@@ -48,8 +47,7 @@ class VhdInfo:
     problem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskInfo:
+class DiskInfo(Frozen):
     """The target as a disk. `form` says in which form its file holds it: "raw", "vhd", "vhdx", "qcow2", "vmdk", "vdi";
     `file_size` is that of the file.
     """
@@ -62,8 +60,7 @@ class DiskInfo:
     vhd: VhdInfo | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceInfo:
+class SourceInfo(Frozen):
     """One WIM that the volume knows: its record, where it was looked for and found, how its pointers stand."""
 
     source: DataSource
@@ -75,8 +72,7 @@ class SourceInfo:
     behind: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeInfo:
+class VolumeInfo(Frozen):
     """A volume. Sizes are bytes: `virtual` as Windows shows them, `occupied` in clusters.
 
     `state` is why it may not be changed: "hibernated", "log-not-clean", "volume-dirty", or None.
@@ -99,8 +95,7 @@ class VolumeInfo:
     sources: tuple[SourceInfo, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Info:
+class Info(Frozen):
     """All that is known of a target; `volume` None where there is none or not exactly one, and then `advice` is what to
     name instead, if there is anything: the partitions are told here.
     """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+from wimboot.frozen import Frozen
 from wimboot.storage import HostFolder
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Form(Enum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetOptions:
+class TargetOptions(Frozen):
     """The volume: `place` is PATH or PATH#N, `log_folder` where a device's transaction log lies, `wim_folder` another
     folder in which its WIM is looked for, `search` folders that are searched for it with all that is in them.
 
@@ -78,8 +78,7 @@ class TargetOptions:
     folders: Folders = HostFolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureOptions:
+class CaptureOptions(Frozen):
     """Capturing a volume into `wim`; None leaves the choice to what is found. `others` are further volumes on that WIM,
     to be brought up to it in the same run.
     """
@@ -94,8 +93,7 @@ class CaptureOptions:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConvertOptions:
+class ConvertOptions(Frozen):
     """Capture, check, point. `wim_place` is where the WIM will lie when Windows runs; None: where it lies now.
 
     `driver` is a file with the overlay driver, or "none"; `no_expand` tells a system in a VHD that grows to keep it so.
@@ -108,8 +106,7 @@ class ConvertOptions:
     rebuild: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyOptions:
+class ApplyOptions(Frozen):
     """Deploying image `image` (a number or a name) onto an empty or a freshly formatted volume.
 
     `export` is a WIM into which the image is brought first, so that Windows can read pointers to it. `in_memory`: the
@@ -129,8 +126,7 @@ class ApplyOptions:
     no_expand: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelocateOptions:
+class RelocateOptions(Frozen):
     """Telling a volume where `wim` lies. `place` None: where it lies now; `data_source_id` says which of several data
     sources of that WIM is meant; `drop_unused` gives up those that no pointer names.
     """
@@ -142,8 +138,7 @@ class RelocateOptions:
     drop_unused: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreOptions:
+class RestoreOptions(Frozen):
     """Making a volume equal to an image. `image` None: the one it stands on; `wim` None: the one it uses."""
 
     target: TargetOptions
@@ -159,8 +154,7 @@ class RestoreOptions:
     no_expand: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateOptions:
+class UpdateOptions(Frozen):
     """Adding an image of what changed. `wim` None: the one that the volume uses; `others` are further volumes on it.
 
     `rehash` reads files whose times and size have not changed too.
@@ -176,8 +170,7 @@ class UpdateOptions:
     rehash: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusOptions:
+class StatusOptions(Frozen):
     """Comparing a volume with the image that it stands on."""
 
     target: TargetOptions
@@ -186,8 +179,7 @@ class StatusOptions:
     rehash: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RehydrateOptions:
+class RehydrateOptions(Frozen):
     """Making pointers ordinary files: those at `paths` and below, all where none are given."""
 
     target: TargetOptions
@@ -195,8 +187,7 @@ class RehydrateOptions:
     wim: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions:
+class VerifyOptions(Frozen):
     """Checking a volume, a WIM, or a volume against its WIM. `quick` leaves the data unread."""
 
     target: TargetOptions | None
@@ -205,8 +196,7 @@ class VerifyOptions:
     threads: int = field(default_factory=processors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepairOptions:
+class RepairOptions(Frozen):
     """Repairing what a check finds. `spares` are WIMs that may have data which is lost; `others` are further volumes on
     a WIM that grows by it, `log_folder` is for them where the check has no target; `wim_place` is where the WIM lies
     when Windows runs, for a WimOverlay.dat that has to be made anew.
@@ -220,8 +210,7 @@ class RepairOptions:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneOptions:
+class PruneOptions(Frozen):
     """Dropping images of `wim`, those named or by a rule (`plan.pruning.Wish`); `older_than` is an age in 100 ns.
 
     `targets` are the volumes that follow; `target` gives what is not in their places. `search` are folders in which
@@ -240,8 +229,7 @@ class PruneOptions:
     threads: int = field(default_factory=processors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractOptions:
+class ExtractOptions(Frozen):
     """Copying files of a volume to the host. `out` None: to standard output; `force` replaces files that are there."""
 
     target: TargetOptions
@@ -251,8 +239,7 @@ class ExtractOptions:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountOptions:
+class MountOptions(Frozen):
     """Showing a volume as the folder `folder`, for reading."""
 
     target: TargetOptions
@@ -262,8 +249,7 @@ class MountOptions:
     ignore_case: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
+class SyncOptions(Frozen):
     """Bringing the spare copy `copy` (a file, or the folder it lies in) up to `wim`. `full` compares all of it; `over`
     says, besides `force`, that `copy` may go even where it does not begin as a WIM does.
     """

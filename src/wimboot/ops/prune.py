@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED
 from wimboot.errors import Damaged, Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.imaging import ReadBackFailed
 from wimboot.ops.opening.inside import disk_of, wim_folder
 from wimboot.ops.opening.storing import choose_image, commit_all, opened_store
@@ -63,8 +63,7 @@ class KeptDamaged(Damaged):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrunedImage:
+class PrunedImage(Frozen):
     """An image: its number before, after (None where it goes), and its name."""
 
     number: int
@@ -72,8 +71,7 @@ class PrunedImage:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(Frozen):
     """What was done, or with a dry run would be. Sizes of the WIM in bytes; with a dry run `size_after` is about that.
 
     `held` are images that a rule would have dropped, had no volume stood on them. `left_behind` are volumes that use
@@ -140,8 +138,7 @@ def prune(options: PruneOptions, emit: Emit) -> Pruned:
             return ready.told(pending.size, volumes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
+class _Ready(Frozen):
     """A prune that may go on: all that is refused has been. `kept` None: there is nothing to drop."""
 
     store: Store

@@ -11,7 +11,7 @@ A run that fails or is interrupted leaves the folder as it was; one that is kill
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ntfs import cluster_bitmap, volume_facts
 from wimboot.ops.apply import apply
 from wimboot.ops.boot import boot
@@ -101,8 +102,7 @@ class VhdTooLarge(Refused):
     advice = "Take --form lz4."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeRam:
+class MadeRam(Frozen):
     """The image that was made, or with a dry run would be: then its sizes are 0 and the signature an example.
 
     `size` is the disk's; `packed_size`: so many bytes of it are in the image, from its start; `file_size`: the image's.

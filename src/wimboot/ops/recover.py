@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered
 from wimboot.disk.inside import parse_inside
+from wimboot.frozen import Frozen
 from wimboot.ops.opening.volume import finish_interrupted
 from wimboot.wim import Outcome, real_path
 from wimboot.wim import recover as recover_wim
@@ -32,8 +33,7 @@ _WIM = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoverDone:
+class RecoverDone(Frozen):
     """What was found: on the target, on the WIM if one was given, and both in words; `removed` lay beside the WIM."""
 
     target: Recovered

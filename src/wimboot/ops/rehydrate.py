@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.reparse import REPARSE_TAG_WOF, WimPointer
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.finding.backing import not_found, require_wim
 from wimboot.ops.finding.locating import locate
@@ -60,8 +60,7 @@ class PointersUnbacked(Damaged):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehydration:
+class Rehydration(Frozen):
     """What became ordinary files, or with a dry run would; sizes in bytes, `written` what their clusters take.
 
     `paths` are those of the files where paths were given; `ordinary` the given ones under which there is no pointer.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import PlaceUnknown
 from wimboot.errors import UsageError
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
+from wimboot.frozen import Frozen
 from wimboot.ops.finding.backing import NotWimBoot, OtherWim, require_wim
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import commit, held_wim, opened_store
@@ -56,8 +56,7 @@ class MovedNotBackable(NotBackable):
     advice = "Put a copy back as it was; or let `wimboot rehydrate {where} --wim {wim}` make ordinary files of them."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relocated:
+class Relocated(Frozen):
     """The data source whose place was rewritten, or with a dry run would be; `refreshed` pointers were behind.
 
     `dropped` are the ids of data sources that no pointer named; `left_over` what became of a WimOverlay.new that an

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Note, Phase
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.comparing import changes_between
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
 from wimboot.ops.deploying.changing import (
@@ -83,8 +84,7 @@ class ForeignVolume(Refused):
     advice = "If that is what you want, say --yes; look first with --dry-run. `apply` deploys onto an empty volume."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class Restored(Frozen):
     """What was changed, or with a dry run would be. Counts are of names and files."""
 
     wim: Path
@@ -164,8 +164,7 @@ def _restore(
     return done
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
+class _Ground(Frozen):
     """What the image is laid out on: the volume as it is, or formatted anew. `free` bytes; `lost` names go with it."""
 
     tree: Tree

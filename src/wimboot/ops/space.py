@@ -5,7 +5,7 @@ Nothing is written, and no interrupted run is finished for it: what waits for th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from wimboot.disk.loops import identity_of
 from wimboot.errors import Error, HostError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.vhdfooter import DiskType
+from wimboot.frozen import Frozen
 from wimboot.ops.measuring.disks import disk_figures, packed_figures
 from wimboot.ops.measuring.figures import DiskFigures, Other, VolumeFigures, WimFigures
 from wimboot.ops.measuring.kinds import FileKind, kind_of
@@ -39,8 +40,7 @@ _GROW = (("vhd", DiskType.DYNAMIC.name.lower()), ("vhdx", None))
 """Forms that Windows starts from and may make larger then; a VHDX may be full already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceOptions:
+class SpaceOptions(Frozen):
     """What to measure: `places` are folders, disks and volumes (PATH or PATH#N), and WIMs.
 
     With `explain` the real files are grouped by why they are real, `config` being the list that a conversion would use.
@@ -56,8 +56,7 @@ class SpaceOptions:
     folders: Folders = HostFolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Space:
+class Space(Frozen):
     """All that was found. `others` could not be measured; `complete` is False where a folder holds more than is read.
     """
 

@@ -6,10 +6,10 @@ loaded: it takes as long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
+from wimboot.frozen import Frozen
 from wimboot.ops.opening.volume import Opened, open_volume
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "Status", "difference", "status"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Frozen):
     """The image that the volume stands on, and every name that changed; `behind` pointers know an older table."""
 
     wim: Path
@@ -35,8 +34,7 @@ class Status:
     strays: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Frozen):
     """Two images of a WIM, and what happened from the first to the second."""
 
     older: tuple[int, str]

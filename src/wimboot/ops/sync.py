@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, uninterrupted
@@ -11,6 +10,7 @@ from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.guid import guid_text
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.imaging import ReadBackFailed
 from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
@@ -100,8 +100,7 @@ class SourceDamaged(Damaged):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Synced:
+class Synced(Frozen):
     """What was done, or with a dry run would be; `before` is how the copy stood to the WIM.
 
     Bytes: `written`, `compared` with the WIM without being written, `size` of both files.

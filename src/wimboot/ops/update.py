@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.capturing.comparing import hash_streams
 from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for, reading_back
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Updated", "update"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Updated:
+class Updated(Frozen):
     """What an update did, or with a dry run would do. Sizes are bytes; `freed` on the volume.
 
     `image` is None where nothing had changed (or nothing was written); `number` and `name` are of the image that the
@@ -100,8 +100,7 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
             return _carry_out(looked, others, append, capturing, stores, emit)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Looked:
+class _Looked(Frozen):
     """A volume compared with its image as far as that is possible unread."""
 
     opened: Opened

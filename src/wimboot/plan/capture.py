@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.tree import StreamFlag, Tree, passes
 
 if TYPE_CHECKING:
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["CapturePlan", "plan_capture"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapturePlan:
+class CapturePlan(Frozen):
     """One byte a link in `excluded`, one a node in `included`; `streams` are read, `encrypted` stay out."""
 
     excluded: bytearray

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.formats.names import join_path
+from wimboot.frozen import Frozen
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ FolderPath = tuple[str, ...]
 """The names on the way from the folder to a file in it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowsFolder:
+class WindowsFolder(Frozen):
     """Where the folder lies when Windows runs. `disk` is a signature and `partition` its first byte, or both are GUIDs
     in their stored form.
     """
@@ -44,8 +43,7 @@ class WindowsFolder:
         return "/" + "/".join((*self.directory, *path))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaterFolder:
+class LaterFolder(Frozen):
     """Where it will lie is not known yet: `relocate`, or another run with a plan that says it, will follow."""
 
     def of(self, path: FolderPath) -> WimPlace:
@@ -53,8 +51,7 @@ class LaterFolder:
         return WimPlace.unknown(path[-1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageOrigin:
+class ImageOrigin(Frozen):
     """An image that the store has to have under `name`: image `image` of another WIM, or captured from `target`."""
 
     name: str
@@ -63,8 +60,7 @@ class ImageOrigin:
     target: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreWish:
+class StoreWish(Frozen):
     """The WIM that backs all systems, and its spare copy. `compression` is a word of `--compress`, of a new one."""
 
     wim: FolderPath
@@ -73,8 +69,7 @@ class StoreWish:
     origins: tuple[ImageOrigin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamWish:
+class RamWish(Frozen):
     """A disk image of `size` bytes with the same system, for starting it in memory: `form` is a word of `ram --form`.
     The file `menu` of the folder is a menu.lst that gets an entry, `title` what it shows.
     """
@@ -86,8 +81,7 @@ class RamWish:
     menu: FolderPath | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemWish:
+class SystemWish(Frozen):
     """One system: either a VHD `file` of `size` bytes in the folder, or an existing volume `partition` (PATH#N).
 
     `image` is a number or a name in the store. `label` is of the NTFS volume, `title` what the boot menu shows; the
@@ -111,8 +105,7 @@ class SystemWish:
     ram: RamWish | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootWish:
+class BootWish(Frozen):
     """The system partition for boot files and entries: PATH#N, or a folder of the host. `timeout` in seconds;
     `grub4dos` is a folder of the host with its files, `firmware` a word of `boot --firmware`.
     """
@@ -125,8 +118,7 @@ class BootWish:
     grub4dos: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(Frozen):
     """A plan. `folder` is a path from the plan's own folder; `place` None: found from where the folder lies now."""
 
     folder: str

@@ -5,11 +5,11 @@ A system that stands as declared is left alone; whatever the plan does not know 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,7 @@ class Action(Enum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundImage:
+class FoundImage(Frozen):
     """An image of the store; `architecture` is what its processors are called, "" where it does not tell."""
 
     name: str
@@ -86,16 +85,14 @@ class FoundImage:
     files: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundStore:
+class FoundStore(Frozen):
     """The store as it is; no images where there is none. `coming` are those of the plan's origins that it lacks."""
 
     images: tuple[FoundImage, ...] = ()
     coming: tuple[FoundImage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundSystem:
+class FoundSystem(Frozen):
     """What is there for a system. `image` is the number that it stands on, `place` where it looks for the store,
     `behind` how many of its pointers know an older table; `why` tells of what is no system of this store.
 
@@ -113,8 +110,7 @@ class FoundSystem:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemStep:
+class SystemStep(Frozen):
     """One system, the image it is to stand on, what is done for it and why."""
 
     wish: SystemWish
@@ -125,8 +121,7 @@ class SystemStep:
     before: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamStep:
+class RamStep(Frozen):
     """The RAM image of a system: built, anew too, for it has nothing that its user changed, or kept."""
 
     wish: SystemWish
@@ -136,8 +131,7 @@ class RamStep:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploySteps:
+class DeploySteps(Frozen):
     """All that is to be done: images that the store gets, in this order, then the systems and the RAM images."""
 
     origins: tuple[ImageOrigin, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.plan.pointing import class_reason
 from wimboot.tree import Tree, passes
 from wimboot.windows.whyreal import WhyReal
@@ -24,8 +24,7 @@ RESIDENT_LIMIT = 400
 nothing; larger ones may have to leave it, and cost a pointer no more than their data."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forms:
+class Forms(Frozen):
     """Which files stand as pointers, and where their blobs lie; `real` counts why others do not, `full_size` is the
     bytes of data that these hold outside their records.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.tree import passes
 from wimboot.windows.whyreal import WhyReal
 
@@ -32,8 +33,7 @@ _CLASSES = {
 Places: TypeAlias = "Callable[[Sequence[bytes]], list[tuple[int, int] | None]]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointingPlan:
+class PointingPlan(Frozen):
     """What becomes a pointer, in MFT order; `real` counts the other files by reason.
 
     `rows` are (file_id, SHA-1, size) and `places` (offset, size in the WIM) of the nodes' data.

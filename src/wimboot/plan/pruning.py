@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import UsageError
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -34,8 +34,7 @@ class NoneWouldStay(UsageError):
     advice = "Keep one. To give up all of them delete the file, once no volume uses it any more."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Frozen):
     """What the user wants, with images by their numbers from 1. `older_than` is an age in 100 ns.
 
     `keep` alone: all others go. `drop`: these go. `keep_last` and `older_than`, or both: what is not among the last
@@ -60,8 +59,7 @@ class Wish:
             raise PruneChoice(problem="nothing was said of them")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Chosen(Frozen):
     """Numbers, ascending. `held` are those of `keep` that a rule would drop, and a volume stands on."""
 
     keep: tuple[int, ...]

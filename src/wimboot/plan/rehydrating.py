@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from wimboot.frozen import Frozen
 from wimboot.tree import FileAttribute, StreamFlag, Tree, passes
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ _MAYBE_RESIDENT: Final = 700
 """Data up to this size may find room in its 1 KiB MFT record."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rehydrated:
+class Rehydrated(Frozen):
     """One pointer that becomes a file; `sparse` and `compressed` as its data is to be written."""
 
     node: int

@@ -5,10 +5,10 @@ Windows keeps logs beside the hive under its name with .LOG, .LOG1 and .LOG2 (`f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.formats.reglog import Replayed, replay
+from wimboot.frozen import Frozen
 from wimboot.tree.constants import FileAttribute
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ _PACKAGE_HIVES = ("Settings\\settings.dat", "SystemAppData\\Helium\\User.dat",
                   "SystemAppData\\Helium\\UserClasses.dat")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiveFile:
+class HiveFile(Frozen):
     r"""A file that is a hive by its place; `path` as it is spelt on the volume, `logs` by path."""
 
     path: str

@@ -11,12 +11,12 @@ That the file of which a log has the name is a hive only its first four bytes te
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.ini import Pattern
 from wimboot.formats.names import decode_name, fold_text
+from wimboot.frozen import Frozen
 from wimboot.tree.selection import ListKind, Lists, Rule, select
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ _SHARED_FOLDER: Final = "TXR"
 _SHARING: Final = ("DEFAULT", "SAM", "SECURITY", "SOFTWARE", "SYSTEM")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HiveLog:
+class HiveLog(Frozen):
     """A file named like a log, and the paths at which the hives would lie whose log it is."""
 
     link: int

@@ -17,10 +17,10 @@ repeated.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+from wimboot.frozen import Frozen
 from wimboot.storage.memory import MemoryFolder
 from wimboot.storage.recorder import StepKind
 
@@ -45,8 +45,7 @@ class Model(Enum):
     TORN = "torn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrashState:
+class CrashState(Frozen):
     """One possible content of all recorded folders."""
 
     point: int

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
 from wimboot.errors import HostError
+from wimboot.frozen import Frozen
 from wimboot.storage.crash import CrashState, Model, states
 from wimboot.storage.host import OutOfSpace
 from wimboot.storage.memory import Image, MemoryFile, MemoryFolder
@@ -51,8 +51,7 @@ class Kind(Enum):
     """Reported as done, but never carried out: what a missing line of code does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Frozen):
     """The `at`-th (from 0) of the `operations` fails; where `sticky`, all after it do too."""
 
     at: int

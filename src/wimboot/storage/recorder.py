@@ -15,10 +15,10 @@ order in which they were carried out, one at a time.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.storage.host import HostFolder
 from wimboot.storage.memory import FileGround, Image
 
@@ -42,8 +42,7 @@ class StepKind(Enum):
     FOLDER_SYNC = "folder sync"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Frozen):
     """One change, or one promise of durability. `file` numbers the file as such: it stays with it through
     renames.
     """

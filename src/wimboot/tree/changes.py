@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.tree.constants import FileAttribute, StreamFlag, StreamKind
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class MetadataBit(IntFlag):
     """The object id or the extended attributes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Frozen):
     """Rows of the old and of the new Tree. The columns can be carried out in the order of the fields."""
 
     pairs: array[int]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.tree import _passes, _reasons
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ class Keeps(IntEnum):
     RULE = _reasons.RULED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealGroup:
+class RealGroup(Frozen):
     """Files that are real for one reason: their kind (of `passes.classify`), else what the lists say.
 
     `seen` are their bytes as Windows sees them, `occupied` those of their clusters; `largest` is the node of the

@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.names import encode_name
+from wimboot.frozen import Frozen
 from wimboot.tree._selection import RuleSet, survey
 from wimboot.tree._tree import fold
 
@@ -44,8 +45,7 @@ class ListKind(IntEnum):
     FORBIDDEN = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Frozen):
     """One pattern of one list, and where it comes from. `line` 0: it is built in. `detail` tells more than that."""
 
     kind: ListKind
@@ -88,8 +88,7 @@ class Lists:
         return self._compiled[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Frozen):
     """What the lists say of a Tree. The arrays hold indices into `lists.rules`, -1 for none."""
 
     lists: Lists

@@ -31,7 +31,6 @@ _GAP = 64 << 10         # bytes read in vain rather than beginning another read
 _SPAN = 2 << 20         # uncompressed bytes of a batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BlobProblem(Problem):
     """A blob, or an image's metadata, whose bytes are not those of its hash."""
 

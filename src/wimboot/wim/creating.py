@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import Compression, HeaderFlag, WimHeader, check_chunk_size
+from wimboot.frozen import Frozen
 from wimboot.wim.errors import CompressionDiffers
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ CODEC_FLAGS = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION |
 """The header's flags for the codecs that are written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOptions:
+class CreateOptions(Frozen):
     """What a WIM is to be. None where an existing one may be anything and a new one takes the default."""
 
     compression: Compression | None = None

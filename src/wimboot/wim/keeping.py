@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.formats.blobtable import ROW_SIZE
 from wimboot.formats.wimheader import HEADER_SIZE, VERSION_SOLID, Compression, HeaderFlag
+from wimboot.frozen import Frozen
 from wimboot.wim._metadata import references
 from wimboot.wim.errors import WimReadOnly, WimSplit
 
@@ -28,8 +28,7 @@ class WimNotRewritable(Refused):
     advice = "Nothing was changed. wimlib can do it: wimlib-imagex delete {where} IMAGE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Frozen):
     """The images that stay (their numbers, ascending) and what they need.
 
     `references` counts every name of a file, as the blob table does; `rows` are the table's rows of blobs and of the

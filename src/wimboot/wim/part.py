@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
@@ -18,6 +17,7 @@ from wimboot.formats.wimheader import (
     ResourceFlag,
     WimHeader,
 )
+from wimboot.frozen import Frozen
 from wimboot.wim.errors import NotAWim, PipableWim, WimBeingWritten, WimTruncated, locating
 from wimboot.wim.resource import ResourceReader
 
@@ -58,8 +58,7 @@ class Blob(NamedTuple):
             shrunk if self.compressed else self.size_in_wim == self.size)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Frozen):
     """A WIM file as opened. `size` is where its last structure ends; what lies behind is nobody's."""
 
     file: File

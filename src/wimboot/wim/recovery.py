@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError, HostError
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.frozen import Frozen
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim.errors import NotTheWimItWas, UndoRecordDamaged, WimBusy
@@ -36,8 +37,7 @@ class Outcome(Enum):
     UNDONE = "undone"           # the WIM is byte for byte what it was
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
+class Recovered(Frozen):
     """What recovery did. `removed` are files beside the WIM that an unfinished run left and nobody needs."""
 
     outcome: Outcome

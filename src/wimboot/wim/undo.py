@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wimboot.errors import FormatError
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.frozen import Frozen
 
 __all__ = ["PAGE_SIZE", "UndoRecord"]
 
@@ -33,8 +34,7 @@ _FACTS = struct.Struct("<QQ20s20s208sII")
 _START = len(_MAGIC) + 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndoRecord:
+class UndoRecord(Frozen):
     """See the table above. `new_header` is None before everything else of the append is durable."""
 
     old_size: int

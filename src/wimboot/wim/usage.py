@@ -5,10 +5,10 @@ Sizes in the WIM are those of the compressed blobs; an image's own list of files
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NewType
 
 from wimboot.formats.wimheader import VERSION_SOLID
+from wimboot.frozen import Frozen
 from wimboot.wim import _usage
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ Marks = NewType("Marks", list[bytearray])
 """The blobs of one user: for each part of the WIM a byte for each row of its table."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blobs:
+class Blobs(Frozen):
     """Some blobs: how many, their bytes, and their bytes in the WIM."""
 
     count: int = 0
@@ -36,8 +35,7 @@ class Blobs:
         return Blobs(count=self.count + other.count, size=self.size + other.size, in_wim=self.in_wim + other.in_wim)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointerUse:
+class PointerUse(Frozen):
     """What the pointers of one data source need.
 
     `seen` is what Windows sees through them, `apart` what they would take in the WIM had each its own blob, `missing`
@@ -51,8 +49,7 @@ class PointerUse:
     missing: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class Sums(Frozen):
     """Of several users: what each one needs, what of that no other one does, what they need together; and all blobs."""
 
     each: tuple[Blobs, ...]

@@ -8,11 +8,11 @@ objects or elements stay as they are.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from wimboot.errors import Damaged, Unsupported
 from wimboot.formats.bcd import Element
+from wimboot.frozen import Frozen
 from wimboot.registry import Hive, RegistryValue, new_hive
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class NotAStore(Damaged):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BcdObject:
+class BcdObject(Frozen):
     """An object: `id` is `{guid}` in lower case, `elements` are in the order of their types."""
 
     id: str

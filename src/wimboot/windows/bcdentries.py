@@ -11,7 +11,6 @@ one for each kind of entry; elements of the template class say how setup fills i
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from wimboot.formats.bcd import DeviceValue, Element, ElementType, ObjectType, e
 from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice, same_location
 from wimboot.formats.names import fold_text
+from wimboot.frozen import Frozen
 from wimboot.windows.bcd import BcdObject, NotAStore, Store, empty_store
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ class Outcome(Enum):
     SAME = "same"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manager:
+class Manager(Frozen):
     """A new store's boot manager. `device` is the system partition; `template` the objects of BCD-Template."""
 
     firmware: Firmware
@@ -77,8 +76,7 @@ class Manager:
     template: tuple[BcdObject, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """A line of the boot menu, as it is to be.
 
     `device` holds the program at `path`. Together they tell one entry from another. `fixed` are further elements that
@@ -95,8 +93,7 @@ class Entry:
     first: tuple[Element, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
+class Added(Frozen):
     """The entry's id, its title, and what became of it."""
 
     id: str

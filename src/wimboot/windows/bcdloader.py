@@ -6,13 +6,13 @@ template that the system brings gives what this Windows wants besides (NX, in-me
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.bcd import DeviceValue, Element, ElementType, ObjectType
 from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice
+from wimboot.frozen import Frozen
 from wimboot.windows.bcdentries import Entry, Firmware, template_elements
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class MenuPolicy(Enum):
     STANDARD = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoaderWish:
+class LoaderWish(Frozen):
     """How a Windows is to be started. `title` None: `product` for a new entry, and that of one that is there stays."""
 
     firmware: Firmware

@@ -17,11 +17,10 @@ device the one with the system root.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wimboot.errors import UsageError
 from wimboot.formats.bcd import ElementType
 from wimboot.formats.bootdevice import BootDevice, Device, FileDevice, LocateDevice, LocateKind, VirtualDiskDevice
+from wimboot.frozen import Frozen
 from wimboot.windows.wimplace import BadPlace, WimPlace
 
 __all__ = ["BadVhdPlace", "BadVolumePlace", "BootPlace"]
@@ -52,8 +51,7 @@ class BadVolumePlace(UsageError):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootPlace:
+class BootPlace(Frozen):
     """The device with the loader and the one with the system, which differ for a VHD. `file` is that of a VHD."""
 
     device: Device

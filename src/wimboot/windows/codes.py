@@ -7,11 +7,11 @@ the advice from what was tried. "Perhaps" marks what nobody could try.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from wimboot.errors import UsageError
+from wimboot.frozen import Frozen
 from wimboot.windows.codetable import ROWS
 
 __all__ = ["Code", "Family", "NotACode", "UnknownCode", "explain_code", "parse_code"]
@@ -52,8 +52,7 @@ class Family(Enum):
     OURS = "exit code of wimboot"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class Code(Frozen):
     """One meaning of a number."""
 
     family: Family

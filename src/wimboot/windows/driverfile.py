@@ -8,12 +8,12 @@ KB3033929. A driver of 64 bits without a good signature stops the start (0xC0000
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged, FormatError, Refused
 from wimboot.formats.authenticode import Signature, read_signature
 from wimboot.formats.peversion import ProgramFile
+from wimboot.frozen import Frozen
 from wimboot.windows.identify import MACHINES
 from wimboot.windows.services import WOFADK, Service
 
@@ -78,8 +78,7 @@ class DriverUnknown(Refused):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverFile:
+class DriverFile(Frozen):
     """A driver file that was looked at. `original` and `maker` are its own words; `signature` None: it has none."""
 
     where: str
@@ -96,8 +95,7 @@ class DriverFile:
         return "" if fixed is None else ".".join(map(str, fixed.file))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
+class Driver(Frozen):
     r"""What is to be installed: a file under \Windows\System32\drivers, and its service."""
 
     file_name: str

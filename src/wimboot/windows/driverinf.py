@@ -21,11 +21,11 @@ when it installs one; written here from what was found in running systems, and n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import FormatError
 from wimboot.formats.inf import Inf, InfLine
+from wimboot.frozen import Frozen
 from wimboot.registry.value import RegistryValue
 from wimboot.windows.driverfile import Driver, DriverFile, DriverUnknown, DriverUnsigned, check_architecture
 from wimboot.windows.identify import Architecture
@@ -57,8 +57,7 @@ class InfRefused(DriverUnknown):
     advice = "Install the driver in the running Windows; or take the INF that its maker gives with the .sys file."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _Source(Frozen):
     """An INF being read, and what for."""
 
     inf: Inf

@@ -10,7 +10,7 @@ Keys and values (read from real hives of Windows 7, 8.1 and 10): in SOFTWARE
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from locale import windows_locale
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -19,6 +19,7 @@ from wimboot.errors import Damaged, HostError, Unsupported
 from wimboot.formats.filetime import PER_SECOND, UNIX_EPOCH
 from wimboot.formats.peversion import Machine, ProgramFile
 from wimboot.formats.reglog import LogsUnusable
+from wimboot.frozen import Frozen
 from wimboot.registry import Hive
 from wimboot.registry.controlsets import control_sets
 from wimboot.registry.files import CONFIG_FOLDER, hives, load
@@ -83,8 +84,7 @@ class Overlay(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
+class System(Frozen):
     """What is known of a Windows; empty or None where it is not."""
 
     product: str = ""

@@ -5,9 +5,9 @@ Keys as `driverinf` lists them. A device that is there already keeps its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from wimboot.frozen import Frozen
 from wimboot.registry.value import RegistryValue
 from wimboot.windows.services import editable_control_sets, set_values
 
@@ -21,8 +21,7 @@ _MOST: Final = 10_000
 """Places below a class have four digits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootDevice:
+class RootDevice(Frozen):
     r"""`name` is what follows ROOT\ in its hardware id; `class_guid` as text with braces."""
 
     name: str

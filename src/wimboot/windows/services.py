@@ -6,10 +6,10 @@ which a published batch misspells; Windows reads neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wimboot.errors import Damaged
+from wimboot.frozen import Frozen
 from wimboot.registry.controlsets import control_sets
 from wimboot.registry.value import RegistryValue
 
@@ -36,8 +36,7 @@ class NoControlSet(Damaged):
     advice = "Such a Windows does not start; restore its SYSTEM hive."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Frozen):
     r"""A key below `services`: its values, and those of keys below it by their path."""
 
     name: str

@@ -11,11 +11,12 @@ Inside a transaction these are one step; both files get the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged, FormatError
 from wimboot.formats.overlaydat import DataSource, Overlay
+from wimboot.frozen import Frozen
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class OverlayDamaged(Damaged):
     advice = "{repair}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(Frozen):
     """The outcome of registering a WIM: the id for its pointers, and the table with it."""
 
     data_source_id: int
@@ -49,8 +49,7 @@ class Registration:
     changed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(Frozen):
     """The data sources of one volume, with their places."""
 
     overlay: Overlay = field(default_factory=Overlay)

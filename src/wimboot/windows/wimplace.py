@@ -18,13 +18,14 @@ finds no WIM (0xC000046E), and no other disk can be taken for it; `info` and `ve
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from wimboot.errors import UsageError
 from wimboot.formats.bootdevice import Device, FileDevice, PartitionDevice, PartitionStyle, VhdDevice
 from wimboot.formats.guid import NIL, BadGuid, guid_text, parse_guid
 from wimboot.formats.names import MAX_NAME_UNITS, MAX_PATH_UNITS, NOT_IN_NAMES, encode_name, join_path, split_path
+from wimboot.frozen import Frozen
 
 __all__ = ["BadPlace", "WimPlace", "told_place"]
 
@@ -48,8 +49,7 @@ class BadPlace(UsageError):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimPlace:
+class WimPlace(Frozen):
     """A disk, a partition, a path. The ids are the 16 bytes that Windows stores."""
 
     style: int

@@ -5,11 +5,11 @@ Nobody should wait for a store to be captured, and find it there, before hearing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.packing import Packing, check_packing
+from wimboot.frozen import Frozen
 from wimboot.ops.deploying.viewing import reader_of
 from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import NoWindows
@@ -34,8 +34,7 @@ __all__ = ["ComingImage", "capture_options", "check_images"]
 _MADE: Final = (Action.BUILD, Action.APPLY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComingImage:
+class ComingImage(Frozen):
     """An image as it would be captured, and the Windows in it."""
 
     image: FoundImage

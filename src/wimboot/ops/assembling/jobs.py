@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from wimboot.disk import parse_place
 from wimboot.disk.packing import Packing
+from wimboot.frozen import Frozen
 from wimboot.ops.assembling.present import place_for_new, place_registered
 from wimboot.ops.booting.options import BootOptions
 from wimboot.ops.creating.shape import DiskShape
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildJob", "DeployOptions", "apart", "boot_options", "ram_job", "ram_name", "system_job"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeployOptions:
+class DeployOptions(Frozen):
     """`plan` is a TOML file. `undo` lets systems go back to another image; `driver` is for systems for which the plan
     names none; `log_folder` is where logs of devices lie; `threads` systems are built at once at most. The WIM behind a
     volume that is captured is looked for in `search` and `wim_folder` besides, as `TargetOptions` has them.
@@ -48,8 +48,7 @@ class DeployOptions:
     folders: Folders = HostFolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildJob:
+class BuildJob(Frozen):
     """What is done for one system of the folder `folder`, of `files` files.
 
     `target.place` is its volume; of a disk that is still to be made, `path` is its file and `shape` what it is to be.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import parse_place
 from wimboot.errors import Busy, HostError, Refused, UsageError
 from wimboot.formats.names import fold_text
+from wimboot.frozen import Frozen
 from wimboot.plan.declaring import read_plan
 from wimboot.plan.tomltable import MAX_PLAN_SIZE
 from wimboot.storage import HostFile, host_error
@@ -77,8 +77,7 @@ class SpelledTwice(Refused):
     advice = "Remove or rename all but one."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Frozen):
     """A plan and where it counts from: `base` is its own folder, `folder` the one it is for, links followed."""
 
     declared: Declared

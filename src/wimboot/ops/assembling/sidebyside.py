@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wimboot.disk import DECIDED
 from wimboot.errors import Error, HostError, Internal
+from wimboot.frozen import Frozen
 from wimboot.ops.assembling.child import COUNTED, serve, unpack_error
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class ChildEnded(HostError):
     advice = "Perhaps there was too little memory: with --threads 1 one is worked on after the other."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome(Generic[R]):
+class Outcome(Frozen, Generic[R]):
     """What came of a job: its result, or why there is none."""
 
     result: R | None = None

@@ -12,13 +12,13 @@ there already they are replaced all together or not at all; files that are missi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged, FormatError, Refused
 from wimboot.events import Emit, Note
 from wimboot.formats.names import decode_name, fold_text
 from wimboot.formats.peversion import Machine, ProgramFile
+from wimboot.frozen import Frozen
 from wimboot.ntfs.refusals import PointerUnread
 from wimboot.ops.booting.options import BootFiles
 from wimboot.ops.booting.partition import PartitionKind
@@ -85,8 +85,7 @@ class TooManyBootFiles(Damaged):
     sentence = "\\Windows\\Boot of {where} has over {count} files or {size} bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootFileSet:
+class BootFileSet(Frozen):
     """The files of a system for one firmware: path on the system partition, and its stream on the system's volume."""
 
     firmware: Firmware
@@ -105,8 +104,7 @@ class BootFileSet:
         return None if stream is None else self.read(stream)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesChange:
+class FilesChange(Frozen):
     """What happens to the boot files: `version` is the boot manager's that will be there, None where that is not known.
 
     `contents` are the files to be written; `replaced` says that older ones make room, `kept` that those there stay.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.formats.bcd import ElementType, ObjectType
 from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice
+from wimboot.frozen import Frozen
 from wimboot.ops.booting.stores import STORE_PATHS
 from wimboot.windows.bcd import Store
 from wimboot.windows.bcdentries import Added, Firmware, Manager, add_entry, find_entry, new_store, set_timeout
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreChange", "StoreEdits", "edit_store", "starts_alone"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreEdits:
+class StoreEdits(Frozen):
     """What is to be done with a store. `entries` come into the menu, the first of them as the default if `default`.
 
     `here` is the device by which the system partition may be named in entries that are there. `remove` are ids, of
@@ -40,8 +40,7 @@ class StoreEdits:
     remove_device: Device | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreChange:
+class StoreChange(Frozen):
     """A store as it will be. `data` is None where nothing changes; `outcome` is "created", "changed" or "same".
 
     `unknown` are ids that were to be removed and are not in it.

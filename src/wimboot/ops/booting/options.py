@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.storage import HostFolder
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class BootFiles(Enum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootOptions:
+class BootOptions(Frozen):
     """Making the system on `target` start from the system partition `to`, or with `remove` not any more.
 
     Without `target` only the menu is changed: `timeout`, `grub4dos`, `remove_ids`. `firmware` empty: what the partition

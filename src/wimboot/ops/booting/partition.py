@@ -6,13 +6,13 @@ Paths are `\EFI\Microsoft\Boot\BCD`, either slash, case ignored. Nothing that is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.formats.bootdevice import PartitionDevice, PartitionStyle
 from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, split_path
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +77,7 @@ class PartitionKind(Enum):
     FOLDER = "folder"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionId:
+class PartitionId(Frozen):
     """What Windows knows a partition by. `start` and `size` in bytes; the ids are the 16 bytes that Windows stores.
 
     `active` is the flag of an MBR entry, `is_esp` whether the table calls it an EFI system partition.
@@ -99,8 +98,7 @@ class PartitionId:
         return PartitionDevice(style=self.style, partition_id=self.partition_id, disk_id=self.disk_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemEntry:
+class SystemEntry(Frozen):
     """One name in a folder; `size` 0 for a folder."""
 
     name: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.errors import Damaged
 from wimboot.events import Note
 from wimboot.formats.bootdevice import PartitionStyle
+from wimboot.frozen import Frozen
 from wimboot.ops.booting.bootfiles import boot_file_set, renewed
 from wimboot.ops.booting.firmware import chosen_firmware
 from wimboot.ops.booting.placing import boot_place
@@ -41,8 +41,7 @@ _STARTS_POINTERS: Final = (6, 3)
 _STARTS_VHDX: Final = (6, 2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Starting:
+class Starting(Frozen):
     """What is to be brought onto a system partition, or taken from it."""
 
     firmwares: tuple[Firmware, ...]

@@ -5,12 +5,12 @@ A store that is there is replayed before it is read. Its logs go when it is writ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import parse_place
 from wimboot.errors import FormatError
+from wimboot.frozen import Frozen
 from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.registry.files import LOG_SUFFIXES, load
 from wimboot.storage import host_error
@@ -30,8 +30,7 @@ STORE_PATHS: Final = {Firmware.BIOS: "\\Boot\\BCD", Firmware.UEFI: "\\EFI\\Micro
 _MAGIC: Final = b"regf"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedStore:
+class ListedStore(Frozen):
     """A store and what is in it. `firmware` is None for a file by itself."""
 
     where: str

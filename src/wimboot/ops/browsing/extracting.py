@@ -7,12 +7,12 @@ volume's nor one that lies where something is to be made.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Error
 from wimboot.events import Note, Phase, Problem
 from wimboot.formats.filetime import to_unix_ns
+from wimboot.frozen import Frozen
 from wimboot.ops.browsing.browser import Browser, Found
 from wimboot.ops.browsing.hostnames import host_name, is_escaped
 from wimboot.ops.browsing.linking import is_link, link_text
@@ -39,8 +39,7 @@ class NotAllExtracted(Damaged):
     advice = "What could be read is there; the messages above tell about the rest."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extracted:
+class Extracted(Frozen):
     """What was made. `streams` counts named streams that were left out, `escaped` names that had to be changed."""
 
     files: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.ini import CaptureList
 from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.opening.contents import PointerUnbacked
 from wimboot.ops.opening.inside import growing_wim, wim_exists
@@ -93,8 +93,7 @@ class OlderDataDamaged(Damaged):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Frozen):
     """An image that was written: its number in the WIM and by how many bytes the WIM grew."""
 
     number: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Unsupported
 from wimboot.events import Emit, Note
 from wimboot.formats.reparse import REPARSE_TAG_WOF
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.deduplicated import deduplicated
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.finding.ownwims import own_files
@@ -36,8 +36,7 @@ class UnknownBacking(Unsupported):
     advice = "Make it an ordinary file under Windows, or leave it out with a WimBootCompress.ini (--config)."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Frozen):
     """An opened volume with what was read from it. `system` is None where it holds no Windows."""
 
     opened: Opened

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.formats.reparse import WimPointer
+from wimboot.frozen import Frozen
 from wimboot.tree import StreamFlag, passes
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def uses_of(tree: Tree) -> dict[int, list[Use]]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Frozen):
     """What is wrong with a data source, in words; `uses` are the pointers it is wrong with."""
 
     id: str

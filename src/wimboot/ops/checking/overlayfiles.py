@@ -2,11 +2,12 @@ r"""WimOverlay.dat with its backup and its .new: what is wrong with them, and wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import FormatError
 from wimboot.formats.overlaydat import Overlay
+from wimboot.frozen import Frozen
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, NEW_PATH
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["OverlayFile", "OverlayFiles", "OverlayFlaw", "read_overlay_files"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverlayFile:
+class OverlayFile(Frozen):
     """One of the three: its bytes, None where it is missing; the table in it, or why there is none."""
 
     path: str
@@ -25,8 +25,7 @@ class OverlayFile:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverlayFlaw:
+class OverlayFlaw(Frozen):
     """One thing wrong with them."""
 
     id: str
@@ -34,8 +33,7 @@ class OverlayFlaw:
     advice: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverlayFiles:
+class OverlayFiles(Frozen):
     """All three, as they are on a volume."""
 
     dat: OverlayFile

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk import LogWaits, open_target, parse_place
@@ -12,6 +11,7 @@ from wimboot.disk.newfile import refuse_existing
 from wimboot.disk.vhdcreate import ParentPlace, VhdNotPossible, check_vhd, create_vhd
 from wimboot.formats.vhdfooter import DiskType
 from wimboot.formats.vhdsparse import BLOCK_SIZE
+from wimboot.frozen import Frozen
 from wimboot.storage import HostFolder, host_error
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["MadeChild", "make_child"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeChild:
+class MadeChild(Frozen):
     """A differencing VHD. `relative` is the path by which Windows finds the parent from it."""
 
     path: Path

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.storage import HostFolder
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ChildOptions", "CreateOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateOptions:
+class CreateOptions(Frozen):
     """A new disk. `boot_code`: files or disks that boot code is taken from."""
 
     path: Path
@@ -28,8 +27,7 @@ class CreateOptions:
     folders: Callable[[Path], Folder] = HostFolder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildOptions:
+class ChildOptions(Frozen):
     """A new differencing VHD. `size`: what the user thinks that the parent has, or None."""
 
     path: Path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import TableKind
+from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,7 @@ class DiskForm(Enum):
     VDI = "vdi"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootCode:
+class BootCode(Frozen):
     """Boot code of a Windows of the user's: what comes before an MBR's table, and the 16 first sectors of a volume.
     Empty where he gave none.
     """
@@ -40,8 +39,7 @@ class BootCode:
     volume: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskShape:
+class DiskShape(Frozen):
     """A disk to be made. Sizes in bytes.
 
     `fixed`: the file is written whole at once; of VHDs only, a dynamic one grows.
@@ -67,8 +65,7 @@ class DiskShape:
     gathered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MadeDisk:
+class MadeDisk(Frozen):
     """A disk that was made. `number`, `start`, `volume_size` and `partition_id` (16 bytes, as
     `disk.table.Partition.id`) are those of the partition for Windows; `file_size` is what the file takes.
     """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
 from wimboot.formats.ini import CaptureList
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.plan.forms import Forms, plan_forms
@@ -31,8 +31,7 @@ _FILES_KEPT = 8
 """The hives are read for the system and again for the rules."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageView:
+class ImageView(Frozen):
     """Image `number` of a store. `system` is None where it holds no Windows."""
 
     store: Store

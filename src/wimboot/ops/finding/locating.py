@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from wimboot.disk.loops import identity_of
 from wimboot.errors import Damaged, Error
 from wimboot.formats.guid import guid_text
 from wimboot.formats.names import join_path
+from wimboot.frozen import Frozen
 from wimboot.ops.finding.athand import AtHand, How, safe_parts
 from wimboot.ops.finding.searching import Candidate, Searched, search_by_guid
 from wimboot.ops.opening.storing import opened_store
@@ -40,8 +40,7 @@ class WimState(Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassedOver:
+class PassedOver(Frozen):
     """Another copy of the WIM, and why it was not taken. `whole`: it has the data of all pointers; `damage`: it is not
     sound in its structures.
     """
@@ -53,8 +52,7 @@ class PassedOver:
     damage: Damaged | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Frozen):
     """The WIM that is used; `whole` as with those passed over, and told only where there are such."""
 
     path: Path
@@ -65,8 +63,7 @@ class Found:
     passed_over: tuple[PassedOver, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
+class Located(Frozen):
     """One data source. `at_hand` says whether its registered partition could be looked at, `other` what lies at the
     place there and is not its WIM, `looked` in words where it was looked for.
     """

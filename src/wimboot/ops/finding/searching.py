@@ -8,11 +8,11 @@ the default folder on the volume itself and on the other partitions of its disk;
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.names import fold_text, join_path
+from wimboot.frozen import Frozen
 from wimboot.ops.finding.athand import How, safe_parts
 from wimboot.ops.opening.wimfiles import WimFile, host_wim, host_wims
 
@@ -31,8 +31,7 @@ _MOST_SEARCHED: Final = 1_000_000
 """Names under one --search folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Frozen):
     """A WIM that may be the one, and how it was come by."""
 
     file: WimFile
@@ -40,8 +39,7 @@ class Candidate:
     at_place: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
+class Searched(Frozen):
     """Every WIM that was come across, and in words where it was looked."""
 
     candidates: tuple[Candidate, ...]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from wimboot.disk.inside import parse_inside
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ops.finding.backing import WimOlder
 from wimboot.ops.opening.meanwhile import Meanwhile
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
@@ -57,8 +58,7 @@ class Standing:
         self._tree.__exit__(kind, error, trace)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
+class Carried(Frozen):
     """What is known without reading: `diff(tree, image)`, whose `unknown` is what has to be read, and how many pointers
     lead to none of the image's blobs.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wimboot.frozen import Frozen
 from wimboot.windows.expanding import KEPT_SMALL
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DiskFigures", "ImageFigures", "Other", "RealFiles", "Share", "Start", "VolumeFigures", "WimFigures"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealFiles:
+class RealFiles(Frozen):
     """Files that are real for one reason; None where nothing keeps them real. `largest` is the path of one."""
 
     reason: WhyReal | None
@@ -34,8 +33,7 @@ class RealFiles:
     largest_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Frozen):
     """What the pointers of one data source of a volume need.
 
     `wim` is None where the WIM was not found; it was but cannot be read where there is a `problem`. What the pointers
@@ -60,8 +58,7 @@ class Share:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Frozen):
     """What becomes of a dynamic VHD when this Windows starts from it.
 
     `value` is VirtualDiskExpandOnMount, None where it is not set, or could not be read (`problem`). `full` is the file
@@ -90,8 +87,7 @@ class Start:
         return None if self.takes is None else self.takes - self.occupied
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeFigures:
+class VolumeFigures(Frozen):
     """One NTFS volume.
 
     `seen` is what Windows sees, `occupied` the clusters of its files, `used` all its clusters in use, `size` all of it.
@@ -127,8 +123,7 @@ class VolumeFigures:
         return sum(known) if all(share.blobs is not None for share in used) and not self.unregistered else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskFigures:
+class DiskFigures(Frozen):
     """A file or device that holds a disk or a volume.
 
     `form` is "raw", "vhd", ..., or "gzip" and "lz4", which are not looked into: `table` is None then. `kind` of a VHD:
@@ -151,8 +146,7 @@ class DiskFigures:
     damage: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFigures:
+class ImageFigures(Frozen):
     """An image of a WIM: the blobs it refers to, and those that only it refers to."""
 
     number: int
@@ -161,8 +155,7 @@ class ImageFigures:
     alone: Blobs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimFigures:
+class WimFigures(Frozen):
     """A WIM. `occupied` is None for one inside a volume, whose clusters count there.
 
     `blobs` are all of it, `unused` those that no image refers to, `named` those that the volumes here name together.
@@ -192,8 +185,7 @@ class WimFigures:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Other:
+class Other(Frozen):
     """Something below a folder that is a disk, a volume or a WIM and was not measured: what it is, and why not."""
 
     path: Path | str

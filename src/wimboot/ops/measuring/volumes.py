@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Error
 from wimboot.events import Emit, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.finding.locating import locate
 from wimboot.ops.finding.ownwims import own_files
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "measure_volume"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Frozen):
     """What is wanted of every volume: `named` are WIMs by GUID that the user named, `found_in` the folders in which
     WIMs are looked for that are not elsewhere.
     """

@@ -13,6 +13,7 @@ from wimboot.disk.inside import parse_inside
 from wimboot.disk.loops import identity_of
 from wimboot.errors import Busy, Error
 from wimboot.events import Phase
+from wimboot.frozen import Frozen
 from wimboot.ops.measuring.figures import ImageFigures, WimFigures
 from wimboot.ops.opening.storing import opened_store
 from wimboot.wim import real_path
@@ -38,8 +39,7 @@ class WimChanging(Busy):
     advice = "Measure again once whatever writes it is done."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedBlobs:
+class NamedBlobs(Frozen):
     """What one data source of a volume names of a WIM, and what of that nothing else here names."""
 
     blobs: Blobs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Error, Internal
 from wimboot.events import Phase
+from wimboot.frozen import Frozen
 from wimboot.tree import StreamFlag, StreamKind
 from wimboot.wim import copy_blobs
 
@@ -27,8 +28,7 @@ _WINDOW = 2 << 20
 _NOT_REAL = StreamFlag.POINTER | StreamFlag.ENCRYPTED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealFiles:
+class RealFiles(Frozen):
     """A volume on which real files may hold what is looked for."""
 
     tree: Tree

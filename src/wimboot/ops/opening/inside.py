@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import BadInside, Inside, parse_inside
 from wimboot.events import silent
+from wimboot.frozen import Frozen
 from wimboot.ntfs.folder import VolumeFolder
 from wimboot.ops.opening.disks import OpenDisk, Slot, find_disk, open_disk
 from wimboot.ops.options import TargetOptions
@@ -28,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimFolder:
+class WimFolder(Frozen):
     """Where a WIM called `name` lies. `slot` is its volume; None where it is a file of the host.
 
     `path` is that within its volume.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, FormatError
 from wimboot.formats.names import decode_name
 from wimboot.formats.wimheader import HEADER_SIZE, WimHeader
+from wimboot.frozen import Frozen
 from wimboot.ntfs import list_folder
 from wimboot.ops.opening.inside import wim_folder
 from wimboot.ops.options import TargetOptions
@@ -30,8 +30,7 @@ MOST_NAMES = 100_000
 _SUFFIX = ".wim"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WimFile:
+class WimFile(Frozen):
     """A file where a WIM may be. `guid` is None for one that is none, or cannot be read: `problem` says why then.
 
     `path` is what opens it.

@@ -8,9 +8,9 @@ r"""What the registry of a system is to say, as a value, and saying it in an ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from wimboot.frozen import Frozen
 from wimboot.registry import RegistryValue
 from wimboot.windows import expanding
 from wimboot.windows.mounteddevices import forget_letters, give_letter
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LETTERS_UNCHANGED", "Letters", "Preparation", "change"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letters:
+class Letters(Frozen):
     """What happens to drive letters: with a `device` it gets `letter`; with `forget` all of them go."""
 
     letter: str = "C"
@@ -36,8 +35,7 @@ class Letters:
 LETTERS_UNCHANGED: Final = Letters()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
+class Preparation(Frozen):
     """What a system is to have. `wimboot` None leaves its mark alone."""
 
     wimboot: bool | None = None

@@ -9,12 +9,13 @@ r"""What a system needs in each case, decided before anything is written, and re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from wimboot.errors import Damaged, Error, Refused, Unsupported
 from wimboot.events import Emit, Note
 from wimboot.formats.vhdfooter import DiskType
+from wimboot.frozen import Frozen
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.preparing.choosing import NO_DRIVER, DriverNeeded, choose_driver
 from wimboot.ops.preparing.location import letters_for
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["InPlace", "Wanted", "prepared_image", "unmark", "wish_for_image", "wish_in_place"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Frozen):
     """What the user asked for. `wim` is that of the pointers, beside which a driver may lie; a volume that `stands` on
     pointers already has its driver, or its user sees to it.
     """
@@ -65,8 +65,7 @@ class SystemImage(Protocol):
         """A file of it, None where it has none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InPlace:
+class InPlace(Frozen):
     """A system that stays where it is: what it needs, and what it will be with that."""
 
     system: System

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ from wimboot.errors import HostError, UsageError
 from wimboot.events import Note, silent
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, Larger, MenuEntry, MenuKind, image_entry, put_entry
 from wimboot.formats.vhdfooter import SECTOR
+from wimboot.frozen import Frozen
 from wimboot.ops.ramming.building import TAIL
 from wimboot.storage import HostFolder, HostMissing, HostNotUsable, durable, read_start
 from wimboot.windows.bcdentries import Firmware
@@ -38,8 +38,7 @@ class BadMenuPath(UsageError):
     advice = "Say the path of the image from the root of its partition, --menu-path /wimboot/win7.ram."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Menu:
+class Menu(Frozen):
     """The menu's file, what is put into it, its bytes without and with that; no file: the entry is only told."""
 
     path: Path | None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from wimboot.disk.packing import Packing
+from wimboot.frozen import Frozen
 from wimboot.ops.options import processors
 from wimboot.storage import HostFolder
 from wimboot.windows.bcdentries import Firmware
@@ -21,8 +22,7 @@ DEFAULT_SIZE = 5 << 30
 """That of the first such systems, in machines of 8 GB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamOptions:
+class RamOptions(Frozen):
     r"""A disk of `size` bytes in the file `out`, with image `image` (number or name) of `wim` as pointers.
 
     `target` is a WIMBoot system: then `wim` None is the one that it uses, `image` None the one that it stands on, and

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import NotADisk, parse_place
 from wimboot.errors import Refused, UsageError
+from wimboot.frozen import Frozen
 from wimboot.ops.finding.backing import require_wim
 from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.pointing.placecheck import check_place
@@ -58,8 +58,7 @@ class RamPlaceNeeded(Refused):
     advice = "Say it: --wim-place mbr:SIGNATURE:OFFSET:\\path, or gpt:DISK-GUID:PARTITION-GUID:\\path."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RamSource:
+class RamSource(Frozen):
     """`place` None: where the WIM lies now. `disks` are ids that the new disk must not have."""
 
     wim: Path

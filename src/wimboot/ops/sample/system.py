@@ -6,11 +6,11 @@ A partition at 1 MiB holds boot files, hives, a kernel set, drivers, fonts, user
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Phase, silent
 from wimboot.formats.mbr import ACTIVE, NTFS_TYPE, Mbr, MbrEntry
+from wimboot.frozen import Frozen
 from wimboot.ntfs import Volume, copy_formatted, format_volume
 from wimboot.ops.sample.contents import Stock, boot_store, plain_hive, software_hive, system_hive
 from wimboot.ops.sample.features import plant_features
@@ -44,8 +44,7 @@ DRIVERS = ("ntfs", "fltmgr", "wof", "disk", "partmgr", "volmgr", "storahci", "nu
 CODE_PAGES = ("c_1252.nls", "c_437.nls", "c_936.nls", "l_intl.nls", "locale.nls")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoSystem:
+class DemoSystem(Frozen):
     """What to build. `files` counts those in Program Files and WinSxS; a few hundred come on top."""
 
     path: Path

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
+from wimboot.frozen import Frozen
 from wimboot.ops.pointing.placing import volume_sources, write_sources
 from wimboot.plan.pruning import stand_in
 from wimboot.tree import StreamFlag, passes
@@ -43,8 +44,7 @@ class StandsOnDropped(Refused):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Follower:
+class Follower(Frozen):
     """A volume, the number of the image it stands on and the one that has after; `refreshed` pointers were changed."""
 
     where: str

@@ -30,6 +30,7 @@ from wimboot.disk import (
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, FormatError, Unsupported
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
+from wimboot.frozen import Frozen
 from wimboot.ntfs import Volume
 from wimboot.storage import HostFile, SliceDevice
 from wimboot.wim import real_path
@@ -56,8 +57,7 @@ _SECTOR = 512
 _Origin = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Frozen):
     """A volume that uses the WIM: `place` names it as a TARGET, `source` is the record that does; `origin` tells two
     volumes apart whatever they are called.
     """
@@ -67,8 +67,7 @@ class User:
     origin: _Origin | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unread:
+class Unread(Frozen):
     """A disk or volume that could not be looked at, and why."""
 
     place: str
@@ -76,8 +75,7 @@ class Unread:
     origin: _Origin | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
+class Users(Frozen):
     """What was found; `complete` is False where there was more than is looked at."""
 
     guid: bytes
