@@ -25,6 +25,13 @@ __all__ = [
 ]
 
 
+class _Figure(int):
+    """A number as a sentence has it, 1,048,576, unless the sentence says how."""
+
+    def __format__(self, form: str) -> str:
+        return super().__format__(form or ",")
+
+
 class Error(Exception):
     """The base: `facts` are the typed fields, `str(error)` the sentence, `hint` what to do about it."""
 
@@ -36,7 +43,8 @@ class Error(Exception):
     def __init__(self, **facts: object) -> None:
         self.facts = facts
         self.hint = self.advice.format(**facts)
-        super().__init__(self.sentence.format(**facts))
+        told = {name: _Figure(fact) if type(fact) is int else fact for name, fact in facts.items()}
+        super().__init__(self.sentence.format(**told))
 
     @property
     def told(self) -> str:

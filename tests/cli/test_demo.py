@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A file lies where it would be: what, where, why and what to do, and no word of a bug."""
     (tmp_path / "file").write_bytes(b"mine")
     told = refused("host-not-usable", 1, "demo", tmp_path / "file" / "demo", watching=(tmp_path / "file",))
-    assert f"making the folder {tmp_path / 'file' / 'demo'} failed" in told.err
+    assert f"{tmp_path / 'file' / 'demo'} failed: Not a directory" in told.err
 
 
 def test_a_path_that_is_refused_anywhere_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

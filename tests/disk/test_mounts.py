@@ -160,7 +160,7 @@ def test_place_is_unknown_for_one_clear_reason(machine: Machine, tmp_path: Path)
 
 @pytest.mark.parametrize(("disk", "why"), [
     (an_mbr(signature=0), "no disk signature"), (bytes(512), "no partition table"),
-    (Mbr(disk_signature=5).pack(), "no partition at byte 1048576"), (None, "does not exist"),
+    (Mbr(disk_signature=5).pack(), "no partition at byte 1,048,576"), (None, "does not exist"),
 ])
 def test_disk_that_does_not_tell_is_named(machine: Machine, disk: bytes | None, why: str) -> None:
     """The table that was read contradicts, or could not be read."""

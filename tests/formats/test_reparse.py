@@ -188,7 +188,7 @@ def _with(value: bytes, offset: int, number: int) -> bytes:
 @pytest.mark.parametrize(("value", "problem"), [
     (_with(EXAMPLE, 0, 0xA000_000C), "tag"), (_with(EXAMPLE, 8, 2), "version is 2"),
     (_with(EXAMPLE, 16, 3), "1 or 2, not 3"), (_with(EXAMPLE, 16, 1), "version 1 does not have 96"),
-    (EXAMPLE + b"x", "announces"), (bytes(16 << 10) + b"x", "16385 bytes"),
+    (EXAMPLE + b"x", "announces"), (bytes(16 << 10) + b"x", "16,385 bytes"),
     (WimPointer(data_source_id=0, hash=bytes(20), version=1).pack()[:-1] + b"x", "padding"),
     (Reparse(tag=REPARSE_TAG_WOF, data=EXAMPLE[8:16]).pack(), "short"),
     (Reparse(tag=REPARSE_TAG_WOF, data=EXAMPLE[8:12] + b"\2\0\0\0\1\0\0\0").pack(), "short"),

@@ -95,7 +95,7 @@ def test_one_changed_byte_raises_only_format_errors(at: int, value: int) -> None
 @pytest.mark.parametrize(("at", "new", "problem"), [
     (0, b"WLPWM", "pipable"), (0, b"X", "MSWIM"), (8, b"\xd4", "size"), (12, b"\1", "version"),
     (0x10, b"\2\0\0\0", "codec"), (0x14, b"\1", "chunks"), (0x15, b"\0", "chunks"), (0x28, b"\2", "part"),
-    (0x28, b"\0", "part"), (0x78, b"\2", "boots"), (0x2C, b"\x00\x00\x00\x80", "2147483648 images"),
+    (0x28, b"\0", "part"), (0x78, b"\2", "boots"), (0x2C, b"\x00\x00\x00\x80", "2,147,483,648 images"),
     (0x2C, b"\6", "6 images"), (0x37, b"\6", "compressed"), (0x33, b"\xff", "blob table is compressed"),
     (0x3F, b"\x80", "ends at"), (0x40, b"\xf9", "compressed"), (0x48, b"\1", "compressed"),
     (0x57, b"\1", "XML data ends"), (0x8B, b"\1", "integrity table ends"),

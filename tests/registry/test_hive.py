@@ -179,7 +179,7 @@ def test_the_root_is_never_deleted(hive: Hive) -> None:
 def test_values_too_large_to_be_written_rightly_are_refused(hive: Hive) -> None:
     """Windows keeps values over 16,344 bytes in pieces, which the library does not write."""
     hive.root.set("fits", RegistryValue.binary(b"x" * MAX_VALUE_SIZE))
-    with pytest.raises(NotEditable, match="16345 bytes"):
+    with pytest.raises(NotEditable, match="16,345 bytes"):
         hive.root.set("large", RegistryValue.binary(b"x" * (MAX_VALUE_SIZE + 1)))
 
 

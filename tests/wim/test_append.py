@@ -201,7 +201,7 @@ def test_another_compression_is_refused(tmp_path: Path) -> None:
     write(host(path), path.name, {"a": b"a" * 1000})
     before = path.read_bytes()
     for options in (CreateOptions(compression=Compression.LZX, chunk_size=32768), CreateOptions(chunk_size=8192)):
-        with pytest.raises(CompressionDiffers, match="XPRESS in chunks of 4096"):
+        with pytest.raises(CompressionDiffers, match="XPRESS in chunks of 4,096"):
             Append(host(path), path.name, create=options, where="a.wim")
     Append(host(path), path.name, create=CreateOptions(compression=Compression.XPRESS, chunk_size=4096),
            where="a.wim").abort()

@@ -200,7 +200,7 @@ def test_a_shorter_wim_is_refused() -> None:
     """A WIM cut below its old size is not extended to it."""
     folder = _interrupted()
     folder.images[NAME].truncate(4000)
-    with pytest.raises(NotTheWimItWas, match="4000 bytes"):
+    with pytest.raises(NotTheWimItWas, match="4,000 bytes"):
         recover(folder, NAME, where=NAME)
 
 

@@ -154,7 +154,8 @@ def _tell(done: Booted, *, dry_run: bool) -> None:
         for removed in store.removed:
             click.echo(f"  {removed}  ({would}removed)")
     size = show.size(sum(done.written.values()))
-    show.say(f"{len(done.written)} files ({size}) {would or 'were '}written." if done.written else "Nothing to write.")
+    show.say(f"{len(done.written):,} files ({size}) {would or 'were '}written." if done.written
+             else "Nothing to write.")
 
 
 def _list(place: str | None, log_folder: Path | None, chosen: dict[str, Any]) -> None:

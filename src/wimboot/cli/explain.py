@@ -121,8 +121,8 @@ def _tell(found: Explained) -> None:
 
         pointer = found.pointer
         click.echo(
-            f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset} of "
-            f"the WIM of data source {pointer.data_source_id}\n({told_place(found.place, 'at')})."
+            f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset:,} "
+            f"of the WIM of data source {pointer.data_source_id}\n({told_place(found.place, 'at')})."
         )
         if found.wim is not None:
             click.echo(f"On this machine {found.wim} holds it.")
@@ -134,6 +134,6 @@ def _tell(found: Explained) -> None:
     if found.resident:
         click.echo("Its data lies in its MFT record.")
     for offset, size in found.runs[:8]:
-        click.echo(f"  {show.size(size)} " + ("sparse" if offset < 0 else f"at byte {offset} of the volume"))
+        click.echo(f"  {show.size(size)} " + ("sparse" if offset < 0 else f"at byte {offset:,} of the volume"))
     if found.fragments > 8:
         click.echo(f"  ... {found.fragments} fragments in all")

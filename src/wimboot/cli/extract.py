@@ -61,9 +61,9 @@ def extract(
                        "streams_left_out": done.streams, "names_changed": done.escaped,
                        "notes": [note.text for note in listen.notes]})
     elif not chosen["quiet"]:
-        show.say(f"{done.files} files ({show.size(done.byte_count)})"
-                 + (f", {done.folders} folders" if done.folders else "")
-                 + (f", {done.links} links" if done.links else "") + " extracted.")
+        show.say(f"{done.files:,} files ({show.size(done.byte_count)})"
+                 + (f", {done.folders:,} folders" if done.folders else "")
+                 + (f", {done.links:,} links" if done.links else "") + " extracted.")
 
 
 def _write(piece: bytes | memoryview) -> None:

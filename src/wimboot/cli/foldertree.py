@@ -66,7 +66,7 @@ def _add_others(node: _Node, folder: Path) -> None:
     for name in others[:_MOST_OTHERS]:
         node.below[name] = _Node(note="not in the plan: stays")
     if len(others) > _MOST_OTHERS:
-        node.below[f"({len(others) - _MOST_OTHERS} more)"] = _Node(note="not in the plan: stay")
+        node.below[f"({len(others) - _MOST_OTHERS:,} more)"] = _Node(note="not in the plan: stay")
 
 
 def _drawn(node: _Node, indent: str) -> list[str]:

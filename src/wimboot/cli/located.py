@@ -72,7 +72,7 @@ def _state(located: Located) -> str:
     if located.state is WimState.OLDER:
         image, found = located.source.wim_index, located.found
         if found is not None and found.image_count < image:
-            return f"OLDER: it has {found.image_count} images, and the volume stands on image {image}"
+            return f"OLDER: it has {found.image_count:,} images, and the volume stands on image {image}"
         return f"OLDER: the copy where it is registered lacks image {image}; put the newer one there"
     if located.state is WimState.MISSING:
         why = "it is not where it is registered, and Windows reads none of its files (status c000046e)"

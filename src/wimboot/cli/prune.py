@@ -115,16 +115,16 @@ def _document(done: Pruned) -> dict[str, Any]:
 
 def _tell(done: Pruned, *, dry_run: bool) -> None:
     if not done.dropped:
-        stays = "the only image stays" if len(done.images) == 1 else f"all {len(done.images)} images stay"
+        stays = "the only image stays" if len(done.images) == 1 else f"all {len(done.images):,} images stay"
         show.say(f"Nothing to drop: {stays}.")
         return
     stay = len(done.images) - len(done.dropped)
     sizes = f"from {show.size(done.size_before)} to {show.size(done.size_after)}"
     if dry_run:
-        show.say(f"Would drop {_names(done)}, leaving {stay} images; the WIM would shrink {sizes}. Nothing was "
+        show.say(f"Would drop {_names(done)}, leaving {stay:,} images; the WIM would shrink {sizes}. Nothing was "
                  "written.")
     else:
-        show.say(f"Dropped {_names(done)}; {stay} images stay. The WIM shrank {sizes}.")
+        show.say(f"Dropped {_names(done)}; {stay:,} images stay. The WIM shrank {sizes}.")
     for volume in done.volumes:
         moved = f"image {volume.before}" if volume.before == volume.after else (
             f"image {volume.after}, which was {volume.before}")

@@ -58,7 +58,7 @@ class Growth(Frozen):
             raise FormatError("growth record", end, "its SHA-256 is wrong")
         _, size, head_size, digest = _RECORD.unpack_from(data)
         if head_size > min(size, _MAX_HEAD):
-            raise FormatError("growth record", 16, f"{head_size} bytes hashed of {size}")
+            raise FormatError("growth record", 16, f"{head_size:,} bytes hashed of {size:,}")
         return cls(size=size, head_size=head_size, digest=digest)
 
 

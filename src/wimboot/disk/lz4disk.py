@@ -58,10 +58,11 @@ class Lz4Disk:
         return self._size
 
     def pwrite(self, offset: int, data: Data) -> None:
-        raise HostError(what="writing", where=f"byte {offset} of a packed disk", why=f"{len(data)} bytes would not fit")
+        raise HostError(what="writing", where=f"byte {offset:,} of a packed disk",
+                        why=f"{len(data):,} bytes would not fit")
 
     def truncate(self, size: int) -> None:
-        raise HostError(what="resizing", where="a packed disk", why=f"it has no other size, such as {size}")
+        raise HostError(what="resizing", where="a packed disk", why=f"it has no other size, such as {size:,}")
 
     def sync(self) -> None:
         """Nothing was written."""

@@ -195,7 +195,7 @@ def _find_partition(lies: Lies) -> _Found:
         file.close()
     partition = next((one for one in table.partitions if one.start == start), None)
     if partition is None or table.kind is TableKind.NONE:
-        raise PlaceUnknown(where=lies.path, why=f"the table of {disk} has no partition at byte {start}")
+        raise PlaceUnknown(where=lies.path, why=f"the table of {disk} has no partition at byte {start:,}")
     if table.kind is TableKind.MBR and not table.signature:
         raise PlaceUnknown(where=lies.path, why=f"{disk} has no disk signature")
     return _Found(disk=disk, partition=number, start=start, signature=table.signature or 0,

@@ -99,7 +99,7 @@ class NewVhdDisk:
         self._file.pwrite(self._end, self._footer.pack())
 
     def truncate(self, size: int) -> None:
-        raise HostError(what="resizing", where="a new disk", why=f"it has {self._footer.size} bytes, not {size}")
+        raise HostError(what="resizing", where="a new disk", why=f"it has {self._footer.size:,} bytes, not {size:,}")
 
     def sync(self) -> None:
         """Whoever made the file syncs it."""

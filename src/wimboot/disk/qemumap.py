@@ -130,7 +130,7 @@ def parse_map(out: bytes, *, size: int, where: str) -> list[Extent]:
     for row in rows:
         start, length, place = _extent(row, where)
         if start != at or length > size - at:
-            raise MapNotUsable(where=where, why=f"what it says of byte {at} of the disk is missing or twice")
+            raise MapNotUsable(where=where, why=f"what it says of byte {at:,} of the disk is missing or twice")
         at += length
         last = extents[-1] if extents else None
         if last is not None and place == (None if last[2] is None else last[2] + last[1]):
@@ -138,7 +138,7 @@ def parse_map(out: bytes, *, size: int, where: str) -> list[Extent]:
         else:
             extents.append((start, length, place))
     if at != size:
-        raise MapNotUsable(where=where, why=f"it tells of {at} bytes of {size}")
+        raise MapNotUsable(where=where, why=f"it tells of {at:,} bytes of {size:,}")
     return extents
 
 
@@ -155,8 +155,8 @@ def _extent(row: object, where: str) -> Extent:
         raise MapNotUsable(where=where, why="some of it lies in another file")
     if not data:
         if not zero:
-            raise MapNotUsable(where=where, why=f"what byte {start} of the disk reads as is left open")
+            raise MapNotUsable(where=where, why=f"what byte {start:,} of the disk reads as is left open")
         return start, length, None      # type: ignore[return-value]  # integers, as was checked
     if row.get("compressed") or type(place) is not int or not 0 <= place <= _MOST_PLACE:
-        raise MapNotUsable(where=where, why=f"the data at byte {start} of the disk is compressed or encrypted")
+        raise MapNotUsable(where=where, why=f"the data at byte {start:,} of the disk is compressed or encrypted")
     return start, length, place         # type: ignore[return-value]  # the same

@@ -110,7 +110,7 @@ def check_parent(header: SparseHeader, child: Footer, parent: Footer, parent_pat
     if parent.unique_id != header.parent_id:
         why = f"its unique id is {parent.unique_id.hex()}, not {header.parent_id.hex()}"
     elif parent.size != child.size:
-        why = f"it has {parent.size} bytes, not {child.size}"
+        why = f"it has {parent.size:,} bytes, not {child.size:,}"
     elif header.parent_time:
         noted = to_unix_seconds(header.parent_time)
         with contextlib.suppress(OSError):

@@ -137,7 +137,7 @@ def check_vhd(where: str, kind: DiskType, size: int, block_size: int, parent: Fo
     elif not _SMALLEST <= size <= MAX_DISK_SIZE:
         why = f"{size:,} bytes; Windows uses VHDs of 3 MiB to 2040 GiB"
     elif block_size not in _BLOCK_SIZES:
-        why = f"blocks of {block_size} bytes; Windows uses 2 MiB or 512 KiB"
+        why = f"blocks of {block_size:,} bytes; Windows uses 2 MiB or 512 KiB"
     if why is not None:
         raise VhdNotPossible(where=where, why=why)
 
@@ -168,7 +168,7 @@ class _Front:
         self._file.pwrite(offset, data)
 
     def truncate(self, size: int) -> None:
-        raise HostError(what="resizing", where="a new disk", why=f"it has {self._size} bytes, not {size}")
+        raise HostError(what="resizing", where="a new disk", why=f"it has {self._size:,} bytes, not {size:,}")
 
     def sync(self) -> None:
         self._file.sync()

@@ -106,7 +106,7 @@ def read_layout(file: File, where: str) -> Layout:
     if footer is not None and footer.type == DiskType.FIXED:
         _check_use(footer, where)
         if footer.size > footer_offset:
-            raise FormatError("VHD footer", 48, f"a disk of {footer.size} bytes in a file of {file.size()}")
+            raise FormatError("VHD footer", 48, f"a disk of {footer.size:,} bytes in a file of {file.size():,}")
         return Layout(footer=footer, footer_offset=footer_offset)
     copy, copy_problem = _find_copy(file)
     sound = footer or copy
@@ -134,12 +134,12 @@ def _read_sparse(file: File, footer: Footer, footer_offset: int, head_problem: s
     """The rest of a dynamic or differencing disk; `footer_offset` counts where the footer at the end is sound."""
     size = file.size()
     if footer.size > MAX_DISK_SIZE:
-        raise FormatError("VHD footer", 48, f"a dynamic disk of {footer.size} bytes")
+        raise FormatError("VHD footer", 48, f"a dynamic disk of {footer.size:,} bytes")
     if not FOOTER_SIZE <= footer.data_offset <= size - SPARSE_HEADER_SIZE:
-        raise FormatError("VHD footer", 16, f"the header is not in the file, at byte {footer.data_offset}")
+        raise FormatError("VHD footer", 16, f"the header is not in the file, at byte {footer.data_offset:,}")
     header = SparseHeader.parse(file.pread(footer.data_offset, SPARSE_HEADER_SIZE))
     if header.entries < -(-footer.size // header.block_size):
-        raise FormatError("VHD header", 28, f"{header.entries} blocks are too few for {footer.size} bytes")
+        raise FormatError("VHD header", 28, f"{header.entries:,} blocks are too few for {footer.size:,} bytes")
     if header.table_offset + header.table_size > size:
         raise FormatError("VHD header", 16, "the table is not in the file")
     others = _structures(footer, header)

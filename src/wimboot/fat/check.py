@@ -58,7 +58,7 @@ def file_clusters(fat: Fat, boot: FatBoot, listed: Listed, path: str, where: str
         return []
     clusters = fat.chain(listed.cluster, path, boot.cluster_count + 1)
     if len(clusters) < needed:
-        _damaged(where, path, f"it has {listed.entry.size} bytes, and {len(clusters)} clusters for them")
+        _damaged(where, path, f"it has {listed.entry.size:,} bytes, and {len(clusters):,} clusters for them")
     return clusters
 
 

@@ -60,12 +60,12 @@ def format_volume(
     stored = label_bytes(label) if label else _NO_LABEL
     why = ""
     if sector_size not in (512, 1024, 2048, 4096):
-        why = f"no disk has sectors of {sector_size} bytes"
+        why = f"no disk has sectors of {sector_size:,} bytes"
     elif not _LEAST <= size <= device.size() or size // sector_size >= 1 << 32:
-        why = f"it takes {_LEAST} bytes at least, 2^32 sectors at most, and {device.size()} bytes are there for it"
+        why = f"it takes {_LEAST:,} bytes at least, 2^32 sectors at most, and {device.size():,} bytes are there for it"
     elif cluster_size is not None and (cluster_size & cluster_size - 1 or not (
             sector_size <= cluster_size <= _LARGEST_CLUSTER)):
-        why = f"{cluster_size} is no cluster size for sectors of {sector_size} bytes"
+        why = f"{cluster_size:,} is no cluster size for sectors of {sector_size:,} bytes"
     elif not 0 <= hidden_sectors < 1 << 32:
         why = f"its first sector, {hidden_sectors}, has no room in a boot sector"
     elif stored is None:

@@ -130,5 +130,5 @@ def _read_boot(device: Device | File, where: str) -> FatBoot:
     except FormatError as error:
         raise NotFat(where=where, why=str(error)) from error
     if boot.volume_size > device.size():
-        raise NotFat(where=where, why=f"it says {boot.volume_size} bytes where only {device.size()} are")
+        raise NotFat(where=where, why=f"it says {boot.volume_size:,} bytes where only {device.size():,} are")
     return boot

@@ -52,10 +52,10 @@ def read_signature(data: bytes) -> Signature | None:
         return None
     entry, offset, size = table
     if size > _MAX_TABLE or offset % 8 or size < _ENTRY.size or offset + size > len(data) or offset < entry + 8:
-        raise FormatError("certificate table", offset, f"{size} bytes do not fit there")
+        raise FormatError("certificate table", offset, f"{size:,} bytes do not fit there")
     length, _, kind = _ENTRY.unpack_from(data, offset)
     if kind != _PKCS_SIGNED_DATA or not _ENTRY.size < length <= size:
-        raise FormatError("certificate table", offset, f"an entry of type {kind} with {length} bytes is unknown")
+        raise FormatError("certificate table", offset, f"an entry of type {kind} with {length:,} bytes is unknown")
     algorithm, digest = _signed_digest(data[offset + _ENTRY.size:offset + length])
     checksum = optional + 64
     hashed = hashlib.new(algorithm, usedforsecurity=False)
@@ -125,6 +125,6 @@ class _Der:
                 raise FormatError("signature", self._at, "the length of an element is not possible")
             start, size = start + count, int.from_bytes(raw, "big")
         if size > len(self._data) - start:
-            raise FormatError("signature", self._at, f"an element of {size} bytes does not fit")
+            raise FormatError("signature", self._at, f"an element of {size:,} bytes does not fit")
         self._at = start + size
         return self._data[start:start + size]

@@ -48,7 +48,7 @@ def device_size(data: bytes, offset: int = 0) -> int:
         raise FormatError(_WHAT, offset, "it does not fit")
     size = int.from_bytes(data[offset + 8:offset + 12], "little")
     if not HEADER.size <= size <= min(len(data) - offset, _MAX_SIZE):
-        raise FormatError(_WHAT, offset + 8, f"it says that it has {size} bytes")
+        raise FormatError(_WHAT, offset + 8, f"it says that it has {size:,} bytes")
     return size
 
 

@@ -60,7 +60,7 @@ class ChunkLayout(Frozen):
     def check(self) -> None:
         """Raises FormatError where the table and a byte a chunk do not fit in the resource."""
         if self.size <= 0 or self.table_size + self.count > self.size_in_wim:
-            raise FormatError("chunk table", 0, f"{self.size_in_wim} bytes cannot hold {self.count} chunks")
+            raise FormatError("chunk table", 0, f"{self.size_in_wim:,} bytes cannot hold {self.count:,} chunks")
 
     def stored_sizes(self, first: int, count: int, entries: bytes) -> tuple[int, list[int]]:
         """Start (from the end of the table) and stored sizes of `count` chunks from `first`.
@@ -122,10 +122,11 @@ class SolidHeader(Frozen):
         compression = Compression(codec)
         if not 0 < chunk_size <= MAX_SOLID_CHUNK_SIZE or not (
                 compression == Compression.NONE or check_chunk_size(compression, chunk_size)):
-            raise FormatError("solid resource", 8, f"chunks of {chunk_size} bytes")
+            raise FormatError("solid resource", 8, f"chunks of {chunk_size:,} bytes")
         header = cls(size=size, chunk_size=chunk_size, compression=compression)
         if size == 0 or header.table_size + header.count > size_in_wim - _SOLID.size:
-            raise FormatError("solid resource", 0, f"{size_in_wim} bytes cannot hold {size} in chunks of {chunk_size}")
+            raise FormatError("solid resource", 0,
+                              f"{size_in_wim:,} bytes cannot hold {size:,} in chunks of {chunk_size:,}")
         return header
 
     def pack(self) -> bytes:

@@ -75,7 +75,7 @@ class DiskHead(Frozen):
 
     def __post_init__(self) -> None:
         if not 0 <= self.size <= _MOST_SIZE or not 0 <= self.data_offset <= _MOST_SIZE:
-            raise FormatError("disk header", 0, f"{self.size} bytes, their data from byte {self.data_offset} on")
+            raise FormatError("disk header", 0, f"{self.size:,} bytes, their data from byte {self.data_offset:,} on")
 
 
 def _need(data: bytes, what: str) -> None:

@@ -77,7 +77,7 @@ def _qcow2(head: bytes, read: Callable[[int, int], bytes]) -> ParentLink | None:
     if not offset or not size:
         return None
     if size > _MOST_NAME or offset >> 62:
-        raise FormatError("QCOW2 header", 8, f"a backing file's name of {size} bytes at byte {offset}")
+        raise FormatError("QCOW2 header", 8, f"a backing file's name of {size:,} bytes at byte {offset:,}")
     name = read(offset, size).decode("utf-8", "surrogateescape")
     return ParentLink(names=tuple(_named(name)))
 

@@ -49,7 +49,7 @@ def from_ntfs(value: bytes) -> list[Ea]:
                 raise FormatError("$EA", at, "data follow the last entry")
             break
         if step < size or step % 4 or step > (len(value) - at + 3) & ~3:
-            raise FormatError("$EA", at, f"the next entry lies {step} bytes on, this one has {size}")
+            raise FormatError("$EA", at, f"the next entry lies {step:,} bytes on, this one has {size:,}")
         at += step
     return entries
 

@@ -196,7 +196,7 @@ class FatBoot(Frozen):
         tail = _TAIL.pack(self.drive, self.state, self.signature, self.serial, self.label, self.type_name)
         packed = head + middle + tail + self.boot_code
         if len(packed) != _END_OFFSET:
-            raise ValueError(f"a boot sector of {len(packed) + len(_END)} bytes")
+            raise ValueError(f"a boot sector of {len(packed) + len(_END):,} bytes")
         return packed + _END
 
     @classmethod
@@ -244,7 +244,7 @@ def _check_mark(data: bytes, jump: bytes, oem_name: bytes, media: int) -> None:
 def _check_sizes(sector_size: int, cluster_sectors: int) -> None:
     what = FatBoot.STRUCTURE
     if sector_size not in (512, 1024, 2048, 4096):
-        raise FormatError(what, 11, f"sectors of {sector_size} bytes")
+        raise FormatError(what, 11, f"sectors of {sector_size:,} bytes")
     if cluster_sectors == 0 or cluster_sectors & cluster_sectors - 1 or (
             cluster_sectors * sector_size > _LARGEST_CLUSTER):
         raise FormatError(what, 13, f"clusters of {cluster_sectors} sectors")
@@ -260,15 +260,16 @@ def _check_layout(boot: FatBoot) -> None:
     if boot.fat_sectors == 0:
         raise FormatError(what, 22, "a FAT without sectors")
     if boot.total_sectors == 0 or boot.total_sectors_32 not in (0, boot.total_sectors):
-        raise FormatError(what, 19, f"{boot.total_sectors_16} and {boot.total_sectors_32} sectors")
+        raise FormatError(what, 19, f"{boot.total_sectors_16:,} and {boot.total_sectors_32:,} sectors")
     if boot.cluster_count == 0:
-        raise FormatError(what, 32, f"{boot.total_sectors} sectors leave no room for data")
+        raise FormatError(what, 32, f"{boot.total_sectors:,} sectors leave no room for data")
     _check_room(boot)
 
 
 def _check_room(boot: FatBoot) -> None:
     if boot.fat_size * 8 < (boot.cluster_count + 2) * boot.kind:
-        raise FormatError(FatBoot.STRUCTURE, 22, f"a FAT of {boot.fat_size} bytes for {boot.cluster_count} clusters")
+        raise FormatError(FatBoot.STRUCTURE, 22,
+                          f"a FAT of {boot.fat_size:,} bytes for {boot.cluster_count:,} clusters")
 
 
 def _check_fat32(boot: FatBoot) -> None:
@@ -278,11 +279,11 @@ def _check_fat32(boot: FatBoot) -> None:
     if boot.version:
         raise FormatError(what, 42, f"version {boot.version:#x}")
     if boot.cluster_count > _MOST_CLUSTERS:
-        raise FormatError(what, 32, f"{boot.cluster_count} clusters")
+        raise FormatError(what, 32, f"{boot.cluster_count:,} clusters")
     if not 2 <= boot.root_cluster < boot.cluster_count + 2:
         raise FormatError(what, 44, f"the root folder in cluster {boot.root_cluster}")
     if boot.active_fats[0] >= boot.fat_count:
-        raise FormatError(what, 40, f"FAT {boot.active_fats[0]} of {boot.fat_count}")
+        raise FormatError(what, 40, f"FAT {boot.active_fats[0]} of {boot.fat_count:,}")
     for offset, sector in ((48, boot.fsinfo_sector), (50, boot.backup_sector)):
         if sector is not None and sector >= boot.reserved_sectors:
             raise FormatError(what, offset, f"sector {sector}, which is not a reserved one")
@@ -294,7 +295,7 @@ def _with_kind(boot: FatBoot) -> FatBoot:
     if boot.root_entries == 0:
         raise FormatError(what, 17, "a root folder without entries")
     if boot.cluster_count >= FAT32_LEAST:
-        raise FormatError(what, 22, f"{boot.cluster_count} clusters without a FAT32")
+        raise FormatError(what, 22, f"{boot.cluster_count:,} clusters without a FAT32")
     if boot.cluster_count >= FAT16_LEAST:
         boot = replace(boot, kind=FatKind.FAT16)
         _check_room(boot)

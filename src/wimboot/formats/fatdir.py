@@ -161,7 +161,7 @@ def checksum(short_name: bytes) -> int:
 def split_long(name: bytes, short_name: bytes) -> tuple[LongPart, ...]:
     """The parts of the UTF-16LE `name` in the order in which they stand, before the entry of `short_name`."""
     if not name or len(name) % 2 or len(name) > 2 * MAX_LONG_UNITS:
-        raise ValueError(f"a long name of {len(name)} bytes")
+        raise ValueError(f"a long name of {len(name):,} bytes")
     sum_ = checksum(short_name)
     size = 2 * _PART_UNITS
     padded = name if len(name) % size == 0 else (name + b"\0\0").ljust(-(-len(name) // size) * size, b"\xff")

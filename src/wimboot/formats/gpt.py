@@ -121,11 +121,11 @@ class GptHeader(Frozen):
         (_, revision, size, crc, _, sector, other, first, last, guid, entries, count, entry_size,
          entries_crc) = _HEADER.unpack_from(data)
         if revision >> 16 != 1 or not _HEADER.size <= size <= len(data):
-            raise FormatError("GPT header", 8, f"revision {revision:08X} with {size} bytes")
+            raise FormatError("GPT header", 8, f"revision {revision:08X} with {size:,} bytes")
         if zlib.crc32(data[:_CRC_OFFSET] + bytes(4) + data[_CRC_OFFSET + 4:size]) != crc:
             raise FormatError("GPT header", _CRC_OFFSET, "its CRC is wrong")
         if entry_size < 128 or entry_size & (entry_size - 1) or count * entry_size > MAX_ARRAY_SIZE:
-            raise FormatError("GPT header", 80, f"{count} entries of {entry_size} bytes")
+            raise FormatError("GPT header", 80, f"{count:,} entries of {entry_size:,} bytes")
         if first > last:
             raise FormatError("GPT header", 40, "no sector is usable")
         return cls(sector=sector, other_sector=other, first_usable=first, last_usable=last, disk_guid=guid,

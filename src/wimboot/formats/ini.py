@@ -173,7 +173,7 @@ class _Reader:
 
 def _decode(data: bytes) -> str:
     if len(data) > MAX_INI_SIZE:
-        raise FormatError("a capture list", MAX_INI_SIZE, f"it has {len(data)} bytes, over 1 MiB")
+        raise FormatError("a capture list", MAX_INI_SIZE, f"it has {len(data):,} bytes, over 1 MiB")
     wide = data[:2] == b"\xff\xfe" or data[1:2] == b"\0"
     try:
         text = data.decode("utf-16-le" if wide else "utf-8")

@@ -54,7 +54,7 @@ class LinkTarget(Frozen):
             raise FormatError(_WHAT, len(data) + 8, "it is cut short")
         offset, size, _, _ = _NAMES.unpack_from(data)
         if size % 2 or offset + size > len(data) - buffer:
-            raise FormatError(_WHAT, 8, f"its name of {size} bytes at {offset} leaves it")
+            raise FormatError(_WHAT, 8, f"its name of {size:,} bytes at {offset:,} leaves it")
         path = decode_name(data[buffer + offset:buffer + offset + size])
         relative = tag == SYMBOLIC_LINK and bool(_FLAGS.unpack_from(data, _NAMES.size)[0] & _RELATIVE)
         return cls(path=path, relative=relative)

@@ -72,7 +72,7 @@ class BootSector(Frozen):
         if cluster_code == 0 or cluster & cluster - 1 or cluster > _LARGEST_CLUSTER:
             raise FormatError(cls.STRUCTURE, 0x0D, f"{cluster_code:#x} as sectors of a cluster")
         if not 0 < total < 1 << 50 or total * sector < cluster:
-            raise FormatError(cls.STRUCTURE, 0x28, f"a volume of {total} sectors")
+            raise FormatError(cls.STRUCTURE, 0x28, f"a volume of {total:,} sectors")
         clusters = total * sector // cluster
         for offset, lcn in ((0x30, mft), (0x38, mirror)):
             if not 0 < lcn < clusters:
@@ -86,5 +86,5 @@ class BootSector(Frozen):
     def _record_size(cls, code: int, cluster: int, offset: int) -> int:
         size = code * cluster if code > 0 else 1 << min(-code, 32)
         if size & size - 1 or not 512 <= size <= _LARGEST_RECORD:
-            raise FormatError(cls.STRUCTURE, offset, f"records of {size} bytes")
+            raise FormatError(cls.STRUCTURE, offset, f"records of {size:,} bytes")
         return size

@@ -31,7 +31,7 @@ def root_entries(value: bytes) -> tuple[int, list[tuple[bytes, bytes]]]:
         raise FormatError("index root", len(value), "it is cut short")
     size = struct.unpack_from("<I", value, 8)[0]
     if size & size - 1 or not 512 <= size <= 1 << 16:
-        raise FormatError("index root", 8, f"index blocks of {size} bytes")
+        raise FormatError("index root", 8, f"index blocks of {size:,} bytes")
     return size, list(_entries(value, _ROOT_HEADER, "index root"))
 
 
@@ -56,7 +56,7 @@ def _entries(data: bytes, base: int, structure: str) -> Iterator[tuple[bytes, by
         if flags & _END:
             return
         if size < 16 or size > end - at or 16 + key_size > size or data_offset + data_size > size:
-            raise FormatError(structure, at, f"an entry of {size} bytes")
+            raise FormatError(structure, at, f"an entry of {size:,} bytes")
         yield data[at + 16:at + 16 + key_size], data[at + data_offset:at + data_offset + data_size]
         at += size
     raise FormatError(structure, at, "its entries have no end")

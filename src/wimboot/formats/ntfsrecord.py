@@ -38,9 +38,9 @@ def unfix(data: bytes, structure: str = "file record") -> bytes:
     """
     offset, words = struct.unpack_from("<HH", data, 4) if len(data) >= 8 else (0, 0)
     if not data or len(data) % _STRIDE or words != len(data) // _STRIDE + 1:
-        raise FormatError(structure, 6, f"an update sequence of {words} words for {len(data)} bytes")
+        raise FormatError(structure, 6, f"an update sequence of {words} words for {len(data):,} bytes")
     if offset % 2 or offset < 8 or offset + 2 * words > _STRIDE - 2:
-        raise FormatError(structure, 4, f"the update sequence at {offset}")
+        raise FormatError(structure, 4, f"the update sequence at {offset:,}")
     out = bytearray(data)
     for i in range(1, words):
         end = i * _STRIDE
@@ -140,7 +140,7 @@ class Attribute(Frozen):
             raise FormatError(cls.STRUCTURE, offset, "its record ends within it")
         kind, length, outside, units, name_offset, flags, _, size, value_offset = _RESIDENT.unpack_from(record, offset)
         if length < 24 or length % 8 or length > limit - offset:
-            raise FormatError(cls.STRUCTURE, offset + 4, f"it claims {length} bytes")
+            raise FormatError(cls.STRUCTURE, offset + 4, f"it claims {length:,} bytes")
         if units and name_offset + 2 * units > length:
             raise FormatError(cls.STRUCTURE, offset + 9, "its name does not fit")
         name = record[offset + name_offset:offset + name_offset + 2 * units] if units else b""
@@ -151,7 +151,7 @@ class Attribute(Frozen):
             return cls(offset=offset, type=kind, name=name, flags=flags, size=size, initialized=size,
                        value=record[start:start + size], value_offset=start), offset + length
         if length < 64:
-            raise FormatError(cls.STRUCTURE, offset + 4, f"it claims {length} bytes")
+            raise FormatError(cls.STRUCTURE, offset + 4, f"it claims {length:,} bytes")
         lowest, highest, pairs, _, _, size, initialized = _EXTENT.unpack_from(record, offset + 16)
         if not 64 <= pairs <= length:
             raise FormatError(cls.STRUCTURE, offset + 32, "its run list does not fit")
@@ -240,7 +240,7 @@ class AttributeListEntry(Frozen):
             kind, length, units, name_offset, lowest, reference, _ = _LIST_ENTRY.unpack_from(data, at)
             if length < _LIST_ENTRY.size or at + length > len(data) or (
                     units and name_offset + 2 * units > length):
-                raise FormatError(cls.STRUCTURE, at + 4, f"an entry of {length} bytes")
+                raise FormatError(cls.STRUCTURE, at + 4, f"an entry of {length:,} bytes")
             name = data[at + name_offset:at + name_offset + 2 * units] if units else b""
             entries.append(cls(type=kind, name=name, lowest_vcn=lowest, reference=reference))
             at += length

@@ -77,7 +77,7 @@ class Overlay(Frozen):
     def parse(cls, data: bytes) -> Overlay:
         """Read a whole file. Raises FormatError."""
         if not _HEADER.size <= len(data) <= MAX_FILE_SIZE:
-            raise FormatError(_WHAT, 0, f"it has {len(data)} bytes")
+            raise FormatError(_WHAT, 0, f"it has {len(data):,} bytes")
         magic, version, stride, count, next_id = _HEADER.unpack_from(data)
         if magic != MAGIC:
             raise FormatError(_WHAT, 0, "the magic number is wrong")
@@ -86,7 +86,7 @@ class Overlay(Frozen):
         if stride < _ENTRY.size:
             raise FormatError(_WHAT, 8, f"an entry would have {stride} bytes")
         if count > MAX_SOURCES or _HEADER.size + count * stride > len(data):
-            raise FormatError(_WHAT, 12, f"it does not hold {count} entries")
+            raise FormatError(_WHAT, 12, f"it does not hold {count:,} entries")
         sources = tuple(_parse_source(data, _HEADER.size + i * stride, stride) for i in range(count))
         _check_ids(sources, next_id)
         return cls(sources=sources, next_id=next_id)
@@ -105,7 +105,7 @@ class Overlay(Frozen):
             locations.append(location)
             offset += len(location)
         if offset > MAX_FILE_SIZE:
-            raise OverlayFull(why=f"the file would have {offset} bytes, over 2 MiB")
+            raise OverlayFull(why=f"the file would have {offset:,} bytes, over 2 MiB")
         header = _HEADER.pack(MAGIC, 1, stride, len(self.sources), self.next_id)
         return b"".join((header, *table, *locations))
 
@@ -156,11 +156,11 @@ class Overlay(Frozen):
 def _parse_source(data: bytes, at: int, stride: int) -> DataSource:
     number, offset, size, wim_type, wim_index, guid = _ENTRY.unpack_from(data, at)
     if offset % 2 or not _HEADER.size <= offset < len(data):
-        raise FormatError(_WHAT, at + 8, f"a location would lie at {offset}")
+        raise FormatError(_WHAT, at + 8, f"a location would lie at {offset:,}")
     if not _MIN_LOCATION <= size <= len(data) - offset:
-        raise FormatError(_WHAT, at + 12, f"a location would have {size} bytes")
+        raise FormatError(_WHAT, at + 12, f"a location would have {size:,} bytes")
     if device_size(data, offset) < size:
-        raise FormatError(_WHAT, at + 12, f"a location of {size} bytes says that it has fewer")
+        raise FormatError(_WHAT, at + 12, f"a location of {size:,} bytes says that it has fewer")
     return DataSource(data_source_id=number, wim_guid=guid, location=parse_device(data, offset),
                       wim_index=wim_index, wim_type=wim_type, extra=bytes(data[at + _ENTRY.size:at + stride]))
 

@@ -111,7 +111,7 @@ class _Reader:
     def take(self, offset: int, fields: str) -> tuple[Any, ...]:
         size = struct.calcsize("<" + fields)
         if not 0 <= offset <= len(self.data) - size:
-            raise FormatError("program file", offset, f"it ends before {size} bytes there")
+            raise FormatError("program file", offset, f"it ends before {size:,} bytes there")
         return struct.unpack_from("<" + fields, self.data, offset)
 
     def number(self, offset: int) -> int:
@@ -165,7 +165,7 @@ def _fixed(reader: _Reader, start: int, size: int) -> FixedVersion | None:
     value = start + 6 + len(_KEY)
     value += -(6 + len(_KEY)) % 4
     if value_size < 52 or value + value_size > start + length:
-        raise FormatError("version resource", start, f"a fixed part of {value_size} bytes does not fit")
+        raise FormatError("version resource", start, f"a fixed part of {value_size:,} bytes does not fit")
     signature, _, *numbers = reader.take(value, "IIIIII")
     if signature != _SIGNATURE:
         raise FormatError("version resource", value, f"the signature {signature:#x} is not {_SIGNATURE:#x}")

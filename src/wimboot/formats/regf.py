@@ -115,17 +115,17 @@ class BaseBlock(Frozen):
     def check_primary(self, size: int) -> None:
         """Refuse what cannot be a hive of `size` bytes. Raises FormatError."""
         if size > MAX_HIVE_SIZE:
-            raise FormatError("registry hive", 0, f"{size} bytes are more than the {MAX_HIVE_SIZE} allowed")
+            raise FormatError("registry hive", 0, f"{size:,} bytes are more than the {MAX_HIVE_SIZE:,} allowed")
         if self.file_type != FileType.PRIMARY:
             raise FormatError("registry base block", 28, f"file type {self.file_type} is not a hive's")
         if self.file_format != 1:
             raise FormatError("registry base block", 32, f"format {self.file_format} is unknown")
         if self.bins_size % PAGE_SIZE or not self.bins_size:
             raise FormatError("registry base block", 40,
-                              f"{self.bins_size} bytes of hive bins are not whole pages")
+                              f"{self.bins_size:,} bytes of hive bins are not whole pages")
         if self.bins_size > size - BASE_BLOCK_SIZE:
             raise FormatError("registry base block", 40,
-                              f"{self.bins_size} bytes of hive bins do not fit in a file of {size}")
+                              f"{self.bins_size:,} bytes of hive bins do not fit in a file of {size:,}")
         if not 0x20 <= self.root_cell <= self.bins_size - 4:
             raise FormatError("registry base block", 36, f"the root cell {self.root_cell:#x} lies outside")
 

@@ -80,11 +80,11 @@ class LogEntry(Frozen):
         """The entry at `offset`. Raises FormatError, also where a hash does not fit."""
         size, flags, sequence, bins_size, count, hash1 = _entry_header(log, offset)
         if size % _SECTOR or not _ENTRY.size + count * _REFERENCE.size <= size <= len(log) - offset:
-            raise FormatError("registry log entry", offset, f"size {size} with {count} pages is not possible")
+            raise FormatError("registry log entry", offset, f"size {size:,} with {count:,} pages is not possible")
         if marvin32(log[offset + _ENTRY.size:offset + size], _SEED) != hash1:
             raise FormatError("registry log entry", offset, "the hash of its pages does not fit")
         if bins_size % PAGE_SIZE or not bins_size or bins_size > MAX_HIVE_SIZE - BASE_BLOCK_SIZE:
-            raise FormatError("registry log entry", offset, f"{bins_size} bytes of bins are not possible")
+            raise FormatError("registry log entry", offset, f"{bins_size:,} bytes of bins are not possible")
         return cls(sequence=sequence, bins_size=bins_size, flags=flags, size=size,
                    pages=tuple(_pages(log, offset, size, count, bins_size)))
 

@@ -89,11 +89,11 @@ class Reparse(Frozen):
     def parse(cls, value: bytes) -> Reparse:
         """Read a whole value. Raises FormatError."""
         if not HEADER_SIZE <= len(value) <= MAX_VALUE_SIZE:
-            raise FormatError("a reparse point", 0, f"it has {len(value)} bytes")
+            raise FormatError("a reparse point", 0, f"it has {len(value):,} bytes")
         tag, size, reserved = _HEADER.unpack_from(value)
         start = HEADER_SIZE if tag & 0x8000_0000 else HEADER_SIZE + 16
         if len(value) != start + size:
-            problem = f"it announces {size} bytes of data and has {len(value) - start}"
+            problem = f"it announces {size:,} bytes of data and has {len(value) - start:,}"
             raise FormatError("a reparse point", 4, problem)
         value = bytes(value)
         return cls(tag=tag, data=value[start:], reserved=reserved, guid=value[HEADER_SIZE:start])
@@ -244,7 +244,7 @@ def _parse_wim(body: bytes) -> WimPointer:
             raise FormatError(_WHAT, 52, "its padding is not zero")
         return WimPointer(data_source_id=source, hash=digest, flags=flags, version=1)
     if version in (1, 2):
-        raise FormatError(_WHAT, 4, f"a pointer of version {version} does not have {len(body) + 16} bytes")
+        raise FormatError(_WHAT, 4, f"a pointer of version {version} does not have {len(body) + 16:,} bytes")
     raise FormatError(_WHAT, 16, f"a pointer's version is 1 or 2, not {version}")
 
 
@@ -301,7 +301,7 @@ class BackingInput(Frozen):
         if len(data) == _EXTERNAL.size + _POINTER_1.size - 4:
             data += bytes(4)
         if len(data) != _EXTERNAL.size + _POINTER_1.size:
-            raise FormatError(structure, 0, f"it has {len(data)} bytes, not 48")
+            raise FormatError(structure, 0, f"it has {len(data):,} bytes, not 48")
         version, provider = _EXTERNAL.unpack_from(data)
         wim_version, flags, source, digest, padding = _POINTER_1.unpack_from(data, _EXTERNAL.size)
         if (version, provider) != (1, Provider.WIM):

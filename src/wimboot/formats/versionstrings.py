@@ -52,7 +52,7 @@ class _Block:
             raise FormatError("version resource", start, "a block ends inside its head")
         length, self.value_size, self.type = _HEAD.unpack_from(data, start)
         if not _HEAD.size <= length <= end - start:
-            raise FormatError("version resource", start, f"a block of {length} bytes does not fit")
+            raise FormatError("version resource", start, f"a block of {length:,} bytes does not fit")
         self.data, self.start, self.end = data, start, start + length
         at = start + _HEAD.size
         while data[at:at + 2] != b"\0\0":

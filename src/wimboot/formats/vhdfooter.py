@@ -150,7 +150,7 @@ class Footer(Frozen):
         if stored != checksum(data, _CHECKSUM_OFFSET):
             raise FormatError("VHD footer", _CHECKSUM_OFFSET, "its checksum is wrong")
         if not size or size % SECTOR or size >> 62:
-            raise FormatError("VHD footer", 48, f"a disk of {size} bytes")
+            raise FormatError("VHD footer", 48, f"a disk of {size:,} bytes")
         return cls(type=kind, size=size, unique_id=unique_id, data_offset=data_offset, original_size=original_size,
                    geometry=Geometry(cylinders=cylinders, heads=heads, sectors=sectors), time=time, saved=saved,
                    features=features, version=version, creator=creator, creator_version=creator_version,

@@ -143,7 +143,7 @@ class SparseHeader(Frozen):
         if stored != checksum(data, _CHECKSUM_OFFSET):
             raise FormatError("VHD header", _CHECKSUM_OFFSET, "its checksum is wrong")
         if block_size & (block_size - 1) or not _SMALLEST_BLOCK <= block_size <= _LARGEST_BLOCK:
-            raise FormatError("VHD header", 32, f"blocks of {block_size} bytes")
+            raise FormatError("VHD header", 32, f"blocks of {block_size:,} bytes")
         if not 0 < entries <= _MAX_ENTRIES:
             raise FormatError("VHD header", 28, f"a table of {entries} entries")
         if table_offset >> 62:
@@ -185,7 +185,7 @@ def check_places(table: array[int], block_size: int, others: Iterable[tuple[int,
     sectors = (bitmap_size(block_size) + block_size) // SECTOR
     count = len(table) - table.count(UNUSED)
     if count * sectors * SECTOR > end:      # before a list of them is made
-        raise FormatError("VHD table", 0, f"{count} blocks are more than the file has room for")
+        raise FormatError("VHD table", 0, f"{count:,} blocks are more than the file has room for")
     used = sorted(entry for entry in table if entry != UNUSED)
     for one, two in pairwise(used):
         if two - one < sectors:
@@ -197,5 +197,5 @@ def check_places(table: array[int], block_size: int, others: Iterable[tuple[int,
         before = bisect_right(used, last - 1) - 1
         if size and before >= 0 and (used[before] + sectors) * SECTOR > offset:
             raise FormatError("VHD table", 4 * table.index(used[before]), f"a block at sector {used[before]} lies over "
-                                                                          f"the structure at byte {offset}")
+                                                                          f"the structure at byte {offset:,}")
     return (used[-1] + sectors) * SECTOR if used else 0

@@ -173,11 +173,11 @@ def read_vhdx(read: Callable[[int, int], bytes]) -> VhdxLayout:
     size, = struct.unpack("<Q", _item(metadata, _DISK_SIZE, 8))
     sector_size, = struct.unpack("<I", _item(metadata, _SECTOR_SIZE, 4))
     if block_size & (block_size - 1) or not _MIB <= block_size <= 256 * _MIB:
-        raise FormatError("VHDX metadata", 0, f"blocks of {block_size} bytes")
+        raise FormatError("VHDX metadata", 0, f"blocks of {block_size:,} bytes")
     if sector_size not in (512, 4096):
-        raise FormatError("VHDX metadata", 0, f"sectors of {sector_size} bytes")
+        raise FormatError("VHDX metadata", 0, f"sectors of {sector_size:,} bytes")
     if not 0 < size <= _MOST_SIZE or size % sector_size:
-        raise FormatError("VHDX metadata", 0, f"a disk of {size} bytes")
+        raise FormatError("VHDX metadata", 0, f"a disk of {size:,} bytes")
     table_offset, table_size = _region(regions, _BAT)
     ends = [offset + length for offset, length in regions.values()]
     return VhdxLayout(header=header, header_offset=header_offset, size=size, block_size=block_size,
@@ -214,13 +214,13 @@ def _regions(read: Callable[[int, int], bytes]) -> dict[bytes, tuple[int, int]]:
         raise FormatError("VHDX region table", 0, "neither of the two is sound")
     count = _REGION_HEAD.unpack_from(data)[2]
     if count > _MOST_ENTRIES:
-        raise FormatError("VHDX region table", 8, f"{count} entries")
+        raise FormatError("VHDX region table", 8, f"{count:,} entries")
     regions = {}
     for number in range(count):
         at = _REGION_HEAD.size + number * _REGION.size
         guid, offset, size, flags = _REGION.unpack_from(data, at)
         if offset % _MIB or offset < _MIB or size % _MIB or offset >> 62 or not 0 < size <= _LARGEST_REGION:
-            raise FormatError("VHDX region table", at, f"a region of {size} bytes at byte {offset}")
+            raise FormatError("VHDX region table", at, f"a region of {size:,} bytes at byte {offset:,}")
         if guid in regions or (flags & _REQUIRED and guid not in (_BAT, _METADATA_REGION)):
             raise FormatError("VHDX region table", at, "a region twice, or one that is not known")
         regions[guid] = offset, size
@@ -240,7 +240,7 @@ def _metadata(read: Callable[[int, int], bytes], offset: int, size: int) -> dict
         raise FormatError("VHDX metadata", 0, "no such signature")
     count = _METADATA_HEAD.unpack_from(table)[2]
     if count > _MOST_ENTRIES:
-        raise FormatError("VHDX metadata", 10, f"{count} entries")
+        raise FormatError("VHDX metadata", 10, f"{count:,} entries")
     items = {}
     for number in range(count):
         at = _METADATA_HEAD.size + number * _METADATA.size

@@ -123,7 +123,7 @@ class ResourceHeader(Frozen):
     def pack(self) -> bytes:
         """The 24 bytes."""
         if self.size_in_wim >> 56:
-            raise FormatError("resource header", 0, f"a resource of {self.size_in_wim} bytes does not fit in 56 bits")
+            raise FormatError("resource header", 0, f"a resource of {self.size_in_wim:,} bytes does not fit in 56 bits")
         return _RESOURCE.pack(self.size_in_wim | self.flags << 56, self.offset, self.size)
 
     @property
@@ -185,11 +185,11 @@ class WimHeader(Frozen):
             if not any(self.flags & flag for flag in _CODEC_FLAGS):
                 raise FormatError("WIM header", 0x10, f"it names no codec (flags {self.flags:#x})")
             if not check_chunk_size(self.compression, self.chunk_size):
-                raise FormatError("WIM header", 0x14, f"{self.compression.name} has no chunks of {self.chunk_size}")
+                raise FormatError("WIM header", 0x14, f"{self.compression.name} has no chunks of {self.chunk_size:,}")
         if not 1 <= self.part_number <= self.total_parts:
-            raise FormatError("WIM header", 0x28, f"it is part {self.part_number} of {self.total_parts}")
+            raise FormatError("WIM header", 0x28, f"it is part {self.part_number} of {self.total_parts:,}")
         if self.boot_index > self.image_count:
-            raise FormatError("WIM header", 0x78, f"it boots image {self.boot_index} of {self.image_count}")
+            raise FormatError("WIM header", 0x78, f"it boots image {self.boot_index} of {self.image_count:,}")
 
     def check_against(self, file_size: int) -> None:
         """Hold the header against the bytes present, before anything is allocated by it. Raises FormatError."""
@@ -201,13 +201,13 @@ class WimHeader(Frozen):
             if resource.flags & (ResourceFlag.COMPRESSED | ResourceFlag.SOLID) or resource.size != resource.size_in_wim:
                 raise FormatError("WIM header", at, f"the {name} is compressed")
             if resource.offset < HEADER_SIZE or resource.end > file_size:
-                raise FormatError("WIM header", at, f"the {name} ends at {resource.end}, the file at {file_size}")
+                raise FormatError("WIM header", at, f"the {name} ends at {resource.end:,}, the file at {file_size:,}")
         if self.blob_table.size % _TABLE_ENTRY_SIZE:
-            raise FormatError("WIM header", 0x40, f"a blob table has no {self.blob_table.size} bytes")
+            raise FormatError("WIM header", 0x40, f"a blob table has no {self.blob_table.size:,} bytes")
         if self.part_number == 1 and self.image_count > self.blob_table.size // _TABLE_ENTRY_SIZE:
-            raise FormatError("WIM header", 0x2C, f"{self.image_count} images do not fit in its blob table")
+            raise FormatError("WIM header", 0x2C, f"{self.image_count:,} images do not fit in its blob table")
         if not 2 <= self.xml.size <= _MAX_XML_SIZE:
-            raise FormatError("WIM header", 0x48, f"XML data of {self.xml.size} bytes")
+            raise FormatError("WIM header", 0x48, f"XML data of {self.xml.size:,} bytes")
 
     def pack(self) -> bytes:
         """The 208 bytes."""

@@ -118,7 +118,7 @@ class WimXml:
         if sorted(index or 0 for index in indices) != list(range(1, len(elements) + 1)):
             _bad("its images are not numbered from 1 on")
         if image_count is not None and len(elements) != image_count:
-            _bad(f"it describes {len(elements)} images, the header says {image_count}")
+            _bad(f"it describes {len(elements):,} images, the header says {image_count:,}")
         order = sorted(range(len(elements)), key=lambda at: indices[at] or 0)
         images = tuple(_image(elements[at]) for at in order)
         return cls(images, _number(root.findtext("TOTALBYTES")), root)
@@ -163,7 +163,7 @@ class WimXml:
         for element in root.findall("IMAGE"):
             if _number(element.get("INDEX")) == number:
                 return element
-        raise Internal(what=f"image {number} of {len(self.images)}")
+        raise Internal(what=f"image {number} of {len(self.images):,}")
 
 
 parse_xml = WimXml.parse
@@ -199,7 +199,7 @@ def _bad(problem: str) -> NoReturn:
 
 def _read(data: bytes) -> ET.Element:
     if len(data) > MAX_XML_SIZE:
-        _bad(f"it has {len(data)} bytes, more than {MAX_XML_SIZE}")
+        _bad(f"it has {len(data):,} bytes, more than {MAX_XML_SIZE:,}")
     try:
         text = data.decode("utf-16-le").removeprefix("\ufeff")
     except UnicodeDecodeError as error:

@@ -78,13 +78,13 @@ def check_formattable(size: int, *, cluster_size: int = 4096, label: str = "", s
     """Raises SizeNotFormattable where `format_volume` would."""
     why = None
     if sector_size not in _SECTOR_SIZES:
-        why = f"no disk has sectors of {sector_size} bytes"
+        why = f"no disk has sectors of {sector_size:,} bytes"
     elif size < _SMALLEST or size % sector_size:
-        why = f"it takes whole sectors of {sector_size} bytes, {_SMALLEST} bytes at least"
+        why = f"it takes whole sectors of {sector_size:,} bytes, {_SMALLEST:,} bytes at least"
     elif cluster_size not in _CLUSTER_SIZES:
         why = "that is no cluster size"
     elif cluster_size < sector_size:
-        why = f"a cluster is never smaller than a sector, {sector_size} bytes"
+        why = f"a cluster is never smaller than a sector, {sector_size:,} bytes"
     elif not 0 <= hidden_sectors < 1 << 32:
         why = f"its first sector, {hidden_sectors}, has no room in a boot sector"
     elif len(label.encode("utf-16-le", "surrogatepass")) > 2 * _LABEL_LIMIT or "\0" in label:
@@ -138,7 +138,7 @@ def copy_formatted(source: Formatted, device: Device, counter: Counter | None = 
     """
     size = source.file.size()
     if device.size() != size:
-        raise SizeNotFormattable(size=size, cluster_size=0, label="", why=f"{device.size()} bytes are there for it")
+        raise SizeNotFormattable(size=size, cluster_size=0, label="", why=f"{device.size():,} bytes are there for it")
     for start, end in _used(source, size):
         for offset in range(start, end, _STEP):
             part = source.file.pread(offset, min(_STEP, end - offset))

@@ -53,7 +53,7 @@ class Extents:
     def place(self, offset: int) -> tuple[int | None, int]:
         """(where byte `offset` lies on the device, None in a hole; bytes in a row from there). Raises FormatError."""
         if not 0 <= offset < self.clusters * self._cluster_size:
-            raise FormatError("run list", 0, f"it ends before byte {offset}")
+            raise FormatError("run list", 0, f"it ends before byte {offset:,}")
         at = bisect_right(self._starts, offset // self._cluster_size) - 1
         lcn, clusters = self.runs[at]
         inside = offset - self._starts[at] * self._cluster_size
@@ -80,8 +80,8 @@ class Metafiles:
         self.device = device
         self.boot = BootSector.parse(device.pread(0, BootSector.SIZE))
         if self.boot.volume_size > device.size():
-            raise FormatError(BootSector.STRUCTURE, 0x28, f"a volume of {self.boot.volume_size} bytes on a device of "
-                              f"{device.size()}")
+            raise FormatError(BootSector.STRUCTURE, 0x28, f"a volume of {self.boot.volume_size:,} bytes on a device of "
+                              f"{device.size():,}")
         self.mft = Extents(device, self.boot)
         self.mft.add([(self.boot.mft_lcn, -(-self.boot.record_size // self.boot.cluster_size))])
         self.mft_size = self.boot.record_size
@@ -120,9 +120,9 @@ class Metafiles:
             raise FormatError("attribute", attribute.offset, "compressed or encrypted where it cannot be")
         if attribute.initialized > attribute.size:
             raise FormatError("attribute", attribute.offset,
-                              f"{attribute.initialized} of {attribute.size} bytes written")
+                              f"{attribute.initialized:,} of {attribute.size:,} bytes written")
         if attribute.size > limit:
-            raise FormatError("attribute", attribute.offset, f"{attribute.size} bytes, over the limit of {limit}")
+            raise FormatError("attribute", attribute.offset, f"{attribute.size:,} bytes, over the limit of {limit:,}")
         extents = Extents(self.device, self.boot)
         extents.add(attribute.runs)
         return extents.read(0, attribute.initialized) + bytes(attribute.size - attribute.initialized)
@@ -141,7 +141,7 @@ class Metafiles:
             self.mft_size = min(size, self.mft.clusters * self.boot.cluster_size)
             self._extend(self._extent(MFT_RECORD, base, entry))
         if size > self.mft.clusters * self.boot.cluster_size:
-            raise FormatError("$MFT", 0, f"{size} bytes in {self.mft.clusters} clusters")
+            raise FormatError("$MFT", 0, f"{size:,} bytes in {self.mft.clusters:,} clusters")
         self.mft_size = size
 
     def _extend(self, extent: Attribute) -> None:
@@ -151,7 +151,7 @@ class Metafiles:
             raise FormatError("$MFT", 0, "it has holes")
         self.mft.add(extent.runs)
         if self.mft.clusters > self.boot.total_clusters:
-            raise FormatError("$MFT", 0, f"{self.mft.clusters} clusters on a volume of {self.boot.total_clusters}")
+            raise FormatError("$MFT", 0, f"{self.mft.clusters:,} clusters on a volume of {self.boot.total_clusters:,}")
 
     def _joined(self, extents: list[Attribute]) -> Attribute | None:
         if not extents:

@@ -134,7 +134,7 @@ def _convert(target: TargetOptions, wim: Path, emit: Emit) -> str:
 def _verify(target: TargetOptions, wim: Path, emit: Emit) -> str:
     done = verify(VerifyOptions(target=target, wim=wim), emit)
     if done.problems:
-        raise Internal(what=f"the demo's own system has {done.problems} problems")
+        raise Internal(what=f"the demo's own system has {done.problems:,} problems")
     return f"{done.blobs:,} blobs hashed"
 
 
@@ -150,7 +150,7 @@ def _restore(target: TargetOptions, wim: Path, image: int, emit: Emit) -> str:
     again = restore(RestoreOptions(target=TargetOptions(place=target.place, dry_run=True), wim=wim), emit)
     if again.removed or again.added or again.changed or again.metadata:
         raise Internal(what=f"the demo's system differs from image {image} after it was restored")
-    return f"{done.removed} removed, {done.added} made, {done.changed} changed"
+    return f"{done.removed:,} removed, {done.added:,} made, {done.changed:,} changed"
 
 
 @contextmanager

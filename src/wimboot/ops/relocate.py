@@ -152,7 +152,7 @@ def _warn_of_lacking(source: DataSource, store: Store, wim: Path, opened: Opened
     """Say where pointers will stay that this WIM does not have the data of."""
     if source.wim_index > len(store.images):
         emit(Note(id="wim-older", warning=True, text=(
-            f"{wim} has {len(store.images)} images, and {opened.where} stands on image {source.wim_index}: it is "
+            f"{wim} has {len(store.images):,} images, and {opened.where} stands on image {source.wim_index}: it is "
             "an older copy, or one whose images were deleted. Pointers to what it lacks stay (`wimboot verify`).")))
         return
     lacking = sum(sha1 not in store for sha1, _ in passes.pointer_rows(opened.tree, source.data_source_id))

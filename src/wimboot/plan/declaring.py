@@ -80,7 +80,7 @@ def read_plan(data: bytes, plan: str) -> Declared:
     store = _store(store_table)
     tables = root.tables("system")
     if not 1 <= len(tables) <= MAX_SYSTEMS:
-        root.fail("system", f"a plan has 1 to {MAX_SYSTEMS} systems, [[system]] each; this one has {len(tables)}")
+        root.fail("system", f"a plan has 1 to {MAX_SYSTEMS} systems, [[system]] each; this one has {len(tables):,}")
     systems = tuple(_system(table) for table in tables)
     boot_table = root.table("boot")
     boot = None if boot_table is None else _boot(boot_table, systems)

@@ -186,7 +186,7 @@ def _why_ram(ram: RamWish, number: int, found: FoundSystem, place: WimPlace | No
     reasons = [
         (found.ground is Ground.ABSENT, "it is not there"),
         (found.image != number, f"it stands on image {found.image}"),
-        (found.size != ram.size, f"its size is {found.size} bytes"),
+        (found.size != ram.size, f"its size is {found.size or 0:,} bytes"),
         (found.form != ram.form, f"its form is {found.form}"),
         (place is not None and found.place != place, _looks(found)),
         (found.behind > 0, f"{found.behind:,} pointers are behind the store"),

@@ -147,7 +147,7 @@ def read_toml(data: bytes, plan: str) -> TomlTable:
         text = data.decode("utf-8-sig")
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise PlanNotToml(plan=plan, why=f"byte {error.start} is not UTF-8") from error
+        raise PlanNotToml(plan=plan, why=f"byte {error.start:,} is not UTF-8") from error
     except (tomllib.TOMLDecodeError, ValueError) as error:   # a year of 0 is a ValueError
         raise PlanNotToml(plan=plan, why=str(error)) from error
     except RecursionError as error:

@@ -72,7 +72,7 @@ def _used_cells(data: bytes, bins_size: int) -> Iterator[tuple[int, int]]:
         while cell < next_bin:
             size = int.from_bytes(data[cell:cell + 4], "little", signed=True)
             if not 4 < abs(size) <= next_bin - cell or size % 4:
-                raise HiveDamaged(problem=f"the cell at {cell:#x} has a size of {size}")
+                raise HiveDamaged(problem=f"the cell at {cell:#x} has a size of {size:,}")
             if size < 0:
                 yield cell, -size
             cell += abs(size)

@@ -146,7 +146,7 @@ class Hive:
         finally:
             os.close(file)
         if len(written) != size:
-            raise HiveDamaged(problem=f"{len(written)} bytes of {size} were written")
+            raise HiveDamaged(problem=f"{len(written):,} bytes of {size:,} were written")
         return written
 
     def _reopen(self, file: int) -> None:
@@ -220,7 +220,7 @@ class Node:
         if self.value(name) == value:
             return False
         if len(value.data) > MAX_VALUE_SIZE:
-            raise NotEditable(key=self.name, problem=f"'{name}' would have {len(value.data)} bytes")
+            raise NotEditable(key=self.name, problem=f"'{name}' would have {len(value.data):,} bytes")
         self.hive.guard_values(self)
         self.hive.begin_edit(self.place).set_value(self.place, _utf8(name), value.type, value.data)
         return True

@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from wimboot.errors import HostError
-from wimboot.formats.blobtable import ROW_SIZE, BlobRow, add_references, pack_row
+from wimboot.formats.blobtable import ROW_SIZE, BlobRow, BlobTable, add_references, pack_row
 from wimboot.formats.wimheader import (
     HEADER_SIZE,
     NO_RESOURCE,
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wimboot.events import Counter
-    from wimboot.formats.blobtable import BlobTable
     from wimboot.formats.wimheader import WimHeader
     from wimboot.formats.wimxml import ImageXml
     from wimboot.storage.protocol import File, Folder
@@ -292,6 +291,20 @@ class Append:
         fresh = (rows[at:at + ROW_SIZE] for at in range(len(old), len(rows), ROW_SIZE))
         used = (row for row in fresh if any(row[26:30]))
         return b"".join((*metadata, *self._images, rows[:len(old)], *used))
+
+    def written(self) -> Store:
+        """The WIM as it was with this run's blobs so far, none of them in place of a damaged one: for reading back
+        before `seal`, what is written next notwithstanding. Raises RuntimeError for a new WIM.
+        """
+        if self.store is None:
+            raise RuntimeError("a new WIM is read back when it is sealed")
+        table = BlobTable.parse(self._blobs.rows())
+        new = replace(self.store.parts[0], table=table, size=self._tail.end)
+        return Store((*self.store.parts, new), where=self.where)
+
+    def sync(self) -> None:
+        """What was written so far is on the disk, and can be read back from there."""
+        self._file.sync()
 
     def pending(self) -> Store:
         """The WIM as it will be, read from the file; for reading back before `finish`. Needs `seal`."""

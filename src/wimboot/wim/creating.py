@@ -46,4 +46,5 @@ class CreateOptions(Frozen):
 
 
 def _name(compression: Compression | int | None, chunk_size: int | None) -> str:
-    return f"{Compression(compression or 0).name} in chunks of {chunk_size} bytes"
+    chunks = "" if chunk_size is None else f" in chunks of {chunk_size:,} bytes"
+    return Compression(compression or 0).name + chunks

@@ -61,10 +61,10 @@ def _known(table: bytes, old: WimHeader) -> list[bytes]:
         raise FormatError("integrity table", len(table), "it is cut short")
     size, count, piece_size = _HEAD.unpack_from(table)
     if size != len(table) or size != _HEAD.size + 20 * count:
-        raise FormatError("integrity table", 0, f"{count} entries do not take {len(table)} bytes")
+        raise FormatError("integrity table", 0, f"{count:,} entries do not take {len(table):,} bytes")
     covered = old.blob_table.end - HEADER_SIZE
     if piece_size == 0 or count != -(-covered // piece_size):
-        raise FormatError("integrity table", 4, f"{count} entries of {piece_size} do not cover {covered} bytes")
+        raise FormatError("integrity table", 4, f"{count:,} entries of {piece_size:,} do not cover {covered:,} bytes")
     if piece_size != _PIECE_SIZE:
         return []
     return [table[at:at + 20] for at in range(_HEAD.size, size, 20)]
@@ -75,7 +75,7 @@ def _hash(file: File, start: int, end: int) -> bytes:
     while start < end:
         data = file.pread(start, min(_READ_SIZE, end - start))
         if not data:
-            raise FormatError("integrity table", 0, f"the file ends at {start}")
+            raise FormatError("integrity table", 0, f"the file ends at {start:,}")
         digest.update(data)
         start += len(data)
     return digest.digest()

@@ -83,7 +83,7 @@ class Part(Frozen):
         if data[:8] != MAGIC:
             raise NotAWim(where=where)
         if len(data) < HEADER_SIZE:
-            raise WimTruncated(where=where, problem=f"it has {len(data)} bytes")
+            raise WimTruncated(where=where, problem=f"it has {len(data):,} bytes")
         with locating(where):
             header = WimHeader.parse(data)
             if header.flags & HeaderFlag.WRITE_IN_PROGRESS:
@@ -91,14 +91,14 @@ class Part(Frozen):
             places = [place for place in (header.blob_table, header.xml, header.integrity) if place != NO_RESOURCE]
             behind = max((place.end for place in places), default=0)
             if behind > file_size:
-                raise WimTruncated(where=where, problem=f"it should have {behind} bytes and has {file_size}")
+                raise WimTruncated(where=where, problem=f"it should have {behind:,} bytes and has {file_size:,}")
             header.check_against(file_size)
             raw = _read(file, header.blob_table.offset, header.blob_table.size, "blob table")
             table = BlobTable.parse(raw, part_number=header.part_number, file_size=file_size,
                                     solid_version=header.version == VERSION_SOLID)
             images = header.image_count if header.part_number == 1 else 0
             if len(table.metadata) != images:
-                raise FormatError("WIM header", 0x2C, f"{images} images, but metadata of {len(table.metadata)}")
+                raise FormatError("WIM header", 0x2C, f"{images:,} images, but metadata of {len(table.metadata):,}")
             xml = _read(file, header.xml.offset, header.xml.size, "XML data")
         return cls(file=file, where=where, header=header, table=table, xml=xml,
                    table_hash=hashlib.sha1(raw, usedforsecurity=False).digest(),

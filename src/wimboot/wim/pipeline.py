@@ -111,7 +111,7 @@ class Pipeline:
         start = 0
         for number, end in enumerate(ends, first):
             if end - start != sizes[number] or end > BATCH:
-                raise self._failed(streams[number], f"{end - start} bytes came, not {sizes[number]}")
+                raise self._failed(streams[number], f"{end - start:,} bytes came, not {sizes[number]:,}")
             digest = sha1(view[start:end], usedforsecurity=False).digest()
             hashes.append(digest)
             if begin(digest):
@@ -159,7 +159,7 @@ class Pipeline:
             piece = bytearray(min(BATCH, size - at))
             got = self._source.read_into(stream, at, memoryview(piece))
             if got != len(piece):
-                raise self._failed(stream, f"{got} bytes came, not {len(piece)}")
+                raise self._failed(stream, f"{got:,} bytes came, not {len(piece):,}")
             yield piece
 
     def _failed(self, stream: int, why: str) -> SourceFailed:

@@ -167,9 +167,9 @@ def _judge(file: File, record: UndoRecord) -> tuple[Outcome, str]:
     if header != record.old_header and not _is_torn(header, record):
         return Outcome.NOTHING, "its header is neither the one before nor the one that was being written"
     if size < record.old_size:
-        return Outcome.NOTHING, f"it has {size} bytes, fewer than the {record.old_size} before"
+        return Outcome.NOTHING, f"it has {size:,} bytes, fewer than the {record.old_size:,} before"
     if record.new_header is not None and size > record.new_size:
-        return Outcome.NOTHING, f"it has {size} bytes, more than the {record.new_size} that were written"
+        return Outcome.NOTHING, f"it has {size:,} bytes, more than the {record.new_size:,} that were written"
     if _old_table_hash(file, record) != record.old_table_hash:
         return Outcome.NOTHING, "its old blob table is not where it was"
     return Outcome.UNDONE, ""

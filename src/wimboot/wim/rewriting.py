@@ -115,7 +115,7 @@ class Rewrite:
                 size = min(_WINDOW, end - at)
                 data = self._old.pread(at, size)
                 if len(data) != size:
-                    raise WimTruncated(where=self.where, problem=f"it ends at {at + len(data)}")
+                    raise WimTruncated(where=self.where, problem=f"it ends at {at + len(data):,}")
                 tail.append(data)
                 counter.add(size)
             for row, offset in rows:

@@ -203,7 +203,7 @@ class Spare:
         size = min(_WINDOW, self.source.size - at)
         data = file.pread(at, size)
         if len(data) != size:
-            raise WimTruncated(where=where, problem=f"it ends at {at + len(data)}")
+            raise WimTruncated(where=where, problem=f"it ends at {at + len(data):,}")
         return data
 
     # ---- judging, and making it the copy

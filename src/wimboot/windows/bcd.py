@@ -77,7 +77,7 @@ class Store:
         """`where` is for messages. Raises NotAStore."""
         self.where = where
         if len(data) > MAX_STORE_SIZE:
-            raise NotAStore(where=where, problem=f"it has {len(data)} bytes")
+            raise NotAStore(where=where, problem=f"it has {len(data):,} bytes")
         try:
             self._hive = Hive(data)
         except (Damaged, Unsupported) as error:

@@ -113,7 +113,7 @@ def standing(volume: Volume, tree: Tree, store: Store | None) -> FoundSystem:
 def _holds(tree: Tree) -> str:
     """What of somebody's is on a volume that is in no WIMBoot form; empty where there is nothing."""
     kept = list(somebodys(tree))
-    return f"it holds {kept[0]}" + (f" and {len(kept) - 1} more" if len(kept) > 1 else "") if kept else ""
+    return f"it holds {kept[0]}" + (f" and {len(kept) - 1:,} more" if len(kept) > 1 else "") if kept else ""
 
 
 def place_registered(planned: Planned) -> WimPlace | None:

@@ -93,7 +93,7 @@ def _read_host(name: str) -> bytes | None:
         if not path.is_file():
             return None
         if path.stat().st_size > MAX_STORE_SIZE:
-            raise NotAStore(where=name, problem=f"it has {path.stat().st_size} bytes")
+            raise NotAStore(where=name, problem=f"it has {path.stat().st_size:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise host_error("reading", name, error) from error

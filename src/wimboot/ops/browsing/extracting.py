@@ -191,7 +191,7 @@ class Extraction:
                 f"{self._streams} named streams were left out: name one to have it (PATH:STREAM).")))
         if self._leading_out:
             self._emit(Note(id="links-left-out", text=(
-                f"{len(self._leading_out)} links were left out, for they lead out of what was extracted: "
+                f"{len(self._leading_out):,} links were left out, for they lead out of what was extracted: "
                 + ", ".join(self._leading_out[:3]) + (", ..." if len(self._leading_out) > 3 else ""))))
         if self._escaped:
             self._emit(Note(id="names-escaped", warning=True, text=(

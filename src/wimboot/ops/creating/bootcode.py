@@ -127,5 +127,5 @@ def _partition(target: Target, place: Place, where: str) -> Partition:
     there = [one for one in target.partitions if one.ntfs]
     likely = [one for one in there if one.active] or there
     if len(likely) != 1:
-        raise BootCodeUnusable(where=where, why=f"{len(likely)} volumes could be meant; name one: {place.path}#N")
+        raise BootCodeUnusable(where=where, why=f"{len(likely):,} volumes could be meant; name one: {place.path}#N")
     return likely[0]
