@@ -301,3 +301,6 @@ def test_a_wim_where_windows_reads_nothing_keeps_the_place_registered(
     assert f"stays registered at {FIRST}" in told.out
     done("relocate", converted.volume, "--wim", converted.wim, "--as", "later")
     assert "has no place yet" in done("relocate", converted.volume, "--wim", converted.wim).out
+    note = notes("relocate", converted.volume, "--wim", converted.wim)["place-kept"]
+    assert "There is no place yet" in note.text
+    assert "Copy the WIM to where Windows can read it, or say with --as" in note.text

@@ -112,6 +112,15 @@ def _encrypt(home: Path) -> None:
         os.setxattr(path, "system.ntfs_efsinfo", struct.pack("<I", 400) + bytes(396))
 
 
+def test_a_folder_of_a_volume_is_called_by_its_path(pristine_small: Path) -> None:
+    """Not by the number of its record; and what to name instead."""
+    for command in (("images", f"{pristine_small}:/Windows/System32"),
+                    ("verify", "--wim", f"{pristine_small}:/Windows/System32")):
+        told = refused("not-a-file", 4, *command).err
+        assert f"\\Windows\\System32 of {pristine_small} is a folder" in told
+        assert "Name a file in it." in told
+
+
 def test_a_volume_that_may_not_be_changed_is_refused(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:
     """What holds for a target holds for the volume of its WIM: mounted, dirty."""
     home = tmp_path / "home.img"

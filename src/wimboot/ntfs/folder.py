@@ -16,7 +16,7 @@ from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.names import decode_name, encode_name, join_path
 from wimboot.ntfs._filedata import FileData
 from wimboot.ntfs._listing import list_folder
-from wimboot.ntfs.refusals import LinkOnTheWay, NotAFolder
+from wimboot.ntfs.refusals import LinkOnTheWay, NotAFile, NotAFolder
 from wimboot.ntfs.volume import ROOT
 
 if TYPE_CHECKING:
@@ -140,10 +140,13 @@ class VolumeFolder:
         return folder or 0, None if folder is None else volume.lookup(folder, encode_name(name))
 
     def open(self, name: str, *, write: bool = False) -> VolumeFile:  # noqa: ARG002 - the volume's mount decides
-        """Raises HostError where it is missing, NotPlain where it is compressed, a pointer, ..."""
-        _, file = self._find(self._mounted.for_reading(), name)
+        """Raises HostError where it is missing, NotAFile, NotPlain where it is compressed, a pointer, ..."""
+        volume = self._mounted.for_reading()
+        _, file = self._find(volume, name)
         if file is None:
             raise self._failed("opening", name, errno.ENOENT)
+        if volume.is_folder(file):
+            raise NotAFile(where=volume.where, file=join_path((*self._parts, name)))
         return VolumeFile(self._mounted, file, self._path(name))
 
     def create(self, name: str) -> VolumeFile:

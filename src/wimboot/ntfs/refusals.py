@@ -136,6 +136,7 @@ class NotAFile(Refused):
 
     id = "not-a-file"
     sentence = "{file} of {where} is a folder"
+    advice = "Name a file in it."
 
 
 class NotAFolder(Refused):

@@ -143,8 +143,9 @@ def _place(options: RelocateOptions, before: WimPlace | None, opened: Opened, em
     except (UnreadablePlace, PlaceUnknown) as error:
         if options.place is not None or before is None:
             raise
-        emit(Note(id="place-kept", warning=True, text=(
-            f"The place registered stays: {error}. Copy the WIM there, or say with --as where it will lie.")))
+        told = (f"There is no place yet: {error}. Copy the WIM to where Windows can read it" if before.is_later else
+                f"The place registered stays: {error}. Copy the WIM there")
+        emit(Note(id="place-kept", warning=True, text=f"{told}, or say with --as where it will lie."))
         return before
 
 
