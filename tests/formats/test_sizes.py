@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wimboot.formats.sizes import BadSize, parse_size
+from wimboot.formats.sizes import BadSize, parse_size, told_size
 
 
 @pytest.mark.parametrize(("text", "size"), [
@@ -34,3 +34,12 @@ def test_any_text_is_a_size_or_refused(text: str) -> None:
     """Nothing else is raised."""
     with contextlib.suppress(BadSize):
         assert parse_size(text) >= 0
+
+
+@pytest.mark.parametrize(("size", "told"), [
+    (0, "0 bytes"), (999, "999 bytes"), (1000, "1 KB"), (100 << 20, "105 MB"), (15 << 30, "16.1 GB"),
+    (703_456_789, "703 MB"), (5 << 50, "5,629 TB"),
+])
+def test_sizes_are_told_in_powers_of_1000(size: int, told: str) -> None:
+    """By every verb, whatever the size was given as."""
+    assert told_size(size) == told

@@ -116,7 +116,7 @@ def test_registry_unmarked(pair: Pair) -> None:
 def test_ram_notes(seven: Seven, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What memory the machine needs, where the entry looks for the image, and what older loaders do not read."""
     told = notes("ram", seven.volume, tmp_path / "win7.vhd", *MEMORY, "--firmware", "uefi")
-    assert "0.25 GiB" in told["ram-needed"].text
+    assert "268 MB of memory" in told["ram-needed"].text
     assert told["uefi-fixed-vhd"].warning
     assert not told.keys() & {"no-ram-driver", "ram-above-4g", "not-in-image", "ram-cut"}
     monkeypatch.setattr(menu, "_READ_BY_LOADER", ())

@@ -247,7 +247,7 @@ def test_a_system_without_such_a_driver_is_warned_of(
     said = done("ram", "--wim", wim, "--image", "1", "--wim-place", PLACE, tmp_path / "a.ram", "--driver", "none",
                 "--dry-run").err
     assert "`wimboot driver`" in said
-    assert "5 GiB of memory for the disk, and 1 GB" in said
+    assert "5.37 GB of memory for the disk, and 1 GB" in said
     assert "32-bit" in said
 
 

@@ -56,8 +56,8 @@ _OF_THE_PARENT: Final = ("fixed", "table", "esp", "msr", "label", "cluster_size"
 def create(disk: Path, **chosen: Any) -> None:
     """Make DISK: a partition table, one partition for Windows, active on an MBR disk, and an empty NTFS volume in it.
 
-    A VHD is dynamic unless --fixed says otherwise: it grows by 2 MB blocks. DISK appears when it is whole; an existing
-    file is never overwritten. Sizes count in powers of 1024. Boot code is Windows' own: give that of yours with
+    A VHD is dynamic unless --fixed says otherwise: it grows by blocks of 2 MiB. DISK appears when it is whole; a
+    file that is there is never overwritten. Sizes count in powers of 1024. Boot code is Windows' own: give yours with
     --boot-code, if a BIOS is to start the disk by itself.
 
     \b

@@ -176,13 +176,14 @@ def _rows(done: Deployed, *, dry_run: bool) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for one in done.systems:
         step = one.step
-        rows.append((step.wish.name, f"{step.number} {step.image.name}", _volume(one), _gib(step.wish.size),
+        size = show.size(step.wish.size) if step.wish.size else ""
+        rows.append((step.wish.name, f"{step.number} {step.image.name}", _volume(one), size,
                      _why(words[step.action.value], step.why if dry_run else "")))
     for ram in done.rams:
         wish = ram.step.wish.ram
         if wish is not None:
             rows.append((f"{ram.step.wish.name} in memory", f"{ram.step.number} {ram.step.image.name}",
-                         "/".join(wish.file), _gib(wish.size),
+                         "/".join(wish.file), show.size(wish.size),
                          _why(words[ram.step.action.value], ram.step.why if dry_run else "")))
     return rows
 
@@ -190,11 +191,6 @@ def _rows(done: Deployed, *, dry_run: bool) -> list[tuple[str, ...]]:
 def _volume(one: SystemDone) -> str:
     wish = one.step.wish
     return "/".join(wish.file) if wish.file is not None else one.where
-
-
-def _gib(size: int) -> str:
-    """As the plan says it: in powers of 1024."""
-    return f"{size / (1 << 30):.4g} GB" if size >= 1 << 30 else f"{size / (1 << 20):.4g} MB" if size else ""
 
 
 def _why(word: str, why: str) -> str:

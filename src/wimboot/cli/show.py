@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli.english import singular
+from wimboot.formats.sizes import told_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,21 +20,7 @@ __all__ = ["SCHEMA", "document", "lines", "plain", "say", "size", "table"]
 
 SCHEMA = 1
 _PIPED_WIDTH = 160
-_UNITS = ("bytes", "KB", "MB", "GB", "TB")
-
-
-def size(count: int) -> str:
-    """A size for people: 703 MB."""
-    value, unit = float(count), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return (
-        f"{count:,} bytes"
-        if unit == 0
-        else f"{value:.3g} {_UNITS[unit]}"
-        if value < 100
-        else f"{value:.0f} {_UNITS[unit]}"
-    )
+size = told_size
 
 
 def say(text: str, *, err: bool = False) -> None:

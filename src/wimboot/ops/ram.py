@@ -23,6 +23,7 @@ from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
+from wimboot.formats.sizes import told_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs import cluster_bitmap, volume_facts
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from wimboot.storage import File
     from wimboot.windows.identify import System
 
-__all__ = ["MadeRam", "OutNotAFile", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram"]
+__all__ = ["MadeRam", "OutNotAFile", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram", "tell_of_machine"]
 
 _SMALLEST: Final = 64 << 20
 _VHD_LIMIT: Final = 1 << 32
@@ -152,8 +153,7 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
         applied = _deploy(disk, options, source, _sifted(emit, _TOLD if options.target is not None else frozenset()))
         if applied.system is None:
             raise NoWindows(where=f"image {applied.number} of {source.wim}")
-        drivers = tuple(sorted({called for called, _ in applied.system.ram_services}))
-        _tell(options, applied.system, drivers, emit)
+        drivers = tell_of_machine(options, applied.system, emit)
         product = applied.system.product or f"Windows {applied.system.version}"
         entry = make_entry(options, drivers, product, silent)
         menu = change_menu(options.menu, entry)
@@ -195,16 +195,17 @@ def _check_size(options: RamOptions) -> None:
     check_packing(options.packing, 0 if options.cut else options.size)
 
 
-def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: Emit) -> None:
-    """What the machine needs, and what the system lacks."""
+def tell_of_machine(options: RamOptions, system: System, emit: Emit) -> tuple[str, ...]:
+    """Say what the machine needs, and what the system lacks; its drivers of disks in memory."""
+    drivers = tuple(sorted({called for called, _ in system.ram_services}))
     architecture = system.architecture
     own = _USUAL_RAM if architecture is None else _OWN_RAM.get(architecture, _USUAL_RAM)
     emit(Note(id="ram-needed", text=(
-        f"The machine needs {options.size / 2**30:.3g} GiB of memory for the disk, and {own} GB or more for Windows "
+        f"The machine needs {told_size(options.size)} of memory for the disk, and {own} GB or more for Windows "
         "itself.")))
     if architecture is Architecture.X86 and options.size + (own << 30) > _FOUR_GIB:
         emit(Note(id="ram-above-4g", warning=True, text=(
-            "The disk will lie above the 4 GB that a 32-bit Windows uses itself: grub4dos puts it there on a 64-bit "
+            "The disk will lie above the 4 GiB that a 32-bit Windows uses itself: grub4dos puts it there on a 64-bit "
             "processor, and whether the driver reaches it there has to be tried.")))
     if not drivers:
         emit(Note(id="no-ram-driver", warning=True, text=(
@@ -218,6 +219,7 @@ def _tell(options: RamOptions, system: System, drivers: tuple[str, ...], emit: E
     if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
         emit(Note(id="uefi-fixed-vhd", warning=True, text=(
             "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
+    return drivers
 
 
 def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
