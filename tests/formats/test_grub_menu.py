@@ -47,14 +47,13 @@ def test_of_an_image_that_ends_early_the_disk_is_as_large_as_the_entry_says() ->
     assert put_entry(twice, entry()) == once
 
 
-def test_firadisk_is_told_where_to_look() -> None:
-    """By a floppy in memory, which is written when the map is in force."""
-    lines = entry(kind=MenuKind.FIRADISK).lines()
-    assert lines[2] == "map --heads=2 --sectors-per-track=18 --mem (md)0x800+4 (99)"
-    assert lines[6] == (
-        r"write (99) [FiraDisk]\nStartOptions=disk,vmem=find:/wimboot/x86/win7.ram,boot;\n\0")
-    assert lines.index("map --hook") == 5
-    assert lines[7:] == ("rootnoverify (hd0,0)", "chainloader /bootmgr", "boot")
+def test_an_older_entry_that_wrote_a_floppy_for_firadisk_is_renewed() -> None:
+    """Its `vmem=find:` would have made a second disk, of the packed bytes of the image file."""
+    find, load, *rest = entry().commands
+    old = ("title mine", find, "map --heads=2 --sectors-per-track=18 --mem (md)0x800+4 (99)", load, *rest[:2],
+           rf"write (99) [FiraDisk]\nStartOptions=disk,vmem=find:{PATH},boot;\n\0", "rootnoverify (hd0,0)", *rest[3:])
+    menu = put_entry("\n".join((*old, "", "title other", "reboot", "")).encode(), entry())
+    assert menu.decode().splitlines() == ["title mine", *entry().commands, "", "title other", "reboot"]
 
 
 def test_under_uefi_the_disk_itself_is_started() -> None:

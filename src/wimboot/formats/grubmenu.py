@@ -1,7 +1,7 @@
 """grub4dos' menu.lst: the entry that loads a disk image into memory, and putting it into a menu once.
 
-Source: grub4dos 0.4.6a and for UEFI, their README and change log; FiraDisk's own instructions for the floppy in memory
-that tells it where to look. The menu is UTF-8; an entry goes from `title` to the next one; spaces in paths are escaped.
+Source: grub4dos 0.4.6a and for UEFI, their README and change log. The menu is UTF-8; an entry goes from `title` to the
+next one; spaces in paths are escaped.
 
     find --set-root --ignore-floppies --ignore-cd PATH      the partition that has the image becomes the root
     map --mem --top PATH (hd0)                              into memory, from its top down, as the first disk
@@ -40,8 +40,7 @@ _NEW: Final = ("timeout 10", "default 0", "")
 class MenuKind(Enum):
     """By what the image is found again when Windows runs, and what starts it."""
 
-    BIOS = "bios"               # SVBus, WinVBlock: they find grub4dos' own map
-    FIRADISK = "firadisk"       # told by a floppy in memory
+    BIOS = "bios"               # SVBus, FiraDisk, WinVBlock: they find grub4dos' own map
     UEFI = "uefi"               # grub4dos for UEFI, SVBus
 
 
@@ -76,16 +75,13 @@ def image_entry(path: str, kind: MenuKind, *, title: str | None, new_title: str,
     if kind is MenuKind.UEFI:
         commands = (find, f"map --mem --top {name} (hd)", "chainloader (hd-1)", "boot")
     else:
-        fira = kind is MenuKind.FIRADISK
         commands = (
             find,
-            *(("map --heads=2 --sectors-per-track=18 --mem (md)0x800+4 (99)",) if fira else ()),
             f"map {memory} {name} (hd0)",
             "map (hd0) (hd1)",
             "map --hook",
             *(() if larger is None else (f"dd if=(hd0,0)+1 of=(hd0){larger.last}+1",)),
-            *((f"write (99) [FiraDisk]\\nStartOptions=disk,vmem=find:{name},boot;\\n\\0", "rootnoverify (hd0,0)")
-              if fira else ("root (hd0,0)",)),
+            "root (hd0,0)",
             "chainloader /bootmgr",
             "boot",
         )

@@ -155,7 +155,7 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
             raise NoWindows(where=f"image {applied.number} of {source.wim}")
         drivers = tell_of_machine(options, applied.system, emit)
         product = applied.system.product or f"Windows {applied.system.version}"
-        entry = make_entry(options, drivers, product, silent)
+        entry = make_entry(options, product, silent)
         menu = change_menu(options.menu, entry)
         packed_size = 0
         if file is not None:
@@ -209,8 +209,8 @@ def tell_of_machine(options: RamOptions, system: System, emit: Emit) -> tuple[st
             "processor, and whether the driver reaches it there has to be tried.")))
     if not drivers:
         emit(Note(id="no-ram-driver", warning=True, text=(
-            "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus or FiraDisk into "
-            "it with `wimboot driver`, `wimboot update` it, and make the image then.")))
+            "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus, FiraDisk or "
+            "WinVBlock into it with `wimboot driver`, `wimboot update` it, and make the image then.")))
     if options.cut:
         emit(Note(id="ram-cut", text=(
             "The free end of the disk is not in the image: it has to be loaded by the entry's lines, which say how "

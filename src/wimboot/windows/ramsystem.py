@@ -4,9 +4,10 @@ r"""A system on a disk in memory: what of its registry has to be otherwise, and 
     ControlSetNNN\Control\Power\HibernateEnabled                            0: the disk is gone when the power is
     ControlSetNNN\Control\Session Manager\Power\HiberbootEnabled            0: the same for fast start, from 8 on
 
-The drivers are services that start at boot time (0). SVBus and WinVBlock look for grub4dos' own map of drives, FiraDisk
-for a floppy in memory that the menu writes. Names of services: registry of systems that had them; FiraDisk's and
-WinVBlock's INF.
+The drivers are services that start at boot time (0), and look for grub4dos' own map of drives. FiraDisk does so too
+(its driver.c, 2011, which names grub4dos 0.4.4 to 0.4.5a as tried); what a menu can tell it by a floppy in memory, such
+as `vmem=find:`, makes one disk more, of a raw image file that it reads from a real disk, and is not needed. Names of
+services: registry of systems that had them; FiraDisk's and WinVBlock's INF.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from wimboot.windows.services import BOOT_START, editable_control_sets, set_valu
 if TYPE_CHECKING:
     from wimboot.registry import Node
 
-__all__ = ["FIRADISK", "RAM_DRIVERS", "ram_services", "settle_in_memory"]
+__all__ = ["RAM_DRIVERS", "ram_services", "settle_in_memory"]
 
-FIRADISK: Final = "FiraDisk"
-RAM_DRIVERS: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": FIRADISK,
+RAM_DRIVERS: Final = {"svbus": "SVBus", "svbusx86": "SVBus", "svbusx64": "SVBus", "firadisk": "FiraDisk",
                       "winvblock": "WinVBlock"}
 """Services in lower case, and what people call them."""
 

@@ -10,14 +10,13 @@ from wimboot.disk import PlaceUnknown, TableKind, where_is
 from wimboot.disk.folderlock import folder_lock
 from wimboot.disk.partitioning import lay_out
 from wimboot.errors import HostError, UsageError
-from wimboot.events import Note, silent
+from wimboot.events import Note
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, Larger, MenuEntry, MenuKind, image_entry, put_entry
 from wimboot.formats.vhdfooter import SECTOR
 from wimboot.frozen import Frozen
 from wimboot.ops.ramming.building import TAIL
 from wimboot.storage import HostFolder, HostMissing, HostNotUsable, durable, read_start
 from wimboot.windows.bcdentries import Firmware
-from wimboot.windows.ramsystem import FIRADISK
 
 if TYPE_CHECKING:
     from wimboot.events import Emit
@@ -52,13 +51,12 @@ class Menu(Frozen):
         return self.path is not None and self.old != self.new
 
 
-def make_entry(options: RamOptions, drivers: tuple[str, ...], product: str, emit: Emit) -> MenuEntry:
-    """The entry of an image that has these drivers; a new title has its path, which no other image has.
+def make_entry(options: RamOptions, product: str, emit: Emit) -> MenuEntry:
+    """The entry of an image; a new title has its path, which no other image has.
 
     Raises BadMenuPath.
     """
-    kind = MenuKind.UEFI if options.firmware is Firmware.UEFI else (
-        MenuKind.FIRADISK if drivers == (FIRADISK,) else MenuKind.BIOS)
+    kind = MenuKind.UEFI if options.firmware is Firmware.UEFI else MenuKind.BIOS
     path = _checked(_path(options, emit))
     title = None if options.title is None else " ".join(options.title.split())
     return image_entry(path, kind, title=title, new_title=f"{product} (RAM, {path[1:]})",
@@ -123,14 +121,11 @@ def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
 def check_menu(options: RamOptions, emit: Emit) -> None:
     """Refuse before the image is made what `write_menu` would refuse after it. `emit` is told of the entry's path.
 
-    Which of the entries it will be is not known yet: none may be there. Raises as `make_entry` and `change_menu` do,
-    HostNotUsable.
+    What of it is new is not known yet. Raises as `make_entry` and `change_menu` do, HostNotUsable.
     """
-    menus = [change_menu(options.menu, make_entry(options, drivers, "Windows", listen))
-             for drivers, listen in (((), emit), ((FIRADISK,), silent))]
-    path = menus[0].path
-    if path is not None and all(menu.changed for menu in menus) and not os.access(path.parent, os.W_OK | os.X_OK):
-        raise HostNotUsable(what="writing", where=str(path), why="no file can be made in its folder")
+    menu = change_menu(options.menu, make_entry(options, "Windows", emit))
+    if menu.path is not None and menu.changed and not os.access(menu.path.parent, os.W_OK | os.X_OK):
+        raise HostNotUsable(what="writing", where=str(menu.path), why="no file can be made in its folder")
 
 
 def write_menu(menu: Menu) -> Menu:
