@@ -106,6 +106,8 @@ def deploy(options: DeployOptions, emit: Emit) -> Deployed:
     planned, telling = load_plan(options.plan), _once(emit)
     if options.dry_run:
         steps, spare = _look(planned, options, telling)
+        if steps.origins and os.path.lexists(planned.wim):
+            _tell_of_others(planned, telling)
         return _told(planned, steps, steps.origins, {}, _boot(planned, steps, options, telling), spare)
     with holding(planned.folder, alone=True) as share, ExitStack() as held:
         held.enter_context(held_wim(planned.wim, options.folders))  # the numbers of its images have to hold

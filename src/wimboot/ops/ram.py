@@ -23,7 +23,6 @@ from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
-from wimboot.formats.sizes import told_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs import cluster_bitmap, volume_facts
@@ -38,12 +37,11 @@ from wimboot.ops.preparing.prepare import SYSTEM_HIVE
 from wimboot.ops.ramming.building import built_disk, fleeting
 from wimboot.ops.ramming.menu import change_menu, check_menu, make_entry, write_menu
 from wimboot.ops.ramming.source import RamPlaceNeeded, find_source
+from wimboot.ops.ramming.telling import tell_of_machine
 from wimboot.ops.status import status
 from wimboot.plan.space import NotEnoughSpace, check_room
 from wimboot.registry.edit import edit
 from wimboot.storage import FileDevice, SliceDevice
-from wimboot.windows.bcdentries import Firmware
-from wimboot.windows.identify import Architecture
 from wimboot.windows.ramsystem import settle_in_memory
 
 if TYPE_CHECKING:
@@ -54,17 +52,13 @@ if TYPE_CHECKING:
     from wimboot.ops.ramming.options import RamOptions
     from wimboot.ops.ramming.source import RamSource
     from wimboot.storage import File
-    from wimboot.windows.identify import System
+    from wimboot.windows.bcdentries import Firmware
 
-__all__ = ["MadeRam", "OutNotAFile", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram", "tell_of_machine"]
+__all__ = ["MadeRam", "OutNotAFile", "RamSize", "RamTooSmall", "VhdTooLarge", "make_ram"]
 
 _SMALLEST: Final = 64 << 20
 _VHD_LIMIT: Final = 1 << 32
 """grub4dos counts places in a dynamic VHD in 32 bits (stage2/dec_vhd.c)."""
-_OWN_RAM: Final = {Architecture.X86: 1}
-_USUAL_RAM: Final = 2
-"""Gigabytes that Windows wants for itself."""
-_FOUR_GIB: Final = 4 << 30
 _OF_NO_ACCOUNT: Final = frozenset({"vhd-expands", "uefi-reads-fat"})
 """What deploying and booting say of a disk that is to stay one."""
 _TOLD: Final = frozenset({"place-not-at-hand", "place-no-partition", "place-ambiguous"})
@@ -193,33 +187,6 @@ def _check_size(options: RamOptions) -> None:
     if why is not None:
         raise RamSize(size=options.size, why=why)
     check_packing(options.packing, 0 if options.cut else options.size)
-
-
-def tell_of_machine(options: RamOptions, system: System, emit: Emit) -> tuple[str, ...]:
-    """Say what the machine needs, and what the system lacks; its drivers of disks in memory."""
-    drivers = tuple(sorted({called for called, _ in system.ram_services}))
-    architecture = system.architecture
-    own = _USUAL_RAM if architecture is None else _OWN_RAM.get(architecture, _USUAL_RAM)
-    emit(Note(id="ram-needed", text=(
-        f"The machine needs {told_size(options.size)} of memory for the disk, and {own} GB or more for Windows "
-        "itself.")))
-    if architecture is Architecture.X86 and options.size + (own << 30) > _FOUR_GIB:
-        emit(Note(id="ram-above-4g", warning=True, text=(
-            "The disk will lie above the 4 GiB that a 32-bit Windows uses itself: grub4dos puts it there on a 64-bit "
-            "processor, and whether the driver reaches it there has to be tried.")))
-    if not drivers:
-        emit(Note(id="no-ram-driver", warning=True, text=(
-            "The system has no driver that finds a disk in memory: it will stop with 0x7B. Put SVBus, FiraDisk or "
-            "WinVBlock into it with `wimboot driver`, `wimboot update` it, and make the image then.")))
-    if options.cut:
-        emit(Note(id="ram-cut", text=(
-            "The free end of the disk is not in the image: it has to be loaded by the entry's lines, which say how "
-            "large the disk is; an entry for an older image of another size has to go. For other loaders and lines "
-            "take --whole.")))
-    if options.firmware is Firmware.UEFI and options.packing is Packing.VHD:
-        emit(Note(id="uefi-fixed-vhd", warning=True, text=(
-            "Older versions of grub4dos for UEFI load fixed VHDs only, packed or not: take --form lz4 or vhd-fixed.")))
-    return drivers
 
 
 def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:

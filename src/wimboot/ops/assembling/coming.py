@@ -5,17 +5,23 @@ Nobody should wait for a store to be captured, and find it there, before hearing
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.packing import Packing, check_packing
 from wimboot.frozen import Frozen
+from wimboot.ops.assembling.jobs import ram_job
 from wimboot.ops.deploying.viewing import reader_of
 from wimboot.ops.opening.storing import choose_image, opened_store
 from wimboot.ops.opening.volume import NoWindows
 from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
 from wimboot.ops.preparing.choosing import choose_driver
+from wimboot.ops.preparing.wishes import tell_of_growing
+from wimboot.ops.ramming.menu import check_menu
+from wimboot.ops.ramming.telling import tell_of_machine
 from wimboot.plan.deploying import Action, RamStep
+from wimboot.wim import real_path
 from wimboot.windows.identify import identify
 
 if TYPE_CHECKING:
@@ -58,7 +64,8 @@ def check_images(planned: Planned, steps: DeploySteps, store: Store | None, capt
 
     `store` is there with the images that it has; `captured` are those that it is to get from volumes.
 
-    Raises DriverNeeded, what a driver file that will not do raises, NoWindows, Lz4Missing.
+    With a dry run what building them would tell is told. Raises DriverNeeded, what a driver file that will not do
+    raises, NoWindows, Lz4Missing, and of a RAM image what `ram_job` and `check_menu` raise.
     """
     known: dict[int, System | None] = {}
     every: list[SystemStep | RamStep] = [*steps.systems, *steps.rams]
@@ -73,6 +80,27 @@ def check_images(planned: Planned, steps: DeploySteps, store: Store | None, capt
             if known[step.number] is None:
                 raise NoWindows(where=f"image {step.number} of {planned.wim}")
             check_packing(Packing(step.wish.ram.form), step.wish.ram.size)
+    if options.dry_run:
+        for system in steps.systems:
+            _tell_of_disk(planned, system, emit)
+        for ram in steps.rams:
+            _tell_of_ram(planned, ram, known.get(ram.number), options, emit)
+
+
+def _tell_of_disk(planned: Planned, step: SystemStep, emit: Emit) -> None:
+    wish = step.wish
+    if step.action is Action.BUILD and wish.file is not None and not (wish.fixed or wish.no_expand):
+        tell_of_growing(real_path(planned.file(wish.file)), emit)
+
+
+def _tell_of_ram(planned: Planned, step: RamStep, system: System | None, options: DeployOptions, emit: Emit) -> None:
+    job = ram_job(planned, step, options, emit) if step.action in _MADE else None
+    if job is None or job.ram is None or system is None:
+        return
+    menu = job.ram.menu
+    there = menu is not None and menu.parent.is_dir()   # else the run makes its folder
+    check_menu(job.ram if there else replace(job.ram, menu=None), emit)
+    tell_of_machine(job.ram, system, emit)
 
 
 def _system_of(planned: Planned, steps: DeploySteps, step: SystemStep | RamStep, store: Store | None,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wimboot.windows.driverfile import Driver
     from wimboot.windows.identify import System
 
-__all__ = ["InPlace", "Wanted", "prepared_image", "unmark", "wish_for_image", "wish_in_place"]
+__all__ = ["InPlace", "Wanted", "prepared_image", "tell_of_growing", "unmark", "wish_for_image", "wish_in_place"]
 
 
 class Wanted(Frozen):
@@ -172,9 +172,14 @@ def _lacks_registry(read: Callable[[str], bytes | None], wish: Preparation, wher
 def _tell_of_growth(opened: Opened, wanted: Wanted, emit: Emit) -> None:
     vhd = opened.target.vhd
     if vhd is not None and vhd.kind is not DiskType.FIXED and not wanted.no_expand:
-        emit(Note(id="vhd-expands", text=(
-            f"{opened.target.path} is a VHD that grows: when Windows starts from it, it takes its full size on its "
-            "host, unless the system is told not to let it (--no-expand).")))
+        tell_of_growing(opened.target.path, emit)
+
+
+def tell_of_growing(vhd: Path, emit: Emit) -> None:
+    """Of a VHD that grows, and whose system is not told about that."""
+    emit(Note(id="vhd-expands", text=(
+        f"{vhd} is a VHD that grows: when Windows starts from it, it takes its full size on its host, unless the "
+        "system is told not to let it (--no-expand).")))
 
 
 def _tell_unmarked(error: Error, emit: Emit) -> None:

@@ -1,0 +1,49 @@
+"""What `deploy` tells of what it builds, its dry run has told before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import build
+from boot_systems import add_boot_files
+from deploy_plans import HEAD, X64, X86, Yard, system
+from mounting import copy_sparse
+from running import Noted, notes, refused
+
+RAM = '[system.ram]\nfile = "wimboot/x64/win7.ram"\nsize = "64 MB"\nmenu = "{menu}"\n'
+
+
+def _both(yard: Yard) -> tuple[dict[str, Noted], dict[str, Noted]]:
+    """What the dry run says, then what the run does."""
+    return notes("deploy", yard.plan, "--dry-run"), notes("deploy", yard.plan)
+
+
+def test_disks_and_ram_images_to_come_are_told_of(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """A VHD that grows, the memory of the machine, no driver of disks in memory."""
+    yard = Yard(base=tmp_path)
+    yard.folder.mkdir()
+    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, tmp_path / "x64.img")
+    add_boot_files(tmp_path / "x64.img")
+    head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
+    yard.says(head, X64, RAM.format(menu="menu.lst"))
+    dry, run = _both(yard)
+    assert {"vhd-expands", "ram-needed", "no-ram-driver", "ram-cut"} <= run.keys()
+    assert {name: told for name, told in run.items() if name not in dry or dry[name] != told} == {}
+    assert dry["no-ram-driver"].warning
+
+
+def test_menu_that_cannot_be_changed_is_refused_by_a_dry_run(yard: Yard) -> None:
+    """As the run would, with the store and its systems built."""
+    (yard.folder / "menu.lst").write_bytes(b"\xff\xfe no text")
+    yard.says(HEAD, X64, RAM.format(menu="menu.lst"), X86)
+    refused("format", 1, "deploy", yard.plan, "--dry-run", watching=(yard.plan, yard.folder / "menu.lst"))
+
+
+def test_others_on_a_store_that_will_grow_are_named(deployed: Yard) -> None:
+    """A volume on the store that the plan does not name any more."""
+    third = '[[store.image]]\nname = "third"\ncapture = "x86.img"\n'
+    deployed.says(HEAD, third, X64, system("t", "third", "wimboot/t/t.vhd"))
+    dry, run = _both(deployed)
+    assert dry["not-in-plan"] == run["not-in-plan"]
+    assert dry["not-in-plan"].warning
