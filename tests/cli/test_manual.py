@@ -71,13 +71,15 @@ def test_an_option_is_described_the_same_wherever_it_means_the_same() -> None:
     ("convert", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WIM.wimboot-new", "WimBootCompress.ini", "WimOverlay.dat"]),
     ("relocate", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WimOverlay.dat"]), ("images", ["WIM.wimboot-undo"]),
     ("prune", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WIM.wimboot-new"]), ("demo", []),
+    ("compact", ["DISK.wimboot-log"]), ("space", ["TARGET.wimboot-log", "WimBootCompress.ini"]),
+    ("deploy", ["TARGET.wimboot-log"]), ("ram", ["TARGET.wimboot-log", "WIM.wimboot-undo", "WimBootCompress.ini"]),
 ])
 def test_files_and_environment_are_those_of_the_verb(verb: str, files: list[str]) -> None:
     """What a verb does not use is not told of."""
     text = done(verb, "--help").out
-    told = re.findall(r"^    ?((?:TARGET|WIM)\.\S+|\S+\.ini|\S+\.dat)  ", text, re.MULTILINE)
+    told = re.findall(r"^    ?((?:TARGET|DISK|WIM)\.\S+|\S+\.ini|\S+\.dat)  ", text, re.MULTILINE)
     assert told == files
-    assert ("WIMBOOT_WIMPATH  " in text) == (verb not in ("images", "prune", "demo"))
+    assert ("WIMBOOT_WIMPATH  " in text) == (verb not in ("images", "prune", "demo", "compact"))
 
 
 @pytest.mark.parametrize(("word", "meant"), [("verfy", "verify"), ("convret", "convert"), ("RESTORE", "restore"),

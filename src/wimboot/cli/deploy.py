@@ -64,7 +64,7 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
                                        no_integrity_checks
       title = "Windows 7"              in the boot menu
       [system.ram]                     the same system for grub4dos, loaded into memory
-      file = "wimboot/x64/win7.ram"    with size; also: form (lz4, vhd, vhd-fixed), menu, title
+      file = "wimboot/x64/win7.ram"    with size; also: form (lz4, vhd, vhd-fixed; not gzip), menu, title
       [boot]
       to = "disk"                      system partition, PATH#N or the folder where it is mounted
       default = "x64"                  also: timeout, firmware, locale, grub4dos (folder of its files)

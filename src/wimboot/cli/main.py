@@ -131,11 +131,11 @@ def cli() -> None:
 
     \b
     Examples:
-      wimboot info disk.img                                      what is in there
-      wimboot convert disk.img --wim store.wim --wim-place later in place: capture, check, point
-      wimboot verify disk.img --wim store.wim                    every pointer, every byte
-      wimboot restore disk.img --wim store.wim                   back to the state of the image
-      wimboot demo                                               all of it on a sample system
+      wimboot info disk.img                                       what is in there
+      wimboot convert disk.img --wim store.wim --wim-place later  in place: capture, check, point
+      wimboot verify disk.img --wim store.wim                     every pointer, every byte
+      wimboot restore disk.img --wim store.wim                    back to the state of the image
+      wimboot demo                                                all of it on a sample system
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found problems, 4 refused for safety, 130 interrupted.
 

@@ -17,6 +17,10 @@ Rows = list[tuple[str, str]]
 _CHECKS = {"verify": "problems were found; each was named"}
 _MAKING = frozenset({"compress", "keep_last", "export", "copy"})
 """Parameters of verbs that make a WIM."""
+_FINDING = frozenset({"space", "deploy", "ram"})
+"""Verbs without one TARGET that look for the WIMs of volumes all the same."""
+_WITHOUT_WIM = frozenset({"compact"})
+"""Verbs with a TARGET that look for no WIM."""
 _INTERRUPTED = "interrupted: everything is as it was before, or done to its end"
 
 
@@ -33,22 +37,29 @@ def exit_codes(verb: str, names: Iterable[str]) -> Rows:
 def epilog(verb: str, command: click.Command) -> str:
     """Exit codes, environment and files of a verb, as Click prints them at the end of its help."""
     names = {parameter.name or "" for parameter in command.params}
-    parts = [("Exit codes", exit_codes(verb, names)), ("Environment", list(_environment(names))),
-             ("Files", list(_files(names)))]
+    parts = [("Exit codes", exit_codes(verb, names)), ("Environment", list(_environment(verb, names))),
+             ("Files", list(_files(verb, names)))]
     return "\n\n".join(_block(heading, rows) for heading, rows in parts if rows)
 
 
-def _environment(names: set[str]) -> Iterator[tuple[str, str]]:
-    if "target" in names:
+def _environment(verb: str, names: set[str]) -> Iterator[tuple[str, str]]:
+    if verb in _FINDING or _finds(verb, names):
         yield "WIMBOOT_WIMPATH", "a folder in which WIMs are looked for; -WIMPATH:FOLDER before the verb says the same"
     if "no_expand" in names:
         yield "WIMBOOT_WOFADK", "the file wofadk.sys, where --driver names none"
     yield "NO_COLOR", "no colours; nor are there any where the output is no terminal"
 
 
-def _files(names: set[str]) -> Iterator[tuple[str, str]]:
-    if "log_folder" in names:
+def _finds(verb: str, names: set[str]) -> bool:
+    return "target" in names and verb not in _WITHOUT_WIM
+
+
+def _files(verb: str, names: set[str]) -> Iterator[tuple[str, str]]:
+    if verb in _WITHOUT_WIM:
+        yield "DISK.wimboot-log", "the log of a change, beside the disk. It is"
+    elif "log_folder" in names:
         yield "TARGET.wimboot-log", "the log of a change, beside an image; a device's in the folder of --log. It is"
+    if verb in _WITHOUT_WIM or "log_folder" in names:
         yield "", "there while a run goes on, or was interrupted: the next one finishes or undoes it"
     if "wim" in names:
         yield "WIM.wimboot-undo", "beside a WIM that grows: if that is interrupted, the next to open it brings it back"
@@ -59,7 +70,7 @@ def _files(names: set[str]) -> Iterator[tuple[str, str]]:
         yield "", "and what stays real"
     if "no_expand" in names:
         yield "wofadk.sys", "beside the WIM: the overlay driver for a Windows that has none, where none is named"
-    if "target" in names:
+    if _finds(verb, names):
         yield "WimOverlay.dat", "in \\System Volume Information of the volume: which WIMs it uses, and where they lie"
 
 

@@ -56,8 +56,8 @@ def ram(places: tuple[str, ...], log_folder: Path | None, **chosen: Any) -> None
     """Make OUT, a disk that grub4dos loads into memory, with the system of TARGET on it as pointers into its WIM.
 
     The WIM stays on the machine's disk, so OUT is small; what Windows writes is gone when the power is. The system
-    needs a driver that finds the disk in memory: SVBus or FiraDisk (`wimboot driver`). The entry for menu.lst is
-    printed, or put into --menu.
+    needs a driver that finds the disk in memory: SVBus, FiraDisk or WinVBlock (`wimboot driver`). The entry for
+    menu.lst is printed, or put into --menu.
 
     \b
     Examples:
