@@ -20,7 +20,7 @@ from wimboot.ops.booting.firmware import existing_stores
 from wimboot.ops.booting.grub4dos import grub4dos_files
 from wimboot.ops.booting.placing import boot_place
 from wimboot.ops.booting.starting import Starting, starting
-from wimboot.ops.booting.stores import STORE_PATHS, logs_of, read_store
+from wimboot.ops.booting.stores import logs_of, read_store
 from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.ops.opening.volume import open_volume
 from wimboot.tree import FileAttribute
@@ -158,7 +158,7 @@ def _stores(options: BootOptions, partition: SystemPartition, start: Starting) -
         edits = StoreEdits(here=here, entries=tuple(entry for at, entry in start.entries if at is firmware),
                            default=options.default, timeout=options.timeout, grub4dos=options.grub4dos,
                            remove=tuple(map(object_id, options.remove_ids)), remove_device=start.remove_device)
-        old, where = read_store(partition, firmware), f"{partition.where}:{STORE_PATHS[firmware]}"
+        old, where = read_store(partition, firmware), f"{partition.where}:{firmware.store}"
         if options.inside and old is not None and not starts_alone(old, edits, where):
             old = None      # what it starts lies on a disk that is not the one in memory
         changes.append(edit_store(old, manager, edits, where=where, written=from_unix_ns(time.time_ns())))

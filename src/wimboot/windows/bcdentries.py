@@ -48,14 +48,24 @@ class Firmware(Enum):
         return ".exe" if self is Firmware.BIOS else ".efi"
 
     @property
+    def boot_folder(self) -> str:
+        """The folder of the boot environment on the system partition."""
+        return "\\Boot" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot"
+
+    @property
+    def store(self) -> str:
+        """Where the boot configuration store lies there."""
+        return f"{self.boot_folder}\\BCD"
+
+    @property
     def boot_manager(self) -> str:
-        """Where the boot manager lies on the system partition."""
-        return "\\bootmgr" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"
+        """Where the boot manager lies there."""
+        return "\\bootmgr" if self is Firmware.BIOS else f"{self.boot_folder}\\bootmgfw.efi"
 
     @property
     def memory_tester(self) -> str:
         """Where the memory tester lies there."""
-        return "\\Boot\\memtest.exe" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot\\memtest.efi"
+        return f"{self.boot_folder}\\memtest{self.program}"
 
 
 class Outcome(Enum):

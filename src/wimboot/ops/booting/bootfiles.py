@@ -44,7 +44,6 @@ __all__ = [
 ]
 
 _SOURCE: Final = "\\Windows\\Boot"
-_FOLDERS: Final = {Firmware.BIOS: "\\Boot", Firmware.UEFI: "\\EFI\\Microsoft\\Boot"}
 _OWN: Final = {Firmware.BIOS: "PCAT", Firmware.UEFI: "EFI"}
 _SHARED: Final = ("Fonts", "Resources")
 _SPELT: Final = {firmware: (firmware.boot_manager, firmware.memory_tester, *more)
@@ -120,7 +119,7 @@ class FilesChange(Frozen):
 
 def boot_file_set(tree: Tree, contents: Contents, firmware: Firmware, where: str) -> BootFileSet:
     """The boot files that a system brings. Raises TooManyBootFiles."""
-    folder, found, size = _FOLDERS[firmware], dict[str, int](), 0
+    folder, found, size = firmware.boot_folder, dict[str, int](), 0
     spelt = {fold_text(path.rpartition("\\")[2]): path for path in _SPELT[firmware]}
     for source in (_OWN[firmware], *_SHARED):
         for path, stream in _files(tree, f"{_SOURCE}\\{source}"):
@@ -261,7 +260,7 @@ def _set_version(firmware: Firmware, read: Callable[[str], bytes | None], paths:
 
 def _languages(partition: SystemPartition, firmware: Firmware) -> tuple[str, ...]:
     """Where the boot manager's texts may lie on a system partition."""
-    folder = _FOLDERS[firmware]
+    folder = firmware.boot_folder
     return tuple(f"{folder}\\{each.name}\\bootmgr.exe.mui" for each in partition.list(folder) if each.is_folder)
 
 

@@ -9,7 +9,6 @@ from wimboot.formats.bcd import ElementType, ObjectType
 from wimboot.formats.bcdnames import Ids
 from wimboot.formats.bootdevice import BootDevice
 from wimboot.frozen import Frozen
-from wimboot.ops.booting.stores import STORE_PATHS
 from wimboot.windows.bcd import Store
 from wimboot.windows.bcdentries import Added, Firmware, Manager, add_entry, find_entry, new_store, set_timeout
 from wimboot.windows.bcdloader import grub4dos_entry
@@ -73,7 +72,7 @@ def edit_store(old: bytes | None, manager: Manager, edits: StoreEdits, *, where:
         waits = found.value(ElementType.TIMEOUT) if found else None
         outcome = "created" if old is None else "changed" if store.edited else "same"
         return StoreChange(
-            firmware=firmware, path=STORE_PATHS[firmware], data=store.commit() if outcome != "same" else None,
+            firmware=firmware, path=firmware.store, data=store.commit() if outcome != "same" else None,
             outcome=outcome, entries=tuple(entries), removed=removed, unknown=unknown,
             default=found.text(ElementType.DEFAULT) if found else None,
             timeout=waits if isinstance(waits, int) else None)

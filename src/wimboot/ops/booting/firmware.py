@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.formats.bootdevice import PartitionStyle
-from wimboot.ops.booting.stores import STORE_PATHS
 from wimboot.ops.booting.systempartition import PartitionKind
 from wimboot.windows.bcdentries import Firmware
 
@@ -30,7 +29,7 @@ class NoBootFiles(Refused):
 
 def existing_stores(partition: SystemPartition, asked: tuple[Firmware, ...]) -> tuple[Firmware, ...]:
     """The firmwares for which there is a store, of those asked for if any are."""
-    return tuple(each for each in asked or tuple(Firmware) if partition.exists(STORE_PATHS[each]))
+    return tuple(each for each in asked or tuple(Firmware) if partition.exists(each.store))
 
 
 def chosen_firmware(partition: SystemPartition, sets: dict[Firmware, BootFileSet],
@@ -54,7 +53,7 @@ def _usual(partition: SystemPartition) -> tuple[Firmware, ...]:
         uefi = identity.is_esp or identity.style is PartitionStyle.GPT
         return (Firmware.UEFI,) if uefi else (Firmware.BIOS,)
     there = tuple(each for each in Firmware
-                  if partition.exists(STORE_PATHS[each]) or partition.exists(each.boot_manager))
+                  if partition.exists(each.store) or partition.exists(each.boot_manager))
     if there:
         return there
     return (Firmware.BIOS,) if partition.kind is PartitionKind.NTFS else tuple(Firmware)

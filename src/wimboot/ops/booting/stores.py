@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from wimboot.ops.booting.systempartition import SystemPartition
     from wimboot.windows.bcd import BcdObject
 
-__all__ = ["STORE_PATHS", "ListedStore", "list_stores", "logs_of", "read_store"]
+__all__ = ["ListedStore", "list_stores", "logs_of", "read_store"]
 
-STORE_PATHS: Final = {Firmware.BIOS: "\\Boot\\BCD", Firmware.UEFI: "\\EFI\\Microsoft\\Boot\\BCD"}
 _MAGIC: Final = b"regf"
 
 
@@ -40,14 +39,12 @@ class ListedStore(Frozen):
 
 def read_store(partition: SystemPartition, firmware: Firmware) -> bytes | None:
     """The store for that firmware, its logs applied; None where there is none. Raises NotAStore, LogsUnusable."""
-    path = STORE_PATHS[firmware]
-    return _load(partition.read, path, f"{partition.where}:{path}")
+    return _load(partition.read, firmware.store, f"{partition.where}:{firmware.store}")
 
 
 def logs_of(partition: SystemPartition, firmware: Firmware) -> tuple[str, ...]:
     """The paths of the logs that lie beside it."""
-    path = STORE_PATHS[firmware]
-    return tuple(path + suffix for suffix in LOG_SUFFIXES if partition.exists(path + suffix))
+    return tuple(firmware.store + suffix for suffix in LOG_SUFFIXES if partition.exists(firmware.store + suffix))
 
 
 def list_stores(place: str, emit: Emit, *, log_folder: Path | None = None) -> tuple[ListedStore, ...]:
@@ -61,7 +58,7 @@ def list_stores(place: str, emit: Emit, *, log_folder: Path | None = None) -> tu
         return () if data is None else (_listed(data, str(path), None),)
     with open_system_partition(place, emit, write=False, log_folder=log_folder) as partition:
         found = [(firmware, read_store(partition, firmware)) for firmware in Firmware]
-        return tuple(_listed(data, f"{partition.where}:{STORE_PATHS[firmware]}", firmware)
+        return tuple(_listed(data, f"{partition.where}:{firmware.store}", firmware)
                      for firmware, data in found if data is not None)
 
 
