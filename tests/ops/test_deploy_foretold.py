@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import build
 from boot_systems import add_boot_files
 from deploy_plans import HEAD, X64, X86, Yard, system
 from mounting import copy_sparse
-from running import Noted, notes, refused
+from running import Noted, done, notes, refused
 
 RAM = '[system.ram]\nfile = "wimboot/x64/win7.ram"\nsize = "64 MB"\nmenu = "{menu}"\n'
 
@@ -31,6 +33,27 @@ def test_disks_and_ram_images_to_come_are_told_of(built_system: Callable[..., bu
     assert {"vhd-expands", "ram-needed", "no-ram-driver", "ram-cut"} <= run.keys()
     assert {name: told for name, told in run.items() if name not in dry or dry[name] != told} == {}
     assert dry["no-ram-driver"].warning
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_old_boot_manager_is_told_of_before_there_is_a_system(
+        stored: bool, built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """That of the system to come, be it captured or in a WIM; one without boot files is refused before it is built."""
+    yard = Yard(base=tmp_path)
+    yard.folder.mkdir()
+    volume = tmp_path / "x64.img"
+    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, volume)
+    head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
+    wish = X64 + 'title = "x64"\n[boot]\nto = "disk"\n'
+    yard.says(head, wish)
+    refused("no-boot-files", 4, "deploy", yard.plan, "--dry-run", watching=(yard.wim,))
+    add_boot_files(volume)
+    if stored:
+        done("capture", volume, "--wim", tmp_path / "other.wim", "--name", "one")
+        yard.says(head.replace('capture = "x64.img"', 'from = "other.wim"\nimage = 1'), wish)
+    dry, run = _both(yard)
+    assert dry["old-boot-manager"] == run["old-boot-manager"]
+    assert dry["old-boot-manager"].warning
 
 
 def test_menu_that_cannot_be_changed_is_refused_by_a_dry_run(yard: Yard) -> None:

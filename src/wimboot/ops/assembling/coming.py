@@ -5,16 +5,23 @@ Nobody should wait for a store to be captured, and find it there, before hearing
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.packing import Packing, check_packing
+from wimboot.events import silent
 from wimboot.frozen import Frozen
-from wimboot.ops.assembling.jobs import ram_job
+from wimboot.ops.assembling.jobs import boot_options, ram_job
+from wimboot.ops.booting.starting import BootSource, foretell
+from wimboot.ops.booting.systempartition import open_system_partition
 from wimboot.ops.deploying.viewing import reader_of
+from wimboot.ops.finding.unbacked import backed_stores
+from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import choose_image, opened_store
-from wimboot.ops.opening.volume import NoWindows
+from wimboot.ops.opening.volume import NoWindows, open_volume
 from wimboot.ops.options import CaptureOptions, Compression, TargetOptions
 from wimboot.ops.preparing.choosing import choose_driver
 from wimboot.ops.preparing.wishes import tell_of_growing
@@ -25,14 +32,17 @@ from wimboot.wim import real_path
 from wimboot.windows.identify import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from wimboot.events import Emit
     from wimboot.ops.assembling.jobs import DeployOptions
     from wimboot.ops.assembling.planned import Planned
+    from wimboot.ops.booting.bootfiles import Version
     from wimboot.plan.declared import ImageOrigin
     from wimboot.plan.deploying import DeploySteps, FoundImage, SystemStep
+    from wimboot.tree import Tree
     from wimboot.wim import Store
+    from wimboot.windows.bcdentries import Firmware
     from wimboot.windows.identify import System
 
 __all__ = ["ComingImage", "capture_options", "check_images"]
@@ -65,7 +75,7 @@ def check_images(planned: Planned, steps: DeploySteps, store: Store | None, capt
     `store` is there with the images that it has; `captured` are those that it is to get from volumes.
 
     With a dry run what building them would tell is told. Raises DriverNeeded, what a driver file that will not do
-    raises, NoWindows, Lz4Missing, and of a RAM image what `ram_job` and `check_menu` raise.
+    raises, NoWindows, Lz4Missing, of a RAM image what `ram_job` and `check_menu` raise, and what `foretell` does.
     """
     known: dict[int, System | None] = {}
     every: list[SystemStep | RamStep] = [*steps.systems, *steps.rams]
@@ -85,6 +95,7 @@ def check_images(planned: Planned, steps: DeploySteps, store: Store | None, capt
             _tell_of_disk(planned, system, emit)
         for ram in steps.rams:
             _tell_of_ram(planned, ram, known.get(ram.number), options, emit)
+        _tell_of_boot(planned, steps, store, known, options, emit)
 
 
 def _tell_of_disk(planned: Planned, step: SystemStep, emit: Emit) -> None:
@@ -101,6 +112,50 @@ def _tell_of_ram(planned: Planned, step: RamStep, system: System | None, options
     there = menu is not None and menu.parent.is_dir()   # else the run makes its folder
     check_menu(job.ram if there else replace(job.ram, menu=None), emit)
     tell_of_machine(job.ram, system, emit)
+
+
+def _tell_of_boot(planned: Planned, steps: DeploySteps, store: Store | None, known: Mapping[int, System | None],
+                  options: DeployOptions, emit: Emit) -> None:
+    """What bringing them into the boot menu will tell, and refuse; each after those before it."""
+    versions: dict[Firmware, Version] = {}
+    for step in steps.systems:
+        wanted, system = boot_options(planned, step.wish, options, dry_run=True), known.get(step.number)
+        if wanted is None or system is None or step.action not in _MADE:
+            continue
+        with (
+            open_system_partition(wanted.to, silent, write=False, log_folder=options.log_folder,
+                                  folders=options.folders) as partition,
+            _files_of(planned, steps, step, store, options) as (tree, read),
+        ):
+            foretell(wanted, partition, BootSource(
+                where=planned.target(step.wish), tree=tree, read=read, system=replace(system, wimboot=True),
+                in_file=step.wish.file is not None), versions, emit)
+
+
+@contextmanager
+def _files_of(planned: Planned, steps: DeploySteps, step: SystemStep, store: Store | None,
+              options: DeployOptions) -> Iterator[tuple[Tree, Callable[[int], bytes]]]:
+    """The tree of an image, wherever that is now, and what reads its streams."""
+    there = 0 if store is None else len(store.images)
+    if store is not None and step.number <= there:
+        tree = store.load_tree(step.number)
+        yield tree, partial(_read, store, tree)
+        return
+    origin = steps.origins[step.number - there - 1]
+    if origin.target is not None:
+        target = capture_options(planned, origin, options, planned.wim, dry_run=True).target
+        with open_volume(target, silent, write=False) as opened, backed_stores(opened, None, silent) as stores:
+            yield opened.tree, Contents(opened.tree, opened.device, opened.volume, stores).read
+        return
+    source = Path(planned.beside(origin.wim or ""))
+    with opened_store(source, options.folders) as other:
+        tree = other.load_tree(choose_image(other, origin.image or "", where=str(source)))
+        yield tree, partial(_read, other, tree)
+
+
+def _read(store: Store, tree: Tree, stream: int) -> bytes:
+    row = tree.stream(stream)
+    return store.read(row.hash) if row.size else b""
 
 
 def _system_of(planned: Planned, steps: DeploySteps, step: SystemStep | RamStep, store: Store | None,

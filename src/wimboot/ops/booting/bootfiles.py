@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from wimboot.ops.booting.systempartition import SystemPartition
-    from wimboot.ops.opening.contents import Contents
     from wimboot.tree import Tree
 
 __all__ = [
@@ -39,6 +38,7 @@ __all__ = [
     "BootFileSet",
     "FilesChange",
     "TooManyBootFiles",
+    "Version",
     "boot_file_set",
     "renewed",
 ]
@@ -117,8 +117,8 @@ class FilesChange(Frozen):
     memory_tester: bool = False
 
 
-def boot_file_set(tree: Tree, contents: Contents, firmware: Firmware, where: str) -> BootFileSet:
-    """The boot files that a system brings. Raises TooManyBootFiles."""
+def boot_file_set(tree: Tree, read: Callable[[int], bytes], firmware: Firmware, where: str) -> BootFileSet:
+    """The boot files that a system brings; `read` gives what a stream of its tree holds. Raises TooManyBootFiles."""
     folder, found, size = firmware.boot_folder, dict[str, int](), 0
     spelt = {fold_text(path.rpartition("\\")[2]): path for path in _SPELT[firmware]}
     for source in (_OWN[firmware], *_SHARED):
@@ -130,7 +130,7 @@ def boot_file_set(tree: Tree, contents: Contents, firmware: Firmware, where: str
             size += tree.stream(stream).size
             if len(found) > _MAX_FILES or size > _MAX_SIZE:
                 raise TooManyBootFiles(where=where, count=_MAX_FILES, size=_MAX_SIZE)
-    return BootFileSet(firmware=firmware, where=where, files=found, read=contents.read)
+    return BootFileSet(firmware=firmware, where=where, files=found, read=read)
 
 
 def _files(tree: Tree, top: str) -> Iterator[tuple[str, int]]:
