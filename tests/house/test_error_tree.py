@@ -28,7 +28,8 @@ def classes() -> Iterator[type[errors.Error]]:
     while waiting:
         found = waiting.pop()
         waiting += found.__subclasses__()
-        yield found
+        if found.__module__.startswith("wimboot"):     # tests have errors of their own
+            yield found
 
 
 def test_exit_codes_are_those_of_the_table() -> None:
