@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from converted import Converted
-from wimboot.events import Event, silent
-from wimboot.ops.capturing.imaging import ReadBackFailed, reading_back
+from wimboot.ops.capturing.readingback import OlderDataDamaged, ReadBackFailed, ReadingBack
 from wimboot.ops.opening.meanwhile import Meanwhile
-from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.options import CaptureOptions, TargetOptions
+from wimboot.storage import HostFolder
+from wimboot.wim import Append
 
 
 def test_work_runs_beside_its_caller() -> None:
@@ -67,20 +69,32 @@ def test_an_interrupted_caller_stops_the_work() -> None:
 
 
 def test_reading_back_finds_damage_before_anything_can_be_committed(converted: Converted, tmp_path: Path) -> None:
-    """The damage is raised when the result is asked for; a stopped reading ends early and quietly."""
+    """Of what was there before the run and of what it wrote; the damage is raised when the result is asked for."""
     wim = tmp_path / "damaged.wim"
-    raw = bytearray(converted.wim.read_bytes())
-    with opened_store(converted.wim) as store:
-        rows = [store.parts[0].table.row(row) for row in store.parts[0].table.index.rows()]
-        largest = max(rows, key=lambda row: row.size_in_wim)
-        raw[largest.offset + largest.size_in_wim // 2] ^= 0xFF
-        wim.write_bytes(raw)
+    shutil.copyfile(converted.wim, wim)
     options = CaptureOptions(target=TargetOptions(place=""), wim=wim)
-    events: list[Event] = []
-    with opened_store(wim) as store:
-        blobs = {row.sha1: row.size for row in rows}
-        with reading_back(store, blobs, options, events.append, old=None) as reading, pytest.raises(ReadBackFailed):
+    with Append(HostFolder(tmp_path), wim.name, create=None, where=str(wim)) as append:
+        assert append.store is not None
+        old = max(append.store.in_file_order(set(append.store.hashes())), key=lambda blob: blob.size_in_wim)
+        new = append.add_blob(random.Random(0).randbytes(1 << 20))
+        with ReadingBack(append, [old.sha1, new, bytes(20)], options) as reading:
             reading.result()
-        assert len(events) == 1
-        with pytest.raises(KeyboardInterrupt), reading_back(store, blobs, options, silent, old=None):
+        assert reading.places == {old.sha1: (old.offset, old.size_in_wim), new: (append.store.size, 1 << 20)}
+        assert reading.phase.counter.done == reading.phase.total == old.size + (1 << 20)
+        for sha1, failure in ((old.sha1, OlderDataDamaged), (new, ReadBackFailed)):
+            offset, size = reading.places[sha1]
+            flip(wim, offset + size // 2)
+            with ReadingBack(append, [sha1], options) as again, pytest.raises(failure):
+                again.result()
+            flip(wim, offset + size // 2)
+        with pytest.raises(KeyboardInterrupt), ReadingBack(append, set(append.store.hashes()), options):
             raise KeyboardInterrupt
+
+
+def flip(path: Path, at: int) -> None:
+    """Turn the bits of one byte."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 0xFF]))

@@ -10,7 +10,8 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
-from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, read_back, write_image
+from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
+from wimboot.ops.capturing.readingback import read_back
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.deploying.changing import carry_out
 from wimboot.ops.deploying.rebuilding import check_rebuildable, rebuild

@@ -10,7 +10,7 @@ from wimboot.errors import Damaged, Refused
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.frozen import Frozen
-from wimboot.ops.capturing.imaging import ReadBackFailed
+from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.opening.inside import disk_of, wim_folder
 from wimboot.ops.opening.storing import choose_image, commit_all, opened_store
 from wimboot.ops.sharing.following import Follower, check_followers, renumber, standing_on

@@ -11,7 +11,7 @@ from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.guid import guid_text
 from wimboot.frozen import Frozen
-from wimboot.ops.capturing.imaging import ReadBackFailed
+from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
 from wimboot.storage import HostNotUsable

@@ -12,7 +12,8 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.capturing.comparing import hash_streams
-from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for, reading_back
+from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for
+from wimboot.ops.capturing.readingback import ReadingBack, read_back
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import require_wim, stores_behind
 from wimboot.ops.finding.standing import Standing, carry_known
@@ -74,8 +75,8 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
     1. Pointers carry their hashes; files with the times and size that the image has, and that stay real, are taken
        over unread.
     2. What is left is read, and what the WIM lacks captured behind its end, then the new image.
-    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared, while the
-       pointers that stay learn the WIM's new table in the transaction.
+    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared, while the image
+       is made and the pointers that stay learn the WIM's new table in the transaction.
     4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
     5. WIM and volumes commit together (`storing.commit_all`).
 
@@ -132,42 +133,61 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
     add_contents(append, looked.snapshot, plan, capturing, emit, stores[1:])
     undo = as_prepared(settled(tree, standing.image, looked.changes, plan.excluded), tree, standing.image,
                        looked.snapshot.contents, stores[0])
-    changed = bool(undo) or bool(undo.skipped)
-    image = add_image(append, looked.snapshot, plan, name, emit) if changed else None
-    store = append.pending() if image is not None else stores[0]
-    pointing = plan_pointing(tree, included=plan.included, ruled_by=looked.snapshot.selection.real_by,
-                             places=store.pointer_places)
-    blobs = _to_read_back(looked, store, pointing) if image is not None or pointing.rows else {}
-    number = standing.number if image is None else image.number
-    with reading_back(store, blobs, capturing, emit, old=append.store) as reading:
+    image, reading = None, None
+    with ExitStack() as stack:
+        if undo or undo.skipped:
+            read = {tree.stream(stream).hash for stream in plan.streams}
+            reading = stack.enter_context(ReadingBack(append, read, capturing))
+            image = add_image(append, looked.snapshot, plan, name, emit)
+        store = stores[0] if image is None else append.pending()
+        pointing = plan_pointing(tree, included=plan.included, ruled_by=looked.snapshot.selection.real_by,
+                                 places=store.pointer_places)
         done = Updated(
-            wim=capturing.wim, image=image, number=number, name=standing.name if image is None else image.name,
-            counts=count_changes(standing.image, tree, undo), read_size=plan.read_size, pointed=len(pointing.rows),
+            wim=capturing.wim, image=image, number=standing.number if image is None else image.number,
+            name=standing.name if image is None else image.name, counts=count_changes(standing.image, tree, undo),
+            read_size=plan.read_size, pointed=len(pointing.rows),
         )
-        return _point(looked, others, append if image is not None else None, store, pointing, reading, done, emit)
+        work = _Pointing(store=store, plan=pointing, reading=reading, old=stores[0], capturing=capturing)
+        return _point(looked, others, None if image is None else append, work, done, emit)
 
 
-def _to_read_back(looked: _Looked, store: Store, pointing: PointingPlan) -> dict[bytes, int]:
-    """The blobs that new pointers need, and those of all that was read: hash -> size."""
-    tree = looked.opened.tree
-    read = {tree.stream(stream).hash for stream in looked.plan.streams}
-    return pointing.blobs | {sha1: blob.size for sha1 in read if (blob := store.blob(sha1)) is not None}
+class _Pointing(Frozen):
+    """What becomes pointers into `store`, and the reading back that they wait for."""
+
+    store: Store
+    plan: PointingPlan
+    reading: ReadingBack | None
+    old: Store
+    capturing: CaptureOptions
+
+    def wait(self, emit: Emit) -> None:
+        """Until every blob that a pointer will lead to was read back from where it leads. Raises what that raises."""
+        places: dict[bytes, tuple[int, int]] = {}
+        if self.reading is not None:
+            self.reading.result()
+            places = self.reading.places
+        left = {sha1: size for (_, sha1, size), place in zip(self.plan.rows, self.plan.places, strict=True)
+                if places.get(sha1) != place}
+        if left:
+            read_back(self.store, left, self.capturing, emit, old=self.old)
 
 
-def _point(looked: _Looked, others: list[Opened], append: Append | None, store: Store, pointing: PointingPlan,
-           reading: Meanwhile[None], done: Updated, emit: Emit) -> Updated:
+def _point(looked: _Looked, others: list[Opened], append: Append | None, pointing: _Pointing, done: Updated, emit: Emit
+           ) -> Updated:
     """Change the volumes and commit, where there is anything to change."""
-    opened, source = looked.opened, looked.standing.source
-    if append is None and not pointing.rows and not _behind([opened, *others], store):
+    opened, source, store = looked.opened, looked.standing.source, pointing.store
+    if append is None and not pointing.plan.rows and not _behind([opened, *others], store):
         return done
     free_before = opened.volume.free_clusters
     if append is not None:
         write_sources(opened.volume, volume_sources(opened.volume).stand_on(source.data_source_id, done.number))
+    if pointing.reading is not None and pointing.reading.places:
+        emit(pointing.reading.phase)
     refreshed = refresh_pointers(opened.volume, opened.tree, store)
-    reading.result()    # what follows gives files up
-    phase = Phase(name="point", total=len(pointing.rows))
+    pointing.wait(emit)     # what follows gives files up
+    phase = Phase(name="point", total=len(pointing.plan.rows))
     emit(phase)
-    point_files(opened.volume, opened.tree, pointing, store, source.data_source_id, phase.counter)
+    point_files(opened.volume, opened.tree, pointing.plan, store, source.data_source_id, phase.counter)
     freed = (opened.volume.free_clusters - free_before) * opened.facts.cluster_size
     opened.volume.close()
     refreshed_others = refresh_others(others, store)

@@ -27,8 +27,6 @@ from wimboot.formats.blobtable import ROW_SIZE, BlobRow, BlobTable, add_referenc
 from wimboot.formats.wimheader import (
     HEADER_SIZE,
     NO_RESOURCE,
-    VERSION_SOLID,
-    HeaderFlag,
     ResourceFlag,
     ResourceHeader,
 )
@@ -37,13 +35,11 @@ from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, reference_columns, serialise
-from wimboot.wim.creating import CODEC_FLAGS, CreateOptions
+from wimboot.wim.creating import CreateOptions, check_extendable
 from wimboot.wim.errors import (
     BlobDamaged,
     BlobMissing,
     WimMissing,
-    WimNotExtendable,
-    WimReadOnly,
     locating,
 )
 from wimboot.wim.integrity import extend_integrity
@@ -118,7 +114,7 @@ class Append:
             lock_named(self.folder, self._name, self._file, where=self.where)
             recover_open(self.folder, self._name, self._file, where=self.where)
             self.store = store = Store.open(self._file, where=self.where)
-            _check_extendable(store)
+            check_extendable(store)
             if create is not None:
                 create.check_fits(store)
         except BaseException:
@@ -396,16 +392,3 @@ class Append:
 
 def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
     return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
-
-
-def _check_extendable(store: Store) -> None:
-    header = store.header
-    if header.flags & HeaderFlag.READONLY:
-        raise WimReadOnly(where=store.where)
-    why = ""
-    if header.version == VERSION_SOLID or header.compression not in CODEC_FLAGS:
-        why = "it is of the solid form (ESD)"
-    elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
-        why = "it holds only a part of a WIM"
-    if why:
-        raise WimNotExtendable(where=store.where, why=why)

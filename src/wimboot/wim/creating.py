@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from wimboot.formats.wimheader import Compression, HeaderFlag, WimHeader, check_chunk_size
+from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader, check_chunk_size
 from wimboot.frozen import Frozen
-from wimboot.wim.errors import CompressionDiffers
+from wimboot.wim.errors import CompressionDiffers, WimNotExtendable, WimReadOnly
 
 if TYPE_CHECKING:
     from wimboot.wim.store import Store
 
-__all__ = ["CODEC_FLAGS", "CreateOptions"]
+__all__ = ["CODEC_FLAGS", "CreateOptions", "check_extendable"]
 
 CODEC_FLAGS = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
                Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
@@ -48,3 +48,17 @@ class CreateOptions(Frozen):
 def _name(compression: Compression | int | None, chunk_size: int | None) -> str:
     chunks = "" if chunk_size is None else f" in chunks of {chunk_size:,} bytes"
     return Compression(compression or 0).name + chunks
+
+
+def check_extendable(store: Store) -> None:
+    """Raises WimReadOnly, WimNotExtendable where nothing can be appended to a WIM."""
+    header = store.header
+    if header.flags & HeaderFlag.READONLY:
+        raise WimReadOnly(where=store.where)
+    why = ""
+    if header.version == VERSION_SOLID or header.compression not in CODEC_FLAGS:
+        why = "it is of the solid form (ESD)"
+    elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
+        why = "it holds only a part of a WIM"
+    if why:
+        raise WimNotExtendable(where=store.where, why=why)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wimboot.disk.inside import parse_inside
-from wimboot.errors import Damaged, UsageError
-from wimboot.events import Counter, Emit, Phase
+from wimboot.errors import UsageError
+from wimboot.events import Emit, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.ini import CaptureList
 from wimboot.formats.wimheader import Compression as Codec
@@ -19,12 +17,11 @@ from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.opening.contents import PointerUnbacked
 from wimboot.ops.opening.inside import growing_wim, wim_exists
-from wimboot.ops.opening.meanwhile import Meanwhile, StoppableCounter
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
-from wimboot.wim import CreateOptions, copy_blobs, real_path
+from wimboot.wim import CreateOptions, copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
@@ -38,9 +35,8 @@ if TYPE_CHECKING:
     from wimboot.wim import Append, Store
 
 __all__ = [
-    "BadImageName", "Image", "ImageNameTaken", "OlderDataDamaged", "ReadBackFailed", "add_contents", "add_image",
-    "begin_append", "create_options", "existing_store", "image_name_for", "read_back", "read_back_shared",
-    "reading_back", "write_image",
+    "BadImageName", "Image", "ImageNameTaken", "add_contents", "add_image", "begin_append", "create_options",
+    "existing_store", "image_name_for", "write_image",
 ]
 
 _CODECS = {
@@ -69,28 +65,6 @@ class BadImageName(UsageError):
     id = "bad-name"
     sentence = "{name!r} cannot name an image"
     advice = "Give a --name of printable characters."
-
-
-class ReadBackFailed(Damaged):
-    """What was just written to the WIM does not read back as what it should be."""
-
-    id = "read-back"
-    sentence = "{count} blobs just written to {where} do not read back as what was captured (the first: {first})"
-    advice = "The disk or memory is not reliable. Nothing was changed: the volume and the WIM are as they were."
-
-
-class OlderDataDamaged(Damaged):
-    """What the WIM held before this run, and the new image would share, is not what it should be."""
-
-    id = "older-data-damaged"
-    sentence = (
-        "{count} blobs that {where} held already, and the new image would share, are damaged (the first: {first}): "
-        "so is the data of older images"
-    )
-    advice = (
-        "Nothing was changed. `wimboot verify --wim {where}` lists all that is damaged; take the WIM from a backup, or "
-        "capture into a new one."
-    )
 
 
 class Image(Frozen):
@@ -213,54 +187,6 @@ def _list_of(lists: Lists) -> str:
     )
     text = used.pack().decode().replace("\r\n", "\n")
     return "".join(character for character in text if character == "\n" or character >= " ")
-
-
-def read_back(
-    store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit, *, old: Store | None
-) -> None:
-    """Read blobs back from the disk and compare their SHA-1.
-
-    `blobs` are hashes and sizes; `store` is the WIM as it will be, `old` as it was. Raises ReadBackFailed,
-    OlderDataDamaged.
-    """
-    with reading_back(store, blobs, options, emit, old=old, apart=False) as reading:
-        reading.result()
-
-
-def reading_back(
-    store: Store, blobs: dict[bytes, int], options: CaptureOptions, emit: Emit, *, old: Store | None, apart: bool = True
-) -> Meanwhile[None]:
-    """The same, with `apart` while the caller goes on: nothing may be committed before its `result` was asked for."""
-    counter = StoppableCounter()
-    if blobs:
-        emit(Phase(name="read-back", total=sum(blobs.values()), unit="bytes", counter=counter))
-    inside = parse_inside(real_path(options.wim)) is not None     # its bytes come from a library for one thread
-    return Meanwhile(partial(_compare, store.apart(), blobs, options, counter, old), apart=apart and not inside,
-                     stop=counter.stop)
-
-
-def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, counter: Counter, old: Store | None
-             ) -> None:
-    before = {sha1 for sha1 in blobs if old is not None and sha1 in old}
-    for hashes, failure in ((before, OlderDataDamaged), (blobs.keys() - before, ReadBackFailed)):
-        problems = store.check_blobs(hashes, counter, options.threads) if hashes else ()
-        if problems:
-            raise failure(where=str(options.wim), count=len(problems), first=problems[0].text)
-
-
-def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: Emit) -> None:
-    """Read what the image of `tree` takes from older ones: a damaged blob must not pass for a file that was read.
-
-    Files that are pointers have no other data than the WIM's; `verify` is for them. Raises OlderDataDamaged.
-    """
-    old = append.store
-    if old is None:
-        return
-    pointed = {tree.stream(stream).hash for stream in passes.flagged_streams(tree, StreamFlag.POINTER)}
-    found = map(old.blob, passes.hashes(tree) - pointed)
-    blobs = {blob.sha1: blob.size for blob in found if blob is not None}
-    if blobs:
-        read_back(append.pending(), blobs, options, emit, old=old)
 
 
 def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Error
 from wimboot.events import Phase
-from wimboot.ops.capturing.imaging import ReadBackFailed
+from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.finding.athand import AtHand
 from wimboot.ops.finding.searching import search_by_guid
 from wimboot.ops.mending.soundblobs import bring, count_references, find_sound
