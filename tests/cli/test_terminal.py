@@ -168,3 +168,17 @@ def test_people_are_told_what_matters(converted: Converted) -> None:
     assert "Sound:" in done("verify", converted.volume, "--wim", converted.wim).out
     assert "nothing to do" in done("restore", converted.volume, "--wim", converted.wim).out
     assert "No interrupted run" in done("recover", converted.volume).out
+
+
+def test_the_process_ends_as_python_would_end_it() -> None:
+    """What was registered runs, what was printed arrives, and a thread that is left keeps its time."""
+    program = ("import atexit, sys, threading, time; from wimboot.cli.main import run; atexit.register(print, 'left');"
+               "sys.argv = ['wimboot', '--version'];")
+    thread = "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start();"
+    for begin, lines in (("", 2), (thread, 3)):
+        ended = subprocess.run([sys.executable, "-c", f"{program}{begin}run()"], capture_output=True, text=True,
+                               check=True)
+        told = ended.stdout.split()
+        assert told[0] == "wimboot"
+        assert told[2:] == ["left"] if lines == 2 else sorted(told[2:]) == ["left", "thread"]
+        assert not ended.stderr

@@ -5,6 +5,7 @@ Verbs are imported only when they are called, so that `wimboot --version` costs 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import importlib
@@ -12,7 +13,8 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -191,7 +193,22 @@ def run() -> None:
     code = main(sys.argv[1:])
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # while Python ends, a signal would hide how the verb ended
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. Everything is closed, so it ends without taking all its objects apart first, which takes 20 ms
+    and more; with Python's own end where a thread is left, or the output cannot be written, which that reports.
+    """
+    if threading.active_count() > 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
