@@ -65,6 +65,7 @@ def test_the_index_is_what_a_plain_loop_finds(entries: list[BlobRow]) -> None:
     assert list(table.index.rows()) == sorted(index.values())
     asked = b"".join(row.sha1 for row in entries) + b"\xee" * 20
     assert list(table.index.find_all(asked)) == [index.get(row.sha1, -1) for row in entries] + [-1]
+    assert table.index.lacking(asked) == [at for at, row in enumerate(table.index.find_all(asked)) if row < 0]
     assert [table.row(number) for number in range(len(table))] == entries
     assert table.in_file_order() == sorted(index.values(), key=lambda number: (entries[number].offset, number))
     assert table.sizes(100) == {row.size for row in entries if row.size >= 100}

@@ -113,6 +113,16 @@ cdef class HashIndex:
                 found += 1
         return out
 
+    def lacking(self, digests):
+        """The positions, in units of 20 bytes, of those of `digests` that are not here."""
+        cdef const uint8_t[::1] view = digests
+        cdef Py_ssize_t count = view.shape[0] // HASH, i
+        cdef list out = []
+        for i in range(count):
+            if self.find(&view[i * HASH]) < 0:
+                out.append(i)
+        return out
+
     def find_all(self, digests):
         """The row of each 20 bytes of `digests`, -1 where there is none: array('i')."""
         cdef const uint8_t[::1] view = digests

@@ -41,11 +41,11 @@ class NewBlobs:
 
     def lacking(self, digests: bytes) -> list[int]:
         """Of hashes of 20 bytes, one after the other, the positions of those that are not there."""
-        hashes = (digests[at:at + 20] for at in range(0, len(digests), 20))
         if self._old_table is None or self._replaced:
+            hashes = (digests[at:at + 20] for at in range(0, len(digests), 20))
             return [at for at, sha1 in enumerate(hashes) if sha1 not in self]
-        rows = self._old_table.index.find_all(digests)
-        return [at for at, row in enumerate(rows) if row < 0 and digests[20 * at:20 * at + 20] not in self._begun]
+        return [at for at in self._old_table.index.lacking(digests)
+                if digests[20 * at:20 * at + 20] not in self._begun]
 
     def __len__(self) -> int:
         return len(self._rows)
