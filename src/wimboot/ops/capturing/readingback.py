@@ -82,11 +82,11 @@ class ReadingBack(Meanwhile[None]):
 
 def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, counter: Counter, old: Store | None
              ) -> None:
-    before = {sha1 for sha1 in blobs if old is not None and sha1 in old}
-    for hashes, failure in ((before, OlderDataDamaged), (blobs.keys() - before, ReadBackFailed)):
-        problems = store.check_blobs(hashes, counter, options.threads) if hashes else ()
-        if problems:
-            raise failure(where=str(options.wim), count=len(problems), first=problems[0].text)
+    problems = store.check_blobs(blobs, counter, options.threads) if blobs else []
+    for failure, found in ((OlderDataDamaged, [one for one in problems if old is not None and one.sha1 in old]),
+                           (ReadBackFailed, problems)):
+        if found:
+            raise failure(where=str(options.wim), count=len(found), first=found[0].text)
 
 
 def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: Emit) -> None:
