@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from sample_features import set_attributes, set_times
 from snapshots import differences, seen_through, snapshot
 from volume_edits import edit, rewrite
 from wim_bytes import read_wim
+from wimboot.ops.capturing.readingback import ReadingBack
 from wimboot.ops.opening.storing import commit_all
+from wimboot.wim import Append
 
 NOT_IN_IMAGE = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", "Features/encrypted")
 
@@ -272,6 +275,39 @@ def test_a_damaged_blob_that_a_changed_file_would_share_is_refused(converted: Co
     with mounted(converted.volume, write=True) as root:
         (root / "a copy.exe").write_bytes(data)
     refused("older-data-damaged", 1, "update", converted.volume, watching=(converted.volume, converted.wim))
+
+
+@pytest.mark.parametrize("when", ["while the image is made", "after it was read back elsewhere"])
+def test_no_pointer_leads_to_what_was_not_read_back(
+        when: str, converted: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong on the disk with the data of a new file, it keeps that, and the WIM is the old one."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Windows/new.dll").write_bytes(random.Random(0).randbytes(1 << 20))
+    size = converted.wim.stat().st_size
+
+    def spoil() -> None:
+        with converted.wim.open("r+b") as file:
+            file.seek(size + (1 << 19))
+            file.write(b"\xff" * 16)
+
+    if when == "while the image is made":
+        sync = Append.sync
+
+        def spoiled(append: Append) -> None:
+            sync(append)
+            spoil()
+
+        monkeypatch.setattr(Append, "sync", spoiled)
+    else:
+        result = ReadingBack.result
+
+        def elsewhere(reading: ReadingBack) -> None:
+            result(reading)
+            reading.places = {sha1: (offset + 1, stored) for sha1, (offset, stored) in reading.places.items()}
+            spoil()
+
+        monkeypatch.setattr(ReadingBack, "result", elsewhere)
+    refused("read-back", 1, "update", converted.volume, watching=(converted.volume, converted.wim))
 
 
 @pytest.mark.parametrize("verb", ["update", "status"])
