@@ -182,3 +182,24 @@ def test_the_process_ends_as_python_would_end_it() -> None:
         assert told[0] == "wimboot"
         assert told[2:] == ["left"] if lines == 2 else sorted(told[2:]) == ["left", "thread"]
         assert not ended.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_changes_no_exit_code(closed: str, small_volume: Path, tmp_path: Path) -> None:
+    """Where what is opened next would get its number, what a program prints would go into that file."""
+    for arguments, code in ((("--version",), 0), (("info", small_volume), 0), (("info", tmp_path / "none"), 2)):
+        with unchanged(small_volume):
+            ended = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *WIMBOOT, *map(str, arguments)],
+                                   capture_output=True, text=True, check=False, timeout=120)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_full_disk_behind_the_output_is_told(flags: tuple[str, ...], small_volume: Path, tmp_path: Path) -> None:
+    """Of the answer, and of the document that says what failed."""
+    for arguments in (("info", small_volume), *([("info", tmp_path / "none")] if flags else ())):
+        with Path("/dev/full").open("w") as full:
+            ended = subprocess.run([*WIMBOOT, *map(str, arguments), *flags], stdout=full, stderr=subprocess.PIPE,
+                                   text=True, check=False, timeout=120)
+        assert ended.returncode == 1
+        assert ended.stderr == "wimboot: the output could not be written: no space left where it goes.\n"

@@ -6,6 +6,7 @@ Verbs are imported only when they are called, so that `wimboot --version` costs 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import gc
 import importlib
@@ -76,6 +77,7 @@ VERBS = {verb: module for verbs in SECTIONS.values() for verb, module in verbs.i
 INTERRUPTED = 130
 _GARBAGE = 100_000
 """Values made before Python looks for circles among them: with its own 700 that is a fortieth of a short run."""
+_STDERR = 2
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WIMPATH = "-WIMPATH:"
 """The 2015 tool's option: `wimboot -WIMPATH:\\WIMBOOT` names the folder in which WIMs are looked for."""
@@ -150,6 +152,22 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code and never raises."""
     arguments = _wimpath(list(arguments))
     try:
+        return _answered(arguments)
+    except BrokenPipeError:
+        # the reader of our output went away: no message, and none from Python's own flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _report_bug(error, arguments)
+        with contextlib.suppress(OSError):      # where both outputs go to one full disk
+            click.echo("wimboot: the output could not be written: no space left where it goes.", err=True)
+        return 1
+
+
+def _answered(arguments: list[str]) -> int:
+    """The exit code, when what ended the verb was told. Raises OSError where the output fails."""
+    try:
         result = cli.main(args=arguments, prog_name="wimboot", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
@@ -162,19 +180,12 @@ def main(arguments: Sequence[str]) -> int:
             "\nInterrupted: everything is as it was before.")
         click.echo(told, err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output went away: no message, and none from Python's own flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
-        if error.filename is not None:      # of the host, and in no other words yet
-            from wimboot.storage import host_error
+        if error.filename is None:
+            raise
+        from wimboot.storage import host_error  # of the host, and in no other words yet
 
-            return _report(host_error("using", os.fsdecode(error.filename), error), arguments)
-        if sys.stdout.closed or error.errno != errno.ENOSPC:
-            return _report_bug(error, arguments)
-        click.echo("wimboot: the output could not be written: no space left where it goes.", err=True)
-        return 1
+        return _report(host_error("using", os.fsdecode(error.filename), error), arguments)
     except Error as error:
         return _report(error, arguments)
     except Exception as error:  # noqa: BLE001 - the last door: a traceback never reaches a user
@@ -184,6 +195,7 @@ def main(arguments: Sequence[str]) -> int:
 def run() -> None:
     """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
     gc.set_threshold(_GARBAGE)
+    _open_closed()
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:      # as under nohup
             signal.signal(number, _stop)
@@ -194,6 +206,18 @@ def run() -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # while Python ends, a signal would hide how the verb ended
     _leave(code)
+
+
+def _open_closed() -> None:
+    """Let standard streams that were closed lead nowhere: the next file to be opened would get the number of one, and
+    what a library or a program that is started prints would go into a volume.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream or os.fdopen(at, mode) for at, (stream, mode) in enumerate(
+            ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))))
 
 
 def _leave(code: int) -> NoReturn:
