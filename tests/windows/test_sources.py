@@ -118,17 +118,6 @@ def test_later_is_a_place_that_no_disk_has() -> None:
     again = WimPlace.of_device(later.device)
     assert again == later
     assert again.is_later
-    assert not later.is_on(style=PartitionStyle.GPT, disk_id=bytes(16))
-
-
-def test_a_disk_is_recognised_as_windows_does() -> None:
-    """Style and 16 bytes must be equal, then the partition's 16."""
-    disk = (0x5CBEA03E).to_bytes(16, "little")
-    assert MBR.is_on(style=PartitionStyle.MBR, disk_id=disk)
-    assert MBR.is_on(style=PartitionStyle.MBR, disk_id=disk, partition_id=(1 << 20).to_bytes(16, "little"))
-    assert not MBR.is_on(style=PartitionStyle.MBR, disk_id=disk, partition_id=(2 << 20).to_bytes(16, "little"))
-    assert not MBR.is_on(style=PartitionStyle.GPT, disk_id=disk)
-    assert GPT.is_on(style=PartitionStyle.GPT, disk_id=DISK, partition_id=PARTITION)
 
 
 def test_a_place_in_a_vhd_elsewhere_has_a_container() -> None:

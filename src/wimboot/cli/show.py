@@ -23,9 +23,9 @@ _PIPED_WIDTH = 160
 size = told_size
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """A sentence for people, on standard output or error; written for many, where it may be about one."""
-    click.echo(singular(text), err=err)
+def say(text: str) -> None:
+    """A sentence for people; written for many, where it may be about one."""
+    click.echo(singular(text))
 
 
 def plain(text: object) -> str:

@@ -118,16 +118,13 @@ class Overlay(Frozen):
         """The data source with that id."""
         return next((source for source in self.sources if source.data_source_id == data_source_id), None)
 
-    def add(
-        self, *, wim_guid: bytes, location: Device, wim_index: int, wim_type: int = 0,
-    ) -> tuple[Overlay, int]:
+    def add(self, *, wim_guid: bytes, location: Device, wim_index: int) -> tuple[Overlay, int]:
         """With one more WIM, and its new id; ids of removed ones are not used again. Raises OverlayFull."""
         if len(self.sources) >= MAX_SOURCES:
             raise OverlayFull(why=f"it holds {MAX_SOURCES} already")
         if self.next_id > _MAX_ID:
             raise OverlayFull(why="no data source id is left")
-        source = DataSource(data_source_id=self.next_id, wim_guid=wim_guid, location=location,
-                            wim_index=wim_index, wim_type=wim_type)
+        source = DataSource(data_source_id=self.next_id, wim_guid=wim_guid, location=location, wim_index=wim_index)
         grown = Overlay(sources=(*self.sources, source), next_id=self.next_id + 1)
         grown.pack()
         return grown, source.data_source_id

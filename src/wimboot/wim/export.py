@@ -21,7 +21,7 @@ __all__ = ["copy_blobs"]
 
 
 def copy_blobs(source: Store, hashes: Iterable[bytes], append: Append, *, counter: Counter | None = None,
-               threads: int = 2, level: int = 50) -> None:
+               threads: int = 2) -> None:
     """Add the blobs of `source` that `append` lacks, each checked against its hash and compressed anew.
 
     They are read in the order in which they lie, so a solid resource is unpacked once. `counter` counts
@@ -31,7 +31,7 @@ def copy_blobs(source: Store, hashes: Iterable[bytes], append: Append, *, counte
     for sha1 in wanted:
         if sha1 not in source:
             raise BlobMissing(where=source.where, sha1=sha1.hex())
-    writer = append.writer(level)
+    writer = append.writer()
     workers: Workers[Write] = Workers(threads, writer.codec.cancel)
     with workers:
         for write in workers.in_order(_tasks(source, wanted, writer, counter or Counter()), threads + 3):

@@ -32,7 +32,7 @@ class Kept(Frozen):
     """The images that stay (their numbers, ascending) and what they need.
 
     `references` counts every name of a file, as the blob table does; `rows` are the table's rows of blobs and of the
-    images' metadata by where they lie; `size` is what these take in the WIM, `dropped_size` what all others do.
+    images' metadata by where they lie; `size` is what these take in the WIM.
     """
 
     images: tuple[int, ...]
@@ -40,7 +40,6 @@ class Kept(Frozen):
     rows: tuple[int, ...]
     size: int
     dropped_blobs: int
-    dropped_size: int
 
     @property
     def file_size(self) -> int:
@@ -72,8 +71,5 @@ def keep_images(store: Store, images: Sequence[int]) -> Kept:
         counts.update(references(store.load_tree(number)))
     blobs = [table.index[sha1] for sha1 in counts]
     rows = table.in_file_order([*blobs, *(table.metadata[number - 1] for number in images)])
-    all_rows = [*table.index.rows(), *table.metadata]
-    size = sum(table.row(row).size_in_wim for row in rows)
-    return Kept(images=tuple(sorted(images)), references=counts, rows=tuple(rows), size=size,
-                dropped_blobs=len(table.index) - len(blobs),
-                dropped_size=sum(table.row(row).size_in_wim for row in all_rows) - size)
+    return Kept(images=tuple(sorted(images)), references=counts, rows=tuple(rows),
+                size=sum(table.row(row).size_in_wim for row in rows), dropped_blobs=len(table.index) - len(blobs))

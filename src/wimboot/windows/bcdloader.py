@@ -17,7 +17,6 @@ from wimboot.windows.bcdentries import Entry, Firmware, template_elements
 
 if TYPE_CHECKING:
     from wimboot.formats.bcd import Value
-    from wimboot.formats.bootdevice import Device
     from wimboot.windows.bcd import BcdObject
     from wimboot.windows.bootplace import BootPlace
 
@@ -85,7 +84,7 @@ def loader_entry(place: BootPlace, wish: LoaderWish) -> Entry:
         first=tuple(element for type_, element in sorted(known.items()) if type_ not in kept))
 
 
-def grub4dos_entry(device: Device | None = None, *, title: str | None = None) -> Entry:
-    """The entry of grub4dos' boot sector file; `device` None: it lies where the boot manager does. BIOS only."""
-    return Entry(type=ObjectType.BOOT_SECTOR, device=device or BootDevice(), path=GRLDR_MBR, title=title,
-                 new_title="GRUB4DOS", locale=None)
+def grub4dos_entry() -> Entry:
+    """The entry of grub4dos' boot sector file, which lies where the boot manager does. BIOS only."""
+    return Entry(type=ObjectType.BOOT_SECTOR, device=BootDevice(), path=GRLDR_MBR, title=None, new_title="GRUB4DOS",
+                 locale=None)

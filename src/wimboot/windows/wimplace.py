@@ -138,15 +138,6 @@ class WimPlace(Frozen):
                                container=self.container.device)
         return FileDevice(parent=parent, path=self.path)
 
-    def is_on(self, *, style: int, disk_id: bytes, partition_id: bytes | None = None) -> bool:
-        """Whether that disk (and that partition) is the one meant, as Windows compares them.
-
-        `disk_id` and `partition_id` are 16 bytes: GUIDs, or signature and 12 zeros, byte offset and 8 zeros.
-        """
-        if self.is_later or (self.style, self.disk_id) != (style, disk_id):
-            return False
-        return partition_id is None or self.partition_id == partition_id
-
     def __str__(self) -> str:
         """The text that `parse` reads, as far as there is one."""
         if self.is_later:
