@@ -20,7 +20,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic from Click 8.
         try:
             return parse_size(value)
         except BadSize as error:
-            self.fail(f"{error}. {error.hint}", param, ctx)
+            self.fail(error.told, param, ctx)
 
 
 SIZE: Final = _Size()

@@ -207,7 +207,7 @@ def _place(options: ConvertOptions, snapshot: Snapshot, own: Store | None, emit:
     except UnreadablePlace as error:
         if not options.capture.target.dry_run:
             raise
-        emit(Note(id=error.id, text=f"{error}. {error.hint}", warning=True))    # a preview writes no place
+        emit(Note(id=error.id, text=error.told, warning=True))    # a preview writes no place
         return WimPlace.unknown(options.capture.wim.name)
 
 

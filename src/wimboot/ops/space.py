@@ -214,7 +214,7 @@ class _Measuring:
     def _fail(self, place: Place | Path | str, what: str, error: Error, *, by_name: bool) -> None:
         if by_name:
             raise error
-        self._others.append(Other(path=str(place), what=what, why=f"{error}. {error.hint}".strip()))
+        self._others.append(Other(path=str(place), what=what, why=error.told))
 
 
 def _with_shares(volume: VolumeFigures, shares: SharesOf) -> VolumeFigures:

@@ -13,7 +13,7 @@ from wimboot.formats.names import fold_text
 from wimboot.frozen import Frozen
 from wimboot.plan.declaring import read_plan
 from wimboot.plan.tomltable import MAX_PLAN_SIZE
-from wimboot.storage import HostFile, host_error
+from wimboot.storage import HostFile, host_error, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -94,10 +94,7 @@ class Planned(Frozen):
         found = self.folder
         for part in path:
             found = _spelled(found, part)
-        try:
-            real = found.parent.resolve() / found.name
-        except (OSError, RuntimeError) as error:
-            raise HostError(what="opening", where=str(found), why="its symbolic links lead in a circle") from error
+        real = resolved(found.parent, str(found)) / found.name
         if not real.is_relative_to(self.folder) or found.is_symlink():
             with contextlib.suppress(OSError, RuntimeError):
                 real = found.resolve()
@@ -156,10 +153,7 @@ def _spelled(folder: Path, name: str) -> Path:
 def _identity(place: str) -> tuple[Path, int | None]:
     """Raises UsageError, HostError."""
     named = parse_place(place)
-    try:
-        return named.path.resolve(), named.partition
-    except (OSError, RuntimeError) as error:
-        raise HostError(what="opening", where=place, why="its symbolic links lead in a circle") from error
+    return resolved(named.path, place), named.partition
 
 
 def load_plan(plan: Path) -> Planned:
@@ -175,9 +169,9 @@ def load_plan(plan: Path) -> Planned:
         file.close()
     declared = read_plan(data, str(plan))
     try:
-        base = plan.parent.resolve()
-        folder = (base / declared.folder).resolve()
-    except (OSError, RuntimeError, ValueError) as error:
+        base = resolved(plan.parent, str(plan))
+        folder = resolved(base / declared.folder, declared.folder)
+    except ValueError as error:
         raise HostError(what="opening", where=declared.folder, why=str(error)) from error
     if not folder.is_dir():
         raise FolderMissing(plan=plan, folder=folder, why="is not a folder" if folder.exists() else "does not exist")
