@@ -54,7 +54,7 @@ def _parts(module: str, names: list[str]) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", [*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))], ids=relative)
 def test_imports_lead_downwards(path: Path) -> None:
-    """gui, cli, ops, plan, windows; wim, ntfs, registry, fat; disk, tree, formats, storage; errors, events."""
+    """gui, cli, ops, plan, windows; wim, ntfs, registry, fat; disk, tree, formats, storage; errors, events; frozen."""
     here = layer(path.relative_to(PACKAGE).parts)
     if here in ABOVE_ALL:
         return
