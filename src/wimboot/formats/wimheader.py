@@ -113,6 +113,11 @@ class ResourceHeader(Frozen):
     size: int = 0
 
     @classmethod
+    def plain(cls, offset: int, data: bytes, flags: int = 0) -> ResourceHeader:
+        """Of bytes that lie at `offset` as they are."""
+        return cls(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
+
+    @classmethod
     def parse(cls, data: bytes, offset: int = 0) -> ResourceHeader:
         """The 24 bytes at `offset`. Raises FormatError where there are fewer."""
         if not 0 <= offset <= len(data) - _RESOURCE.size:

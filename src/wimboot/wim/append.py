@@ -64,15 +64,15 @@ if TYPE_CHECKING:
     from wimboot.storage.protocol import File, Folder
     from wimboot.tree import Tree
 
-__all__ = ["DEFAULT_LEVEL", "Append"]
+__all__ = ["Append"]
 
-DEFAULT_LEVEL = 50
+_LEVEL = 50
 
 
 class Append:
     """One append to a WIM, or the making of a new one. Nothing of it is visible before `finish`.
 
-    A context manager: left without `finish` it aborts. One thread owns it.
+    A context manager: left without `finish` it aborts. One thread owns it; of a file of the host `sync` is for any.
 
     Attributes:
         store: the WIM as it was; None where it is new.
@@ -176,13 +176,13 @@ class Append:
         """Of hashes of 20 bytes, one after the other, the positions of those that are neither here nor were added."""
         return self._blobs.lacking(digests)
 
-    def writer(self, level: int = DEFAULT_LEVEL) -> BlobWriter:
+    def writer(self, level: int = _LEVEL) -> BlobWriter:
         """What puts blobs into this WIM, compressed at that level of libwim's."""
         self._check_open()
         return BlobWriter(self._blobs, self._tail, Codec(self._header.compression, self._header.chunk_size, level))
 
     def add_streams(self, tree: Tree, reader: BlobSource, streams: array[int], *, counter: Counter, threads: int,
-                    level: int = DEFAULT_LEVEL) -> None:
+                    level: int = _LEVEL) -> None:
         """Hash every stream (noting it in the tree) and add what the WIM lacks; `counter` counts bytes read.
 
         A stream whose hash is known and whose blob is here is not read. Raises SourceFailed, HostError.
@@ -259,11 +259,11 @@ class Append:
             xml_offset = self._tail.append(xml)
             if self._header.integrity != NO_RESOURCE:
                 pieces = extend_integrity(self._file, self._header, offset + len(table), self._garbage())
-                integrity = _place(self._tail.append(pieces), pieces, 0)
+                integrity = ResourceHeader.plain(self._tail.append(pieces), pieces)
         self._sealed = replace(
             self._header, image_count=self._header.image_count + len(self._images), integrity=integrity,
-            blob_table=_place(offset, table, ResourceFlag.METADATA),
-            xml=_place(xml_offset, xml, ResourceFlag.METADATA))
+            blob_table=ResourceHeader.plain(offset, table, ResourceFlag.METADATA),
+            xml=ResourceHeader.plain(xml_offset, xml, ResourceFlag.METADATA))
         self.table_hash = hashlib.sha1(table, usedforsecurity=False).digest()
         self._file.sync()
 
@@ -388,7 +388,3 @@ class Append:
                  trace: TracebackType | None) -> None:
         with contextlib.suppress(*([HostError] if error is not None else [])):     # what stopped the run is told
             self.abort()
-
-
-def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
-    return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))

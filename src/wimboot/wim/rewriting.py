@@ -153,10 +153,11 @@ class Rewrite:
             integrity = NO_RESOURCE
             if old.integrity != NO_RESOURCE:
                 pieces = make_integrity(tail.file, offset + len(table))
-                integrity = _place(tail.append(pieces), pieces, 0)
+                integrity = ResourceHeader.plain(tail.append(pieces), pieces)
         header = replace(
-            old, image_count=len(kept.images), integrity=integrity, blob_table=_place(offset, table, _METADATA),
-            xml=_place(xml_offset, text, _METADATA), boot_index=0, boot_metadata=NO_RESOURCE)
+            old, image_count=len(kept.images), integrity=integrity,
+            blob_table=ResourceHeader.plain(offset, table, _METADATA),
+            xml=ResourceHeader.plain(xml_offset, text, _METADATA), boot_index=0, boot_metadata=NO_RESOURCE)
         return self._with_boot_image(header, kept, places).pack()
 
     def _with_boot_image(self, header: WimHeader, kept: Kept, places: dict[int, int]) -> WimHeader:
@@ -241,7 +242,3 @@ class Rewrite:
                  trace: TracebackType | None) -> None:
         with contextlib.suppress(*([HostError] if error is not None else [])):     # what stopped the run is told
             self.abort()
-
-
-def _place(offset: int, data: bytes, flags: int) -> ResourceHeader:
-    return ResourceHeader(size_in_wim=len(data), flags=flags, offset=offset, size=len(data))
