@@ -52,7 +52,7 @@ def fsck(image: Path, offset: int = 0) -> None:
     """fsck.fat, which takes a volume of its own, finds nothing to mend."""
     with tempfile.TemporaryDirectory(prefix="wimboot-judge-") as scratch:
         volume = carve_fat(image, offset, Path(scratch) / "volume.img") if offset else image
-        said = run("fsck.fat", "-n", "-v", volume).decode(errors="replace")
+        said = run("fsck.fat", "-n", "-v", volume).decode(errors="replace").replace(str(volume), "")
     complaints = [line for line in said.splitlines() if re.search(
         r"differ|wrong|dirty|bad|error|invalid|orphan|unused|duplicate|truncat|start does point|no label|free cluster",
         line, re.IGNORECASE) and "Checking" not in line]

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from sources import modules
+from sources import PACKAGE, modules
 from wimboot.frozen import Frozen, _complete
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 def values() -> list[type[Frozen]]:
     """Every class of values in the package."""
     for path in modules():
-        name = ".".join(path.with_suffix("").parts[path.parts.index("wimboot"):])
+        name = ".".join(("wimboot", *path.relative_to(PACKAGE).with_suffix("").parts))
         if not name.endswith(("__main__", "__init__")) and ".gui" not in name:
             importlib.import_module(name)
     found, left = [], [Frozen]
