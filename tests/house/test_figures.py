@@ -33,6 +33,16 @@ def test_sentences_of_errors_have_separators() -> None:
     assert str(FormatError("a table", 1 << 20, "no")) == "a table is not valid at byte 1,048,576: no"
 
 
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_facts_are_numbers(path: Path) -> None:
+    """Not their texts: a program that reads the error's document calculates with them."""
+    strays = [f"{fact.value.lineno}: {ast.unparse(fact)}" for raised in ast.walk(parsed(path))
+              if isinstance(raised, ast.Raise) and isinstance(raised.exc, ast.Call) for fact in raised.exc.keywords
+              if isinstance(fact.value, ast.JoinedStr) and [type(part) for part in fact.value.values] == [
+                  ast.FormattedValue] and ":," in ast.unparse(fact)]
+    assert not strays, strays
+
+
 @pytest.mark.parametrize("path", [path for path in modules() if relative(path).split("/")[2] in FOR_PEOPLE],
                          ids=relative)
 def test_what_is_counted_has_separators(path: Path) -> None:

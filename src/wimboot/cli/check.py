@@ -94,7 +94,7 @@ def _check(check: VerifyOptions, target: str | None, wim: Path | None, chosen: d
             raise click.exceptions.Exit(ChecksFailed.exit_code)
         return
     if done.problems:
-        raise ChecksFailed(count=f"{done.problems:,}", where=target or wim)
+        raise ChecksFailed(count=done.problems, where=target or wim)
     if target and not done.pointers and not chosen["quiet"]:
         click.echo(f"No pointers: the files of {target} are ordinary ones, and there was nothing to verify.")
     elif not chosen["quiet"]:
@@ -119,7 +119,7 @@ def _repair(repair: Any, where: str, chosen: dict[str, Any]) -> None:
     if not chosen["quiet"]:
         click.echo(_told(done, dry_run=repair.dry_run))
     if done.after.problems:
-        raise ChecksFailed(count=f"{done.after.problems:,}", where=where)
+        raise ChecksFailed(count=done.after.problems, where=where)
     if not chosen["quiet"]:
         _say_sound(done.after, volume=repair.check.target is not None, quick=chosen["quick"])
 

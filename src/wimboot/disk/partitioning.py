@@ -37,7 +37,7 @@ class TableNotPossible(Refused):
     """A disk that cannot be divided as asked."""
 
     id = "table-not-possible"
-    sentence = "a disk of {size:,} bytes cannot be divided so: {why}"
+    sentence = "a disk of {size} bytes cannot be divided so: {why}"
     advice = "Give another size, or another table with --table."
 
 

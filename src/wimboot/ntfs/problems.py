@@ -39,7 +39,7 @@ class DamagedVolume(Damaged):
     """`problems` are (record number, words), the first few of `count`."""
 
     id = "file-table-damaged"
-    sentence = "the volume's file table has {count} errors; record {record} {problem}"
+    sentence = "the volume's file table has {count} errors; record {record:d} {problem}"
     advice = "Let Windows repair the volume (chkdsk /f), then try again. Nothing was changed."
 
 

@@ -77,7 +77,7 @@ class RamTooSmall(Refused):
     """A disk that its system does not fit on."""
 
     id = "ram-too-small"
-    sentence = "the system needs about {needed:,} bytes, and a disk of {size:,} bytes has {free:,} for it"
+    sentence = "the system needs about {needed} bytes, and a disk of {size} bytes has {free} for it"
     advice = "Say a larger --size; Windows wants some room besides."
 
 

@@ -238,7 +238,7 @@ def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> No
     example = next(others, strays[0] if len(strays) > len(pointers) // _ADDED_AT_MOST else -1)
     if example >= 0:
         path = tree.path(tree.links_of(tree.stream_node(example))[0])
-        raise ImageUnsure(where=where, number=view.number, wim=wim, count=f"{len(strays):,}", example=path)
+        raise ImageUnsure(where=where, number=view.number, wim=wim, count=len(strays), example=path)
 
 
 def _only_added(tree: Tree, stream: int, view: ImageView) -> bool:
@@ -250,7 +250,7 @@ def _only_added(tree: Tree, stream: int, view: ImageView) -> bool:
 def _refuse_foreign(where: str, tree: Tree, sources: Sources, store: Store, changes: Changes) -> None:
     removed, names = len(changes.removed_links), tree.link_count
     if not sources.of_wim(store.guid) and removed > names // 2:
-        raise ForeignVolume(where=where, removed=f"{removed:,}", names=f"{names:,}")
+        raise ForeignVolume(where=where, removed=removed, names=names)
 
 
 def _place(

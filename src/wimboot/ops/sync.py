@@ -61,7 +61,7 @@ class CopyIsNewer(Refused):
     """The wrong way round."""
 
     id = "copy-is-newer"
-    sentence = "{copy} is ahead of {wim}: it has grown from it to {images} images and {size:,} bytes"
+    sentence = "{copy} is ahead of {wim}: it has grown from it to {images} images and {size} bytes"
     advice = "Was it meant the other way round? wimboot sync {copy} {wim}"
 
 

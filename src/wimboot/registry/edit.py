@@ -121,14 +121,14 @@ def _loaded(volume: HiveVolume, path: str) -> bytes:
             return None
         data = volume.read(file_id, b"", 0, MAX_EDITED_SIZE + 1)
         if len(data) > MAX_EDITED_SIZE:
-            raise HiveTooLarge(where=volume.where, path=name, limit=f"{MAX_EDITED_SIZE:,}")
+            raise HiveTooLarge(where=volume.where, path=name, limit=MAX_EDITED_SIZE)
         return data
 
     replayed = load(read, path)
     if replayed is None:
         raise HiveMissing(where=volume.where, path=path)
     if len(replayed.data) > MAX_EDITED_SIZE:
-        raise HiveTooLarge(where=volume.where, path=path, limit=f"{MAX_EDITED_SIZE:,}")
+        raise HiveTooLarge(where=volume.where, path=path, limit=MAX_EDITED_SIZE)
     return replayed.data
 
 

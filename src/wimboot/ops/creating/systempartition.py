@@ -22,7 +22,7 @@ class EspTooSmall(Refused):
     """Firmware need not read other kinds of FAT on a disk."""
 
     id = "esp-too-small"
-    sentence = "an EFI system partition of {size:,} bytes is too small for FAT32"
+    sentence = "an EFI system partition of {size} bytes is too small for FAT32"
     advice = "Give it 100M, as Windows does, 36M at least."
 
 

@@ -74,7 +74,7 @@ def read_driver_file(path: Path) -> bytes:
     """A driver file of the host. Raises HostError, DriverTooLarge."""
     data = read_start(path, MAX_DRIVER_SIZE + 1)
     if len(data) > MAX_DRIVER_SIZE:
-        raise DriverTooLarge(driver=path, limit=f"{MAX_DRIVER_SIZE:,}")
+        raise DriverTooLarge(driver=path, limit=MAX_DRIVER_SIZE)
     return data
 
 
@@ -87,7 +87,7 @@ def _found(driver: str | None, wim: Path, own: bytes | None) -> tuple[bytes, str
     inside = read_beside(wim, WOFADK_NAME, MAX_DRIVER_SIZE + 1)
     if inside is not None:
         if len(inside[0]) > MAX_DRIVER_SIZE:
-            raise DriverTooLarge(driver=inside[1], limit=f"{MAX_DRIVER_SIZE:,}")
+            raise DriverTooLarge(driver=inside[1], limit=MAX_DRIVER_SIZE)
         return inside
     beside = wim.absolute().parent / WOFADK_NAME
     return (read_driver_file(beside), str(beside)) if beside.is_file() else None

@@ -101,7 +101,7 @@ def _check_data(opened: Opened, store: Store, kept: Container[bytes], chosen: Ch
     links = tree.links_of(tree.stream_node(streams[0]))
     first = tree.path(links[0]) if links else "a file without a name"
     image = _latest_with(store, chosen.drop, tree.stream(streams[0]).hash)
-    raise DataWouldGo(where=opened.where, count=f"{len(streams):,}", first=first, image=image,
+    raise DataWouldGo(where=opened.where, count=len(streams), first=first, image=image,
                       name=store.images[image - 1].name)
 
 
