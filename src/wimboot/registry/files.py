@@ -41,11 +41,10 @@ _PACKAGE_HIVES = ("Settings\\settings.dat", "SystemAppData\\Helium\\User.dat",
 
 
 class HiveFile(Frozen):
-    r"""A file that is a hive by its place; `path` as it is spelt on the volume, `logs` by path."""
+    """A file that is a hive by its place; `path` as it is spelt on the volume."""
 
     path: str
     node: int
-    logs: dict[str, int]
 
 
 def load(read: Callable[[str], bytes | None], path: str) -> Replayed | None:
@@ -61,7 +60,7 @@ def load(read: Callable[[str], bytes | None], path: str) -> Replayed | None:
 
 
 def hives(tree: Tree) -> list[HiveFile]:
-    """The files that are hives by their place and name, each once, with the logs beside them.
+    """The files that are hives by their place and name, each once.
 
     A file there need not be a hive (RegBack's are empty): the first four bytes tell.
     """
@@ -73,9 +72,7 @@ def hives(tree: Tree) -> list[HiveFile]:
         row = tree.link(link)
         if row.node in found or tree.attributes(row.node) & FileAttribute.DIRECTORY:
             continue
-        logs = (tree.lookup(folder, row.name + suffix.encode("utf-16-le")) for suffix in LOG_SUFFIXES)
-        found[row.node] = HiveFile(path=tree.path(link), node=row.node,
-                                   logs={tree.path(log): tree.link(log).node for log in logs if log >= 0})
+        found[row.node] = HiveFile(path=tree.path(link), node=row.node)
     return list(found.values())
 
 
