@@ -28,7 +28,6 @@ __all__ = [
     "SourceDamaged", "Synced", "sync",
 ]
 
-
 _WHOLE = (Relation.MISSING, Relation.APART, Relation.DAMAGED, Relation.UNKNOWN)
 """What is written whole."""
 

@@ -160,16 +160,17 @@ class _Pointing(Frozen):
     old: Store
     capturing: CaptureOptions
 
-    def wait(self, emit: Emit) -> None:
-        """Until every blob that a pointer will lead to was read back from where it leads. Raises what that raises."""
-        places: dict[bytes, tuple[int, int]] = {}
-        if self.reading is not None:
-            self.reading.result()
-            places = self.reading.places
-        left = {sha1: size for (_, sha1, size), place in zip(self.plan.rows, self.plan.places, strict=True)
-                if places.get(sha1) != place}
-        if left:
-            read_back(self.store, left, self.capturing, emit, old=self.old)
+
+def _wait(pointing: _Pointing, emit: Emit) -> None:
+    """Until every blob that a pointer will lead to was read back from where it leads. Raises what that raises."""
+    places: dict[bytes, tuple[int, int]] = {}
+    if pointing.reading is not None:
+        pointing.reading.result()
+        places = pointing.reading.places
+    left = {sha1: size for (_, sha1, size), place in zip(pointing.plan.rows, pointing.plan.places, strict=True)
+            if places.get(sha1) != place}
+    if left:
+        read_back(pointing.store, left, pointing.capturing, emit, old=pointing.old)
 
 
 def _point(looked: _Looked, others: list[Opened], append: Append | None, pointing: _Pointing, done: Updated, emit: Emit
@@ -184,7 +185,7 @@ def _point(looked: _Looked, others: list[Opened], append: Append | None, pointin
     if pointing.reading is not None and pointing.reading.places:
         emit(pointing.reading.phase)
     refreshed = refresh_pointers(opened.volume, opened.tree, store)
-    pointing.wait(emit)     # what follows gives files up
+    _wait(pointing, emit)   # what follows gives files up
     phase = Phase(name="point", total=len(pointing.plan.rows))
     emit(phase)
     point_files(opened.volume, opened.tree, pointing.plan, store, source.data_source_id, phase.counter)
