@@ -14,6 +14,8 @@ from running import done, refused, unchanged, wimboot
 from volume_edits import rewrite
 from wim_making import wimlib
 from wimboot.events import silent
+from wimboot.formats.blobtable import ROW_SIZE
+from wimboot.formats.wimheader import ResourceFlag
 from wimboot.ops.options import SyncOptions
 from wimboot.ops.sync import sync
 from wimboot.plan.space import NotEnoughSpace
@@ -176,6 +178,50 @@ def test_rot_in_the_wim_does_not_reach_the_copy(converted: Converted, tmp_path: 
     refused("sync-source-damaged", 1, "sync", converted.wim, copy, watching=(converted.wim, copy))
     refused("sync-source-damaged", 1, "sync", converted.wim, tmp_path / "new.wim", watching=(converted.wim, copy))
     assert not (tmp_path / "new.wim").exists()
+
+
+@pytest.mark.parametrize("full", [(), ("--full",)])
+@pytest.mark.parametrize(("what", "at", "bit"), [
+    ("blob", 8, 0x10),      # its offset
+    ("blob", 16, 0x01),     # its size
+    ("blob", 30, 0x01),     # its hash
+    ("blob", 7, 0x01),      # that the row is free: the blob is not there any more
+    ("image", 8, 0x10),
+    ("new image", 30, 0x01),
+])
+def test_rot_in_the_new_table_does_not_reach_the_copy(
+    what: str, at: int, bit: int, full: tuple[str, ...], converted: Converted, tmp_path: Path
+) -> None:
+    """What it says of data that the copy has already would make a sound copy a damaged one."""
+    copy = tmp_path / "spare.wim"
+    copy_sparse(converted.wim, copy)
+    _grow(converted, "second")
+    with open_store(converted.wim) as store:
+        tree, table = store.load_tree(1), store.parts[0].table
+        sha1 = tree.stream(tree.data_stream(tree.find("\\Windows\\explorer.exe"))).hash
+        row = {"blob": table.index[sha1], "image": table.metadata[0], "new image": table.metadata[1]}[what]
+        place = store.header.blob_table.offset + row * ROW_SIZE + at
+        assert table.row(row).flags & ResourceFlag.COMPRESSED
+    with converted.wim.open("r+b") as file:
+        os.pwrite(file.fileno(), bytes([os.pread(file.fileno(), 1, place)[0] ^ bit]), place)
+    refused("sync-source-damaged", 1, "sync", converted.wim, copy, *full, watching=(converted.wim, copy))
+
+
+def test_what_wimlib_removed_is_followed(converted: Converted, tmp_path: Path) -> None:
+    """It leaves the blobs where they are; a row that no image refers to may be missing in the new table."""
+    copy = tmp_path / "spare.wim"
+    _grow(converted, "second")
+    done("sync", converted.wim, copy)
+    assert wimlib("delete", converted.wim, "1", "--soft").returncode == 0
+    with open_store(converted.wim) as store:
+        table = store.parts[0].table
+        row = next(row for row in table.index.rows() if table.row(row).reference_count == 0)
+        place = store.header.blob_table.offset + row * ROW_SIZE + 7
+    with converted.wim.open("r+b") as file:
+        os.pwrite(file.fileno(), bytes([table.row(row).flags | ResourceFlag.FREE]), place)
+    assert done("sync", converted.wim, copy, "--json").json["was"] == "earlier"
+    _same(converted.wim, copy)
+    assert wimlib("verify", copy).returncode == 0
 
 
 def test_a_damaged_wim_is_not_said_to_be_the_copy(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
 from wimboot.storage import HostNotUsable
 from wimboot.wim import Relation, Spare, real_path, same_bytes
+from wimboot.wim.inherited import check_images, lost_blobs, unlike_blobs, unlike_images
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,8 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
     """Make `options.copy` the same as `options.wim`.
 
     1. What the copy lacks is written behind its end under an undo record, or a whole new file beside it; synced.
-    2. What was written is read back from the disk; its blobs are unpacked and hashed.
+    2. What was written is read back from the disk; its blobs and lists of files are unpacked and hashed, and those that
+       the copy has already where the new table tells of them otherwise.
     3. The copy gets its new header, or the new file its name.
 
     An interruption leaves the old copy or the new one. The WIM is only read.
@@ -216,12 +218,22 @@ def _write(options: SyncOptions, spare: Spare, copy: Path, emit: Emit, *, rewrit
 
 
 def _check_blobs(options: SyncOptions, spare: Spare, start: int, copy: Path, emit: Emit) -> None:
-    """Hash the blobs that were written: damage in the WIM must not replace what may be sound in the copy."""
+    """Hash what was written: damage in the WIM must not replace what may be sound in the copy.
+
+    Of what the copy keeps (`start` is its end) that is what the new table says otherwise than the copy's own.
+    """
     pending = spare.pending()
-    blobs = {sha1: blob.size for sha1 in pending.hashes()
-             if (blob := pending.blob(sha1)) is not None and (blob.solid or blob.offset >= start)}
-    phase = Phase(name="hash", total=sum(blobs.values()), unit="bytes")
+    old = spare.store if start else None
+    hashes = pending.hashes() if old is None else unlike_blobs(pending, old)
+    blobs = {sha1: blob.size for sha1 in hashes if (blob := pending.blob(sha1)) is not None}
+    images = [] if old is None else unlike_images(pending, old)
+    table = pending.parts[0].table
+    lists = sum(table.row(table.metadata[image - 1]).size for image in images)
+    phase = Phase(name="hash", total=sum(blobs.values()) + lists, unit="bytes")
     emit(phase)
-    problems = pending.check_blobs(None if start == 0 else blobs.keys(), phase.counter, options.threads)
+    problems = pending.check_blobs(None if old is None else blobs.keys(), phase.counter, options.threads)
+    problems += check_images(pending, images, phase.counter)
+    if old is not None and not problems:
+        problems = lost_blobs(pending, old)
     if problems:
         raise SourceDamaged(wim=options.wim, copy=copy, count=len(problems), first=problems[0].text)
