@@ -65,6 +65,40 @@ def test_standard_output_gets_the_bytes_and_nothing_else(converted_once: Convert
     assert not run.stderr
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])   # empty is as not set
+def test_less_than_all_is_an_error(converted_once: Converted, tmp_path: Path, unbuffered: str) -> None:
+    """A reader that leaves, an output that is full or would block: never exit code 0 with a part of the file."""
+    command = [sys.executable, "-m", "wimboot", "extract", str(converted_once.volume), EXPLORER, "-"]
+    environment = UTF_8 | {"PYTHONUNBUFFERED": unbuffered}
+    assert converted_once.before["Windows/explorer.exe"].streams[""][0] > 80_000, "more than a pipe holds"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        ended = subprocess.run(command, check=False, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    finally:
+        os.close(writer)
+        os.close(reader)
+    assert ended.returncode, "1, or 120 where Python's buffer cannot be emptied at the end"
+    assert b"BlockingIOError" in ended.stderr
+    limited = ["sh", "-c", 'trap "" XFSZ; ulimit -f 16; exec "$@"', "sh", *command]
+    with (tmp_path / "out").open("wb") as out:
+        ended = subprocess.run(limited, check=False, stdout=out, stderr=subprocess.PIPE, env=environment)
+    assert ended.returncode
+    assert (tmp_path / "out").stat().st_size == 16 << 9
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as leaving:
+        assert leaving.stdout is not None
+        assert leaving.stdout.read(10)
+        leaving.stdout.close()
+        assert leaving.wait(60) == 1
+
+
+def test_a_closed_output_is_an_error(converted_once: Converted) -> None:
+    """Where the file would go there; `wimboot --version` into nothing is none."""
+    command = [sys.executable, "-m", "wimboot", "extract", str(converted_once.volume), EXPLORER, "-"]
+    ended = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], check=False, stderr=subprocess.PIPE)
+    assert (ended.returncode, b"standard output is closed" in ended.stderr) == (2, True), ended.stderr
+
+
 def test_a_folder_comes_with_all_that_is_in_it(converted_once: Converted, tmp_path: Path) -> None:
     """Every file but the one that is encrypted, which is told and ends the run with 1; links, times."""
     told = wimboot("extract", converted_once.volume, "\\Features", tmp_path / "out")

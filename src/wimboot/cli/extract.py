@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def extract(
     to_output = str(out) == "-"
     if to_output and chosen["as_json"]:
         raise click.UsageError("standard output cannot have both the file and --json")
+    if to_output and sys.__stdout__ is None:    # `cli.main` lets it lead nowhere, for what is only told
+        raise click.UsageError("standard output is closed: the file would go nowhere")
     asked = ExtractOptions(target=options.target_options(target, log_folder), path=path, wim=wim, force=force,
                            out=None if to_output else out or Path())
     with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
@@ -67,4 +70,10 @@ def extract(
 
 
 def _write(piece: bytes | memoryview) -> None:
-    sys.stdout.buffer.write(piece)
+    """All of it: with PYTHONUNBUFFERED standard output takes what fits, and says how much that was."""
+    left = memoryview(piece)
+    while left:
+        written = sys.stdout.buffer.write(left)
+        if not written:     # None as well: it would block, for which a buffer raises the same
+            raise BlockingIOError(errno.EAGAIN, "standard output takes nothing more at the moment")
+        left = left[written:]
