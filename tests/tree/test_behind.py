@@ -47,7 +47,7 @@ def columns(hashes: bytearray) -> array[int]:
     return array("Q", [number for sha1 in parts for number in PLACES.get(sha1, (0, 0))])
 
 
-def slow_twin(tree: Tree, numbers: list[int], table_hash: bytes) -> list[tuple[int, bytes]]:
+def slow_twin(tree: Tree, numbers: list[int], table_hash: bytes) -> list[tuple[int, bytes, bool]]:
     """The same, one pointer after the other."""
     out = []
     for stream in passes.flagged_streams(tree, StreamFlag.POINTER):
@@ -58,7 +58,7 @@ def slow_twin(tree: Tree, numbers: list[int], table_hash: bytes) -> list[tuple[i
         new = WimPointer(data_source_id=old.data_source_id, hash=old.hash, table_hash=table_hash,
                          size=tree.stream(stream).size, size_in_wim=place[1], offset=place[0]).pack()
         if new != tree.stream_bytes(stream):
-            out.append((tree.file_id(tree.stream_node(stream)), new))
+            out.append((tree.file_id(tree.stream_node(stream)), new, tree.stream_bytes(stream)[0x48:] != new[0x48:]))
     return out
 
 
@@ -70,18 +70,20 @@ def test_the_columns_say_what_each_pointer_says(files: list[WimPointer | bytes],
     """Pointers of the sources asked for, whose blob has a place, and whose value is another than it should be."""
     tree = built(files)
     templates = b"".join(template(number, table_hash) for number in numbers)
-    file_ids, values = pointers_behind(tree, templates, columns)
+    file_ids, values, moved = pointers_behind(tree, templates, columns)
     found = [(file_id, values[96 * at:96 * at + 96]) for at, file_id in enumerate(file_ids)]
     assert len(values) == 96 * len(file_ids)
-    assert found == slow_twin(tree, numbers, table_hash)
+    twin = slow_twin(tree, numbers, table_hash)
+    assert found == [(file_id, new) for file_id, new, _ in twin]
+    assert list(moved) == [place for _, _, place in twin]
 
 
 def test_nothing_is_asked_where_nothing_points() -> None:
     """A volume without pointers into the WIM needs no places."""
     cases: list[list[WimPointer | bytes]] = [[], [b"plain"], [WimPointer(data_source_id=3, hash=HASHES[0], size=9)]]
     for files in cases:
-        file_ids, values = pointers_behind(built(files), template(4, TABLES[0]), lambda _: pytest.fail("asked"))
-        assert (list(file_ids), values) == ([], b"")
+        file_ids, values, moved = pointers_behind(built(files), template(4, TABLES[0]), lambda _: pytest.fail("asked"))
+        assert (list(file_ids), values, moved) == ([], b"", b"")
 
 
 def test_wrong_columns_are_not_read_past() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wimboot.events import Note
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
-from wimboot.ops.capturing.readingback import read_back_shared
+from wimboot.ops.capturing.readingback import read_back_list, read_back_shared
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import stores_behind
 from wimboot.ops.opening.contents import Contents
@@ -66,7 +66,9 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
         snapshot, plan = _look(options, opened, stores, emit)
         image = write_image(append, snapshot, plan, options, emit, stores)
         read_back_shared(append, snapshot.tree, options, emit)
-        refresh_others(others, append.pending())
+        pending = append.pending()
+        read_back_list(pending, image.number)
+        refresh_others(others, pending)
         commit_all(transactions_of(others), append, options.wim)
         tell_of_others(append, options.wim, emit, [opened, *others])
         _tell_if_behind(opened, image.guid, emit)

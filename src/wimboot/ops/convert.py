@@ -11,7 +11,7 @@ from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
-from wimboot.ops.capturing.readingback import read_back
+from wimboot.ops.capturing.readingback import read_back, read_back_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.deploying.changing import carry_out
 from wimboot.ops.deploying.rebuilding import check_rebuildable, rebuild
@@ -95,6 +95,7 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
         ready = _ready(options, opened, append.store, stores, emit)
         image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
+        read_back_list(pending, image.number)
         if options.rebuild:
             return _rebuild(options, opened, others, ready, append, image, emit)
         pointing = plan_pointing(

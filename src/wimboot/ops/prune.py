@@ -13,6 +13,7 @@ from wimboot.frozen import Frozen
 from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.opening.inside import disk_of, wim_folder
 from wimboot.ops.opening.storing import choose_image, commit_all, opened_store
+from wimboot.ops.pointing.pointers import Moved
 from wimboot.ops.sharing.following import Follower, check_followers, renumber, standing_on
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.ops.sharing.users import User, Users, users_of
@@ -132,7 +133,7 @@ def prune(options: PruneOptions, emit: Emit) -> Pruned:
             volumes = []
             for one, follower in zip(opened, ready.followers, strict=True):
                 renumber(one, store, ready.chosen)
-                volumes.append(follower.refreshed_by(refresh_others([one], pending)))
+                volumes.append(follower.refreshed_by(refresh_others([one], pending, moved=Moved.READ_BEFORE)))
             commit_all(transactions_of(opened), change, options.wim)
             _tell(ready, options, emit)
             return ready.told(pending.size, volumes)

@@ -20,7 +20,7 @@ from wimboot.ops.opening.inside import growing_wim, wim_exists
 from wimboot.ops.opening.storing import commit, commit_all, opened_store
 from wimboot.ops.opening.volume import open_volume
 from wimboot.ops.pointing.placing import write_sources
-from wimboot.ops.pointing.pointers import refresh_pointers
+from wimboot.ops.pointing.pointers import Moved, refresh_pointers
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.ops.verify import verify
@@ -157,13 +157,13 @@ def _mend(
             done.overlay = True
         if pending is not None:
             emit(Phase(name="relink", total=mending.pointers))
-            done.relinked += refresh_pointers(opened.volume, opened.tree, pending)
+            done.relinked += refresh_pointers(opened.volume, opened.tree, pending, moved=Moved.LEAVE)
         opened.volume.close()
         if append is None or pending is None or wim is None or not grown:
             commit(opened.writing, None, opened.target.path if wim is None else wim)
             done.commit(str(opened.target.path if wim is None else wim), emit)
             return
-        done.others += refresh_others(others, pending)
+        done.others += refresh_others(others, pending, moved=Moved.LEAVE)
         commit_all(transactions_of([opened, *others]), append, wim)
         done.commit(str(wim), emit)
         tell_of_others(append, wim, emit, [opened, *others])

@@ -13,7 +13,7 @@ from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.capturing.comparing import hash_streams
 from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for
-from wimboot.ops.capturing.readingback import ReadingBack, read_back
+from wimboot.ops.capturing.readingback import ReadingBack, read_back, reading_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import require_wim, stores_behind
 from wimboot.ops.finding.standing import Standing, carry_known
@@ -140,6 +140,9 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
             reading = stack.enter_context(ReadingBack(append, read, capturing))
             image = add_image(append, looked.snapshot, plan, name, emit)
         store = stores[0] if image is None else append.pending()
+        listing = None
+        if image is not None:
+            listing = stack.enter_context(reading_list(store, image.number, capturing))
         pointing = plan_pointing(tree, included=plan.included, ruled_by=looked.snapshot.selection.real_by,
                                  places=store.pointer_places)
         done = Updated(
@@ -147,7 +150,8 @@ def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing:
             name=standing.name if image is None else image.name, counts=count_changes(standing.image, tree, undo),
             read_size=plan.read_size, pointed=len(pointing.rows),
         )
-        work = _Pointing(store=store, plan=pointing, reading=reading, old=stores[0], capturing=capturing)
+        work = _Pointing(store=store, plan=pointing, reading=reading, listing=listing, old=stores[0],
+                         capturing=capturing)
         return _point(looked, others, None if image is None else append, work, done, emit)
 
 
@@ -157,12 +161,16 @@ class _Pointing(Frozen):
     store: Store
     plan: PointingPlan
     reading: ReadingBack | None
+    listing: Meanwhile[None] | None
     old: Store
     capturing: CaptureOptions
 
 
 def _wait(pointing: _Pointing, emit: Emit) -> None:
-    """Until every blob that a pointer will lead to was read back from where it leads. Raises what that raises."""
+    """Until every blob that a pointer will lead to was read back from where it leads, and the image's list of files.
+
+    Raises what that raises.
+    """
     places: dict[bytes, tuple[int, int]] = {}
     if pointing.reading is not None:
         pointing.reading.result()
@@ -171,6 +179,8 @@ def _wait(pointing: _Pointing, emit: Emit) -> None:
             if places.get(sha1) != place}
     if left:
         read_back(pointing.store, left, pointing.capturing, emit, old=pointing.old)
+    if pointing.listing is not None:
+        pointing.listing.result()
 
 
 def _point(looked: _Looked, others: list[Opened], append: Append | None, pointing: _Pointing, done: Updated, emit: Emit

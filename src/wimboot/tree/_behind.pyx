@@ -28,8 +28,10 @@ cdef const uint8_t *_made(const uint8_t *templates, uint32_t count, Tree tree, c
 
 
 cdef uint32_t _fill(const uint8_t *templates, uint32_t count, Tree tree, const uint64_t *places, uint64_t *file_ids,
-                    uint8_t *values) noexcept nogil:
-    """Put what should be in the place of what is, one after the other; how many there are."""
+                    uint8_t *values, uint8_t *moved) noexcept nogil:
+    """Put what should be in the place of what is, one after the other; how many there are. `moved`: 1 for those that
+    will lead to another place.
+    """
     cdef const uint8_t *made
     cdef const Stream *stream
     cdef uint8_t *value
@@ -50,12 +52,15 @@ cdef uint32_t _fill(const uint8_t *templates, uint32_t count, Tree tree, const u
         memcpy(value + PLACE_OFFSET, place, sizeof(place))
         if stream.run_count != VALUE_SIZE or memcmp(value, tree.pool + stream.first_run, VALUE_SIZE) != 0:
             file_ids[found] = tree.nodes[stream.node].file_id
+            moved[found] = stream.run_count != VALUE_SIZE or memcmp(
+                value + PLACE_OFFSET, tree.pool + stream.first_run + PLACE_OFFSET, sizeof(place)) != 0
             found += 1
     return found
 
 
 def pointers_behind(Tree tree, bytes templates not None, places):
-    """(references, reparse values one after the other) of the pointers that should have another value than they have.
+    """(references, reparse values one after the other, marks) of the pointers that should have another value than they
+    have; a mark is 1 where the new value leads to another place.
 
     `templates`: a version 2 value of 96 bytes for each data source that stands for the WIM, with its id and the WIM's
     table hash. `places` gives for hashes of 20 bytes, one after the other, an array("Q") with the offset and the size
@@ -66,14 +71,14 @@ def pointers_behind(Tree tree, bytes templates not None, places):
     cdef uint32_t kinds = len(templates) // VALUE_SIZE, count = 0, i
     cdef const uint64_t[::1] place_view
     cdef uint64_t[::1] id_view
-    cdef uint8_t[::1] hash_view, value_view
+    cdef uint8_t[::1] hash_view, value_view, mark_view
     if len(templates) % VALUE_SIZE:
         raise ValueError("templates of 96 bytes")
     with nogil:
         for i in range(tree.stream_count):
             count += _made(raw, kinds, tree, &tree.streams[i]) != NULL
     if not count:
-        return array("Q"), b""
+        return array("Q"), b"", b""
     hashes, file_ids = bytearray(HASH_SIZE * count), array("Q", bytes(8 * count))
     hash_view, id_view = hashes, file_ids
     count = 0
@@ -87,7 +92,8 @@ def pointers_behind(Tree tree, bytes templates not None, places):
     if place_view.shape[0] != 2 * <Py_ssize_t> count:
         raise ValueError("two numbers a hash")
     values = bytearray(VALUE_SIZE * <uint64_t> count)
-    value_view = values
+    marks = bytearray(count)
+    value_view, mark_view = values, marks
     with nogil:
-        count = _fill(raw, kinds, tree, &place_view[0], &id_view[0], &value_view[0])
-    return file_ids[:count], bytes(memoryview(values)[:VALUE_SIZE * <uint64_t> count])
+        count = _fill(raw, kinds, tree, &place_view[0], &id_view[0], &value_view[0], &mark_view[0])
+    return file_ids[:count], bytes(memoryview(values)[:VALUE_SIZE * <uint64_t> count]), bytes(marks[:count])

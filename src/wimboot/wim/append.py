@@ -24,29 +24,28 @@ from typing import TYPE_CHECKING, Self
 
 from wimboot.errors import HostError
 from wimboot.formats.blobtable import ROW_SIZE, BlobRow, BlobTable, add_references, pack_row
-from wimboot.formats.wimheader import (
-    HEADER_SIZE,
-    NO_RESOURCE,
-    ResourceFlag,
-    ResourceHeader,
-)
+from wimboot.formats.wimheader import HEADER_SIZE, NO_RESOURCE, ResourceFlag, ResourceHeader
 from wimboot.formats.wimxml import WimXml, parse_xml
 from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, reference_columns, serialise
 from wimboot.wim.creating import CreateOptions, check_extendable
-from wimboot.wim.errors import (
-    BlobDamaged,
-    BlobMissing,
-    WimMissing,
-    locating,
-)
+from wimboot.wim.errors import BlobDamaged, BlobMissing, WimMissing, WrittenWrong, locating
 from wimboot.wim.integrity import extend_integrity
 from wimboot.wim.newblobs import NewBlobs
 from wimboot.wim.part import Part
 from wimboot.wim.pipeline import BlobSource, Pipeline
-from wimboot.wim.recovery import lock, lock_named, put_back, record_name, recover, recover_open, write_record
+from wimboot.wim.recovery import (
+    lock,
+    lock_named,
+    put_back,
+    record_name,
+    recover,
+    recover_open,
+    write_header,
+    write_record,
+)
 from wimboot.wim.resources import write_resource
 from wimboot.wim.staying import check_stays
 from wimboot.wim.store import Store
@@ -98,6 +97,7 @@ class Append:
         self._sealed: WimHeader | None = None
         self._header_begun = False
         self._open = True
+        self._written_xml = b""
         self.table_hash = b""
         self.store: Store | None = None
         if folder.exists(name):
@@ -260,6 +260,7 @@ class Append:
             if self._header.integrity != NO_RESOURCE:
                 pieces = extend_integrity(self._file, self._header, offset + len(table), self._garbage())
                 integrity = ResourceHeader.plain(self._tail.append(pieces), pieces)
+        self._written_xml = xml
         self._sealed = replace(
             self._header, image_count=self._header.image_count + len(self._images), integrity=integrity,
             blob_table=ResourceHeader.plain(offset, table, ResourceFlag.METADATA),
@@ -303,8 +304,14 @@ class Append:
         self._file.sync()
 
     def pending(self) -> Store:
-        """The WIM as it will be, read from the file; for reading back before `finish`. Needs `seal`."""
-        return Store((Part.open(self._file, where=self.where, header_bytes=self._new_header()),), where=self.where)
+        """The WIM as it will be, read from the file; for reading back before `finish`. Needs `seal`.
+
+        Raises WrittenWrong where its table or its XML is not what was written, and what Part.open raises.
+        """
+        part = Part.open(self._file, where=self.where, header_bytes=self._new_header())
+        if part.table_hash != self.table_hash or part.xml != self._written_xml:
+            raise WrittenWrong(where=self.where)
+        return Store((part,), where=self.where)
 
     def _new_header(self) -> bytes:
         if self._sealed is None:
@@ -326,15 +333,13 @@ class Append:
                 self._record = self._record.going_to(header, self._tail.end, self.table_hash)
                 write_record(self.folder, self._name, self._record)
             self._header_begun = True
-            self._file.pwrite(0, header)
-            self._file.sync()
+            write_header(self._file, header, where=self.where)
             self._drop_record()
         self._open = False
         self._file.close()
 
     def _finish_new(self, header: bytes) -> None:
-        self._file.pwrite(0, header)
-        self._file.sync()
+        write_header(self._file, header, where=self.where)
         if self.folder.exists(self._name):
             raise HostError(what="creating", where=self.where, why="another program made it meanwhile")
         self.folder.replace(temporary_name(self._name), self._name)

@@ -35,6 +35,7 @@ __all__ = [
     "WimReadOnly",
     "WimSplit",
     "WimTruncated",
+    "WrittenWrong",
     "check_code",
     "locating",
 ]
@@ -70,6 +71,14 @@ class BlobDamaged(Damaged):
     id = "blob-damaged"
     sentence = "{where} is damaged: the data at {offset} with the hash {sha1} {problem}"
     advice = "Take the WIM, or this file, from a backup or a spare copy."
+
+
+class WrittenWrong(Damaged):
+    """What an append wrote behind its blobs does not read back as what it should be."""
+
+    id = "written-wrong"
+    sentence = "the tables just written to {where} do not read back as what was written"
+    advice = "The disk or memory is not reliable. Nothing was changed: the volume and the WIM are as they were."
 
 
 class BlobMissing(Damaged):

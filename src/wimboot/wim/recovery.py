@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Outcome", "Recovered", "lock", "lock_named", "lock_shared", "put_back", "record_name", "recover", "recover_open",
-    "write_record",
+    "write_header", "write_record",
 ]
 
 _MAX_RECORD_SIZE = 16384
@@ -86,6 +86,14 @@ def lock_named(folder: Folder, name: str, file: File, *, where: str) -> None:
     lock(file, where=where)
     if not has_name(folder, name, file):
         raise WimBusy(where=where)
+
+
+def write_header(file: File, header: bytes, *, where: str) -> None:
+    """Make this the header of a WIM, durably, and read it back. Raises HostError."""
+    file.pwrite(0, header)
+    file.sync()
+    if file.pread(0, len(header)) != header:
+        raise HostError(what="writing", where=where, why="its header does not read back as what was written")
 
 
 def write_record(folder: Folder, name: str, record: UndoRecord) -> None:

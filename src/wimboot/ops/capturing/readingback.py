@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
@@ -10,6 +11,7 @@ from wimboot.events import Counter, Emit, Phase
 from wimboot.ops.opening.meanwhile import Meanwhile, StoppableCounter
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.wim import real_path
+from wimboot.wim.errors import BlobDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from wimboot.ops.options import CaptureOptions
     from wimboot.wim import Append, Store
 
-__all__ = ["OlderDataDamaged", "ReadBackFailed", "ReadingBack", "read_back", "read_back_shared"]
+__all__ = ["OlderDataDamaged", "ReadBackFailed", "ReadingBack", "read_back", "read_back_list", "read_back_shared",
+           "reading_list"]
 
 
 class ReadBackFailed(Damaged):
@@ -87,6 +90,20 @@ def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, cou
                            (ReadBackFailed, problems)):
         if found:
             raise failure(where=str(options.wim), count=len(found), first=found[0].text)
+
+
+def read_back_list(store: Store, image: int) -> None:
+    """Read back the list of files of an image that was just written. Raises ReadBackFailed."""
+    try:
+        store.metadata(image)
+    except BlobDamaged as error:
+        raise ReadBackFailed(where=store.where, count=1, first=str(error)) from error
+
+
+def reading_list(store: Store, image: int, options: CaptureOptions) -> Meanwhile[None]:
+    """The same while the caller goes on."""
+    inside = parse_inside(real_path(options.wim)) is not None
+    return Meanwhile(partial(read_back_list, store.apart(), image), apart=not inside)
 
 
 def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: Emit) -> None:

@@ -16,6 +16,7 @@ from wimboot.ops.mending.soundblobs import bring, count_references, find_sound
 from wimboot.ops.opening.inside import free_size, growing_wim
 from wimboot.ops.opening.storing import commit_all, opened_store
 from wimboot.ops.options import TargetOptions
+from wimboot.ops.pointing.pointers import Moved
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.space import check_wim_space
@@ -105,7 +106,7 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         read_back(pending, append.new_hashes, options, emit)
         for number in lists:
             pending.metadata(number)    # raises BlobDamaged
-        done.others += refresh_others(others, pending)
+        done.others += refresh_others(others, pending, moved=Moved.LEAVE)
         commit_all(transactions_of(others), append, wim)
         done.commit(str(wim), emit)
         tell_of_others(append, wim, emit, others)

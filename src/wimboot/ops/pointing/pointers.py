@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
-from wimboot.formats.reparse import COMPACT_STREAM, PointerMaker
+from wimboot.errors import Damaged, Refused
+from wimboot.events import Counter
+from wimboot.formats.reparse import COMPACT_STREAM, POINTER_SIZE, PointerMaker, WimPointer
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.tree import StreamFlag, Tree, passes, pointers_behind
 
 if TYPE_CHECKING:
-    from array import array
-
-    from wimboot.events import Counter
     from wimboot.ntfs import Volume
     from wimboot.plan.pointing import PointingPlan
     from wimboot.wim import Store
 
-__all__ = ["NotBackable", "count_behind", "point_files", "refresh_pointers"]
+__all__ = ["Moved", "NotBackable", "PointersAstray", "count_behind", "point_files", "refresh_pointers"]
+
+_THREADS = 2
 
 
 class NotBackable(Refused):
@@ -26,6 +28,28 @@ class NotBackable(Refused):
     id = "wim-not-backable"
     sentence = "Windows cannot read pointers into {wim}: {why}"
     advice = "Write its data with --full, or bring the image into a WIM that Windows can read: --export STORE.wim."
+
+
+class PointersAstray(Damaged):
+    """What a WIM says of its data is wrong, and what pointers say of it may be right."""
+
+    id = "pointers-astray"
+    sentence = (
+        "{count} pointers would be led to other places of {wim}, where their data is not (the first: {first}): the "
+        "WIM's table is damaged, or its data"
+    )
+    advice = (
+        "Nothing was changed. `wimboot verify TARGET --wim {wim} --repair --spare COPY` mends it from a spare copy, or "
+        "from real files."
+    )
+
+
+class Moved(Enum):
+    """What becomes of pointers that will lead to another place than before. An append moves no data, so it has none."""
+
+    READ = "their data is read there first; where it is not, PointersAstray"
+    LEAVE = "the same, but those whose data is not there stay as they are"
+    READ_BEFORE = "the caller has read all of the WIM back"
 
 
 def point_files(
@@ -40,13 +64,15 @@ def point_files(
         counter.done += 1
 
 
-def refresh_pointers(volume: Volume, tree: Tree, store: Store) -> int:
+def refresh_pointers(volume: Volume, tree: Tree, store: Store, *, moved: Moved = Moved.READ) -> int:
     """Bring the pointers into this WIM that the volume has up to its present table; returns how many were behind.
 
     Windows may refuse a pointer that carries the hash of an older table. One whose blob the WIM does not have stays as
-    it is, for `verify` to tell.
+    it is, for `verify` to tell. Raises PointersAstray.
     """
-    file_ids, values = _behind(volume, tree, store)
+    file_ids, values, marks = _behind(volume, tree, store)
+    if moved is not Moved.READ_BEFORE and 1 in marks:
+        file_ids, values = _with_data(file_ids, values, marks, store, moved)
     volume.refresh(file_ids, values)
     return len(file_ids)
 
@@ -56,8 +82,24 @@ def count_behind(volume: Volume, tree: Tree, store: Store) -> int:
     return len(_behind(volume, tree, store)[0])
 
 
-def _behind(volume: Volume, tree: Tree, store: Store) -> tuple[array[int], bytes]:
-    """The pointers that should have another reparse value, and these values one after the other."""
+def _with_data(file_ids: array[int], values: bytes, marks: bytes, store: Store, moved: Moved
+               ) -> tuple[array[int], bytes]:
+    """Those that lead where they led, and those that will lead to a place where their data was found."""
+    hashes = {number: WimPointer.parse(values[number * POINTER_SIZE:(number + 1) * POINTER_SIZE]).hash
+              for number, mark in enumerate(marks) if mark}
+    unsound = {problem.sha1: problem for problem in store.check_blobs(set(hashes.values()), Counter(), _THREADS)}
+    astray = {number for number, sha1 in hashes.items() if sha1 in unsound}
+    if moved is Moved.READ and astray:
+        raise PointersAstray(count=len(astray), wim=store.where, first=next(iter(unsound.values())).text)
+    kept = [number for number in range(len(file_ids)) if number not in astray]
+    return (array("Q", (file_ids[number] for number in kept)),
+            b"".join(values[number * POINTER_SIZE:(number + 1) * POINTER_SIZE] for number in kept))
+
+
+def _behind(volume: Volume, tree: Tree, store: Store) -> tuple[array[int], bytes, bytes]:
+    """The pointers that should have another reparse value, these values one after the other, and a 1 for each that will
+    lead to another place.
+    """
     numbers = [source.data_source_id for source in volume_sources(volume).of_wim(store.guid)]
     templates = (PointerMaker(number, store.table_hash).pack(bytes(20), 0, 0, 0) for number in numbers)
     return pointers_behind(tree, b"".join(templates), store.place_columns)

@@ -12,7 +12,7 @@ from wimboot.formats.guid import guid_text
 from wimboot.ops.finding.backing import NotWimBoot, OtherWim
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.volume import Opened, open_sibling, open_volume
-from wimboot.ops.pointing.pointers import refresh_pointers
+from wimboot.ops.pointing.pointers import Moved, refresh_pointers
 from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import read_sources
 
@@ -93,10 +93,13 @@ def _check_stands_on(opened: Opened, guid: bytes, wim: Path) -> None:
         )
 
 
-def refresh_others(others: Sequence[Opened], store: Store) -> int:
-    """Let the pointers of these volumes know the WIM as it will be; how many changed. Closes the volumes."""
+def refresh_others(others: Sequence[Opened], store: Store, *, moved: Moved = Moved.READ) -> int:
+    """Let the pointers of these volumes know the WIM as it will be; how many changed. Closes the volumes.
+
+    Raises PointersAstray.
+    """
     refreshed = 0
     for other in others:
-        refreshed += refresh_pointers(other.volume, other.tree, store)
+        refreshed += refresh_pointers(other.volume, other.tree, store, moved=moved)
         other.volume.close()
     return refreshed
