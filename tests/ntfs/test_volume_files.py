@@ -159,6 +159,37 @@ def test_any_write_finds_scattered_room(volume_path: Path) -> None:
     sound_volume(volume_path)
 
 
+def _write(volume: Volume, name: str, data: bytes) -> int:
+    file = volume.create_file(ROOT, name.encode("utf-16-le"), b"", 0x20, (0, 0, 0),
+                              volume.security_id(ADMINISTRATORS_ONLY))
+    volume.write_data(file, b"", iter((data,)), len(data))
+    return file
+
+
+@pytest.mark.parametrize(("size", "largest", "seed"), [(64 * MIB, 640_000, 29), (16 * MIB, 4_096, 1)])
+def test_files_in_one_run_find_all_free_clusters(tmp_path: Path, size: int, largest: int, seed: int) -> None:
+    """The library looks no more where one search came to the end: free clusters lie there."""
+    path = tmp_path / "volume.img"
+    make_volume(path, size=size)
+    mount = Mounted(path)
+    chance = Random(seed)
+    files: list[int] = []
+    while (left := mount.volume.free_clusters * 4096) > 2 * MIB:
+        length = largest if largest == 4_096 else min(chance.randrange(1, largest), left - MIB)
+        files.append(_write(mount.volume, str(len(files)), bytes(length)))
+    for number in chance.sample(range(len(files)), min(len(files) // 3, 1000)):
+        mount.volume.unlink(files[number], ROOT, str(number).encode("utf-16-le"))
+    mount.again()
+    written: dict[str, bytes] = {}
+    while (left := mount.volume.free_clusters * 4096) > MIB:
+        written[f"x{len(written)}"] = data = chance.randbytes(min(chance.randrange(1, 640_000), left - MIB // 2))
+        _write(mount.volume, f"x{len(written) - 1}", data)
+    mount.close()
+    with mounted(path) as root:
+        assert all((root / name).read_bytes() == data for name, data in written.items())
+    sound_volume(path)
+
+
 def test_a_file_in_many_pieces(volume_path: Path) -> None:
     """On a volume whose free clusters lie scattered the run list is long, and reads still find every byte."""
     _scatter(volume_path)
