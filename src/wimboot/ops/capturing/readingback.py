@@ -79,8 +79,12 @@ class ReadingBack(Meanwhile[None]):
             append.sync()       # what is not on the disk cannot be dropped from memory, and be read from the disk
             _compare(store.apart(), sizes, options, counter, old)
 
-        inside = parse_inside(real_path(options.wim)) is not None     # its bytes come from a library for one thread
-        super().__init__(work, apart=not inside, stop=counter.stop)
+        super().__init__(work, apart=_on_the_host(options), stop=counter.stop)
+
+
+def _on_the_host(options: CaptureOptions) -> bool:
+    """Whether a thread of its own may read the WIM: the bytes of one inside a volume come from a library for one."""
+    return parse_inside(real_path(options.wim)) is None
 
 
 def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, counter: Counter, old: Store | None
@@ -102,8 +106,7 @@ def read_back_list(store: Store, image: int) -> None:
 
 def reading_list(store: Store, image: int, options: CaptureOptions) -> Meanwhile[None]:
     """The same while the caller goes on."""
-    inside = parse_inside(real_path(options.wim)) is not None
-    return Meanwhile(partial(read_back_list, store.apart(), image), apart=not inside)
+    return Meanwhile(partial(read_back_list, store.apart(), image), apart=_on_the_host(options))
 
 
 def read_back_shared(append: Append, tree: Tree, options: CaptureOptions, emit: Emit) -> None:
