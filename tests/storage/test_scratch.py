@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from wimboot.errors import HostError
-from wimboot.storage.scratch import path_for_child, scratch_file
+from wimboot.storage.scratch import path_for_child, scratch_file, scratch_folder
 
 
 def test_scratch_file_has_no_name(tmp_path: Path) -> None:
@@ -38,3 +39,20 @@ def test_what_cannot_be_made_is_said(tmp_path: Path) -> None:
     with pytest.raises(HostError):
         scratch_file(tmp_path, size=1 << 62)
     assert len(os.listdir("/proc/self/fd")) == len(open_before)  # noqa: PTH208
+
+
+def test_finding_their_folder_makes_no_name(tmp_path: Path) -> None:
+    """The first that is there; a process killed meanwhile would leave a name behind."""
+    code = ("import os, sys; from wimboot.storage.scratch import scratch_file\n"
+            "sys.addaudithook(lambda event, said: event == 'open' and str(said[0]).startswith(sys.argv[1]) and "
+            "print(said[0]))\nprint(scratch_file().name)")
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True,
+                          env={**os.environ, "TMPDIR": str(tmp_path)}).stdout.splitlines()
+    assert set(said) == {str(tmp_path), f"the scratch file in {tmp_path}"}
+
+
+def test_folder_that_is_not_there_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As other programs do."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    assert scratch_folder() == tmp_path

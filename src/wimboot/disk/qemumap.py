@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from wimboot.disk.qemuimg import ENVIRONMENT, QemuImgMissing, check_qemu_img
 from wimboot.errors import Damaged
 from wimboot.storage import host_error
-from wimboot.storage.scratch import path_for_child
+from wimboot.storage.scratch import path_for_child, scratch_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def _run(arguments: list[str], form: str, file: File, path: Path, where: str) ->
     if form == "QCOW2":
         image["backing"] = None     # type: ignore[assignment]  # JSON's null
     command = ["qemu-img", *arguments, "--output=json", "json:" + json.dumps(image)]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile(dir=scratch_folder()) as said:
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
                                      env=ENVIRONMENT, pass_fds=handles)

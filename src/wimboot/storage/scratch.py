@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 from wimboot.storage.host import HostFile, host_error
 
-__all__ = ["path_for_child", "scratch_file"]
+__all__ = ["path_for_child", "scratch_file", "scratch_folder"]
+
+
+def scratch_folder() -> Path:
+    """Where the host has such files: the first of TMPDIR, TEMP, TMP, /tmp and /var/tmp that can be written.
+
+    tempfile.gettempdir() finds it with a file that has a name, and a killed process leaves that one behind.
+    """
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    folders = [Path(name).absolute() for name in [*named, "/tmp", "/var/tmp"] if name]   # noqa: S108 - no name is made in them
+    return next((one for one in folders if one.is_dir() and os.access(one, os.W_OK | os.X_OK)), folders[-1])
 
 
 def scratch_file(folder: Path | None = None, *, size: int = 0) -> HostFile:
     """A file of `size` bytes, all of them a hole, in `folder` or where the host has such files. Raises HostError."""
+    where = folder or scratch_folder()
     try:
-        with tempfile.TemporaryFile(prefix="wimboot-", dir=folder) as made:
+        with tempfile.TemporaryFile(prefix="wimboot-", dir=where) as made:
             file = HostFile.open(Path(f"/proc/self/fd/{made.fileno()}"), write=True)
     except OSError as error:
-        where = str(folder or tempfile.gettempdir())
-        raise host_error("making a scratch file in", where, error) from error
+        raise host_error("making a scratch file in", str(where), error) from error
     try:
-        file.name = f"the scratch file in {folder or tempfile.gettempdir()}"
+        file.name = f"the scratch file in {where}"
         file.truncate(size)
     except BaseException:
         file.close()
