@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import shutil
 import sys
 from functools import partial
@@ -35,6 +36,18 @@ def test_a_demo_takes_a_system_through_its_life(tmp_path: Path, monkeypatch: pyt
     sound_wim(wim)
     sound_volume(disk, PARTITION_OFFSET)
     assert every_pointer_leads_home(disk, wim, {}, PARTITION_OFFSET) == stages["converted"]["pointers"]
+    monkeypatch.setattr(demo, "demo", lambda _folder, _emit: demo.Demo(disk=disk, wim=wim, stages=()))
+    _what_to_try_tells_something(done("demo", folder).out)
+
+
+def _what_to_try_tells_something(out: str) -> None:
+    """Each proposed command does its work on what the demo left, and none finds fault with it."""
+    tried = [shlex.split(line)[1:] for line in out.partition("Try:\n")[2].splitlines()]
+    told = {words[0]: done(*words) for words in tried}
+    assert list(told) == ["info", "images", "diff", "explain"]
+    assert not any("MOVED" in each.out or each.err for each in told.values())
+    assert "1 added, 1 removed." in told["diff"].out
+    assert "form  pointer" in told["explain"].out
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -62,7 +75,7 @@ def test_what_to_try_can_be_typed(monkeypatch: pytest.MonkeyPatch, found: str | 
     monkeypatch.setattr(sys, "argv", [".venv/bin/wimboot"])
     monkeypatch.setattr(shutil, "which", lambda _name: found)
     out = done("demo", "d").out
-    assert f"Try: {words} info d/disk.img; {words} images" in out
+    assert f"Try:\n    {words} info d/disk.img\n    {words} images d/store.wim\n" in out
     assert "1 new pointer, 2 refreshed" in out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -46,9 +47,12 @@ def demo(folder: Path | None, **chosen: Any) -> None:
                  show.size(stage.occupied), show.size(stage.wim_size) if stage.wim_size else "",
                  f"{stage.seconds:.2f} s", singular(stage.told))
                 for stage in done.stages])
-    called = _called()
-    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. Try: {called} info {done.disk}; "
-               f"{called} images {done.wim}; {called} explain {done.disk} '\\Windows\\System32\\ntoskrnl.exe'")
+    click.echo(f"\nThe disk is {done.disk}, the WIM {done.wim}. No place for Windows to find it is set. Try:")
+    disk, wim = quote(str(done.disk)), quote(str(done.wim))
+    for words in (f"info {disk}", f"images {wim}", f"diff {wim} 1 2",
+                  f"explain {disk} '\\Windows\\System32\\ntoskrnl.exe'",
+                  f"explain {disk} '\\Windows\\System32\\shell32.dll'"):
+        click.echo(f"    {_called()} {words}")
 
 
 def _called() -> str:

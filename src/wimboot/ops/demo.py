@@ -38,12 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Demo", "DemoInTheWay", "Stage", "demo"]
 
-SIGNATURE_PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
-"""Where the demo says that its WIM will lie: the demo's own disk signature."""
-
-
-_OF_NO_INTEREST = frozenset({"wim-moved", "others-behind"})
-"""The WIM lies beside the disk, where it can be looked at, not on it, and backs nothing else."""
+_OF_NO_INTEREST = frozenset({"place-later", "others-behind"})
+"""The WIM lies beside the disk, where it can be looked at; no Windows starts from it, and it backs nothing else."""
 
 
 class DemoInTheWay(Refused):
@@ -127,7 +123,7 @@ def _live(disk: Path, wim: Path, emit: Emit) -> Demo:
 
 
 def _convert(target: TargetOptions, wim: Path, emit: Emit) -> str:
-    done = convert(ConvertOptions(capture=CaptureOptions(target=target, wim=wim), wim_place=SIGNATURE_PLACE), emit)
+    done = convert(ConvertOptions(capture=CaptureOptions(target=target, wim=wim), wim_place="later"), emit)
     return f"{done.pointed:,} pointers"
 
 
