@@ -10,13 +10,17 @@ from typing import ClassVar
 
 import pytest
 
-from sources import modules, parsed, relative
+from sources import PACKAGE, modules, parsed, relative
 from wimboot.errors import Error, FormatError
 from wimboot.ntfs.refusals import ReadTooLarge
 
-COUNTED = re.compile(r"^ (bytes|blobs|blocks|clusters|entries|files|folders|images|links|pages|pointers|sectors)\b")
+NOUNS = "bytes|blobs|blocks|clusters|entries|files|folders|images|links|logs|pages|pairs|pointers|sectors|streams"
+COUNTED = re.compile(rf"^ ([a-z]+ )?({NOUNS})\b")
+PLACED = re.compile(r"\bat (byte )?$")
 A_NUMBER = re.compile(r"^len\(|(^|\.|_)(count|size|offset|files|folders|links|pointers)$")
-FOR_PEOPLE = ("cli", "disk", "fat", "formats", "plan", "registry", "windows")
+NAMED = re.compile(r"\b(algorithm|data source|image|kind|line|of version|partition) \{(?!where)\w+\}")
+NOT_FOR_PEOPLE = ("ops/sample/", "storage/")
+"""Names of sample files, and what tests print."""
 
 
 class _Told(Error):
@@ -34,6 +38,14 @@ def test_sentences_of_errors_have_separators() -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
+def test_numbers_that_name_have_no_separators(path: Path) -> None:
+    """Image 2015 is called so: its sentence says {image:d}."""
+    strays = [ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Assign)
+              and ast.unparse(node.targets[0]) == "sentence" and NAMED.search(ast.unparse(node.value))]
+    assert not strays, strays
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
 def test_facts_are_numbers(path: Path) -> None:
     """Not their texts: a program that reads the error's document calculates with them."""
     strays = [f"{fact.value.lineno}: {ast.unparse(fact)}" for raised in ast.walk(parsed(path))
@@ -43,15 +55,21 @@ def test_facts_are_numbers(path: Path) -> None:
     assert not strays, strays
 
 
-@pytest.mark.parametrize("path", [path for path in modules() if relative(path).split("/")[2] in FOR_PEOPLE],
+@pytest.mark.parametrize("path", [path for path in modules()
+                                  if not path.relative_to(PACKAGE).as_posix().startswith(NOT_FOR_PEOPLE)],
                          ids=relative)
 def test_what_is_counted_has_separators(path: Path) -> None:
-    """In front of the noun, wherever a sentence is made by hand."""
+    """In front of the noun, and where a byte is said to be, wherever a sentence is made by hand."""
     strays = []
     for text in (node for node in ast.walk(parsed(path)) if isinstance(node, ast.JoinedStr)):
-        for value, after in zip(text.values, text.values[1:], strict=False):
-            noun = after.value if isinstance(after, ast.Constant) else ""
-            if (isinstance(value, ast.FormattedValue) and value.format_spec is None and COUNTED.match(str(noun))
-                    and A_NUMBER.search(ast.unparse(value.value))):
-                strays.append(f"{value.lineno}: {ast.unparse(value.value)}{noun!s}")
+        around = [str(part.value) if isinstance(part, ast.Constant) else "" for part in text.values]
+        for before, value, after in zip(["", *around], text.values, [*around[1:], ""], strict=False):
+            if (isinstance(value, ast.FormattedValue) and value.format_spec is None
+                    and (COUNTED.match(after) or PLACED.search(before)) and _is_number(value.value)):
+                strays.append(f"{value.lineno}: {before}{{{ast.unparse(value.value)}}}{after}")
     assert not strays, strays
+
+
+def _is_number(value: ast.expr) -> bool:
+    """As far as its name says so; a difference or sum of anything is one."""
+    return isinstance(value, ast.BinOp) or A_NUMBER.search(ast.unparse(value)) is not None

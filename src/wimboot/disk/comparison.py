@@ -66,7 +66,7 @@ class Comparison:
         missing = self._missing_witness()
         if missing is not None:
             raise TargetChanged(where=self._where,
-                                why=f"the 4 KiB at byte {missing * PAGE} are not what this run left there")
+                                why=f"the 4 KiB at byte {missing * PAGE:,} are not what this run left there")
         stand, torn = self._guarded(in_flight=first >= plain)
         not_new = self._check_known(0, min(first, plain))
         self._check_known(min(end, plain), plain)
@@ -85,7 +85,7 @@ class Comparison:
         _, foreign, not_new = self._look(first, end)
         if foreign:
             page = int.from_bytes(self._index.records[foreign[0] * RECORD_SIZE:][:8], "little")
-            raise TargetChanged(where=self._where, why=f"the 4 KiB at byte {page * PAGE} are neither old nor new")
+            raise TargetChanged(where=self._where, why=f"the 4 KiB at byte {page * PAGE:,} are neither old nor new")
         return not_new
 
     def _guarded(self, *, in_flight: bool) -> tuple[bool, int | None]:
@@ -101,7 +101,7 @@ class Comparison:
             stand = False
             if self._look(plain + number, plain + number + 1)[1]:
                 if not in_flight or torn is not None:
-                    raise TargetChanged(where=self._where, why=f"the guarded 4 KiB at byte {page * PAGE} are foreign")
+                    raise TargetChanged(where=self._where, why=f"the guarded 4 KiB at byte {page * PAGE:,} are foreign")
                 torn = number
         return stand, torn
 

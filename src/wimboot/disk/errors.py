@@ -30,8 +30,8 @@ class LogOfOtherVersion(Refused):
     """A sound log of another version of this program: only that one knows what its index says."""
 
     id = "log-version"
-    sentence = ("the log of an interrupted change of {where} is of version {version}, and this program knows "
-                "version {known}")
+    sentence = ("the log of an interrupted change of {where} is of version {version:d}, and this program knows "
+                "version {known:d}")
     advice = ("The log was kept, {where} was not touched. Run with the version of wimboot that wrote it: wimboot "
               "recover {where}")
 

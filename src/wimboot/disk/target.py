@@ -68,7 +68,7 @@ class NoPartition(UsageError):
     """A number that the disk does not have."""
 
     id = "no-partition"
-    sentence = "{where} has no partition {number}; it has {numbers}"
+    sentence = "{where} has no partition {number:d}; it has {numbers}"
     advice = "`wimboot info` lists the partitions of a disk."
 
 

@@ -31,7 +31,7 @@ class VhdKind(Unsupported):
     """A kind of VHD that nobody makes any more."""
 
     id = "vhd-kind"
-    sentence = "{where} is a VHD of kind {kind}; fixed (2), dynamic (3) and differencing (4) ones can be used"
+    sentence = "{where} is a VHD of kind {kind:d}; fixed (2), dynamic (3) and differencing (4) ones can be used"
     advice = "Convert it first: qemu-img convert -O vpc -o subformat=dynamic,force_size=on {where} disk.vhd"
 
 

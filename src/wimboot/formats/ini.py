@@ -40,7 +40,7 @@ class IniError(FormatError):
     """A line of a capture list that makes the whole list unusable."""
 
     id = "capture-list"
-    sentence = "line {line} of the capture list is not valid: {problem}"
+    sentence = "line {line:d} of the capture list is not valid: {problem}"
     advice: ClassVar[str] = (
         "A pattern with several components begins with a backslash; a comment stands on a line of its own. "
         "Nothing was captured or changed."

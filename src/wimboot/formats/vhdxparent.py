@@ -32,7 +32,7 @@ def parse_locator(data: bytes) -> dict[str, str]:
         raise FormatError("VHDX parent", len(data), "it is cut off")
     count, = _COUNT.unpack_from(data, 18)
     if count > _MOST_PAIRS or _HEAD + count * _PAIR.size > len(data):
-        raise FormatError("VHDX parent", 18, f"{count} pairs")
+        raise FormatError("VHDX parent", 18, f"{count:,} pairs")
     pairs = {}
     for number in range(count):
         at = _HEAD + number * _PAIR.size

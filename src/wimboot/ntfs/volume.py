@@ -54,7 +54,7 @@ class Volume(Refresh):
         if sector_size not in (256, 512, 1024, 2048, 4096) or sectors == 0:
             raise NotNtfs(where=self.where, why="its boot sector names impossible sizes")
         if sectors * sector_size > device.size():
-            why = f"it says {sectors * sector_size} bytes where only {device.size()} are"
+            why = f"it says {sectors * sector_size:,} bytes where only {device.size():,} are"
             raise NotNtfs(where=self.where, why=why)
         self.serial = int.from_bytes(boot[72:80], "little")
 

@@ -56,7 +56,8 @@ class KeptDamaged(Damaged):
 
     id = "kept-data-damaged"
     sentence = (
-        "{count} blobs that images of {where} would keep are damaged; the first, {sha1}, is of {path} in image {image}"
+        "{count} blobs that images of {where} would keep are damaged; the first, {sha1}, is of {path} in image "
+        "{image:d}"
     )
     advice = (
         "Nothing was changed. `wimboot verify --wim {where}` lists all of them; repair the WIM from its spare copy, or "

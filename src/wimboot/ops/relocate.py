@@ -45,7 +45,7 @@ class NoDataSource(UsageError):
     """An id that WimOverlay.dat does not have."""
 
     id = "no-data-source"
-    sentence = "{where} has no data source {number}; it has {numbers}"
+    sentence = "{where} has no data source {number:d}; it has {numbers}"
     advice = "`wimboot info {where}` lists them."
 
 

@@ -62,8 +62,8 @@ class ImageUnsure(Refused):
 
     id = "image-unsure"
     sentence = (
-        "{where} is registered with image {number} of {wim}, but what {count} of its pointers stand for is not in that "
-        "image, such as {example}"
+        "{where} is registered with image {number:d} of {wim}, but what {count} of its pointers stand for is not in "
+        "that image, such as {example}"
     )
     advice = "Say with --image which one the volume is to become; `wimboot images {wim}` lists them."
 
@@ -196,7 +196,7 @@ def _changes(tree: Tree, view: ImageView, spared: Spared, contents: Contents, em
     staying: set[int] = set()
     if stale:
         if stale & spared.kept:
-            _tell(emit, "logs-with-hive", f"{len(stale & spared.kept)} registry logs that --keep names go or are "
+            _tell(emit, "logs-with-hive", f"{len(stale & spared.kept):,} registry logs that --keep names go or are "
                   "restored with their hives: left beside another hive they would damage it.")
         staying = spared.release(tree, stale)
         changes = as_prepared(changes_between(tree, view.tree, spared.ignored, contents, emit), tree, view.tree,

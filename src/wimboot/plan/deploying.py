@@ -38,7 +38,7 @@ class ArchitectureDiffers(Refused):
     """An image for other processors than the plan says."""
 
     id = "plan-architecture"
-    sentence = "system {system!r} is declared as {wanted}, and image {image} ({name}) is of {found}"
+    sentence = "system {system!r} is declared as {wanted}, and image {image:d} ({name}) is of {found}"
     advice = "Name the right image, or correct the architecture in the plan."
 
 

@@ -186,4 +186,4 @@ class _Checker:
 
 def _problem(part: Part, row: BlobRow, what: str) -> BlobProblem:
     return BlobProblem(id="blob-damaged", where=part.where, sha1=row.sha1,
-                       text=f"the data at {row.offset} with the hash {row.sha1.hex()} {what}")
+                       text=f"the data at {row.offset:,} with the hash {row.sha1.hex()} {what}")

@@ -40,7 +40,7 @@ class CompactUnknown(Unsupported):
     """An algorithm that no known Windows writes."""
 
     id = "compact-unknown"
-    sentence = "{where} is a Compact OS file of an unknown kind (algorithm {algorithm})"
+    sentence = "{where} is a Compact OS file of an unknown kind (algorithm {algorithm:d})"
     advice = "Unpack it under Windows first: compact /u /exe"
 
 

@@ -197,7 +197,7 @@ class ImageOutOfRange(UsageError):
     """No such image."""
 
     id = "image-out-of-range"
-    sentence = "{where} has {count} images, no image {image}"
+    sentence = "{where} has {count} images, no image {image:d}"
     advice = "`wimboot images` lists them."
 
 

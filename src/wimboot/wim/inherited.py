@@ -56,7 +56,7 @@ def check_images(store: Store, images: Sequence[int], counter: Counter) -> list[
     for image in images:
         row = part.table.row(part.table.metadata[image - 1])
         digest = hashlib.sha1(usedforsecurity=False)
-        identifier, text = "blob-damaged", f"the list of files of image {image}, at {row.offset}, has other contents"
+        identifier, text = "blob-damaged", f"the list of files of image {image}, at {row.offset:,}, has other contents"
         try:
             for window in part.resources.windows(row):
                 digest.update(window)

@@ -103,7 +103,7 @@ class Store:
         if self.compression not in _BACKABLE_CHUNKS:
             return "it is not compressed with XPRESS or LZX"
         if self.chunk_size not in _BACKABLE_CHUNKS[self.compression]:
-            return f"its chunks of {self.chunk_size} bytes are too large"
+            return f"its chunks of {self.chunk_size:,} bytes are too large"
         return None
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ def _hash_small(tree: Tree, streams: array[int], contents: Contents, counter: Co
         start = 0
         for stream, end in zip(streams[first:first + len(ends)], ends, strict=True):
             if end - start != tree.stream(stream).size:
-                raise Internal(what=f"stream {stream} came as {end - start} bytes")
+                raise Internal(what=f"stream {stream} came as {end - start:,} bytes")
             tree.set_hash(stream, hashlib.sha1(view[start:end], usedforsecurity=False).digest())
             start = end
         counter.add(start)

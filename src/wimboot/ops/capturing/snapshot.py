@@ -68,7 +68,7 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
                 id="encrypted",
                 warning=True,
                 text=(
-                    f"{len(plan.encrypted)} encrypted files stay on the volume but are NOT in the image, for only a "
+                    f"{len(plan.encrypted):,} encrypted files stay on the volume but are NOT in the image, for only a "
                     f"running Windows can export them: {_some(plan.encrypted)}"
                 ),
             )
@@ -80,7 +80,7 @@ def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:
                 id="deduplicated",
                 warning=True,
                 text=(
-                    f"{len(elsewhere)} deduplicated files keep their data in System Volume Information: what they "
+                    f"{len(elsewhere):,} deduplicated files keep their data in System Volume Information: what they "
                     f"contain is NOT in the image, only that they are deduplicated: {_some(elsewhere)}"
                 ),
             )

@@ -79,7 +79,8 @@ class WimOlder(Refused):
     """A copy of the WIM from before the image that the volume stands on was added."""
 
     id = "wim-older"
-    sentence = "{wim} is an older copy of the WIM of {where}: it has {count} images, the volume stands on image {image}"
+    sentence = ("{wim} is an older copy of the WIM of {where}: it has {count} images, the volume stands on image "
+                "{image:d}")
     advice = (
         "Name a newer copy with --wim, or let one be found with --search. If images were deleted from it on purpose, "
         "`wimboot restore {where} --image N` brings the volume to one that is left."

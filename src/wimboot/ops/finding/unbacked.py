@@ -57,7 +57,7 @@ def _tell_missing(opened: Opened, stores: Sequence[Store], emit: Emit) -> None:
         if pointers and source.wim_guid not in at_hand:
             place = told_place(sources.place(source.data_source_id), "last known at")
             emit(Note(id="wim-missing", warning=True, text=(
-                f"The WIM with the GUID {guid_text(source.wim_guid)}, {place}, was not found: {pointers} "
+                f"The WIM with the GUID {guid_text(source.wim_guid)}, {place}, was not found: {pointers:,} "
                 "files that point into it cannot be read. Name it with --wim, or its folder with --search.")))
     if not sources.all and not stores:
         emit(Note(id="wim-missing", warning=True, text=(

@@ -37,7 +37,7 @@ class StandsOnDropped(Refused):
     """A volume that would lose the image that it is compared with and restored to."""
 
     id = "image-in-use"
-    sentence = "{where} stands on image {image} ({name}), which would be dropped"
+    sentence = "{where} stands on image {image:d} ({name}), which would be dropped"
     advice = (
         "Keep it, or bring the volume to another one first: `wimboot update`, `wimboot restore`. All data of its files "
         "stays in the WIM: with --force it stands on image {other} from then on."
