@@ -30,8 +30,8 @@ from wimboot.storage import durable
 from wimboot.storage.durable import temporary_name
 from wimboot.wim._codec import Codec
 from wimboot.wim._metadata import image_counts, reference_columns, serialise
-from wimboot.wim.creating import CreateOptions, check_extendable
-from wimboot.wim.errors import BlobDamaged, BlobMissing, WimMissing, WrittenWrong, locating
+from wimboot.wim.creating import CreateOptions, check_changeable
+from wimboot.wim.errors import BlobDamaged, BlobMissing, WimMissing, WimNotExtendable, WrittenWrong, locating
 from wimboot.wim.integrity import extend_integrity
 from wimboot.wim.newblobs import NewBlobs
 from wimboot.wim.part import Part
@@ -114,7 +114,7 @@ class Append:
             lock_named(self.folder, self._name, self._file, where=self.where)
             recover_open(self.folder, self._name, self._file, where=self.where)
             self.store = store = Store.open(self._file, where=self.where)
-            check_extendable(store)
+            check_changeable(store, WimNotExtendable)
             if create is not None:
                 create.check_fits(store)
         except BaseException:
@@ -222,8 +222,7 @@ class Append:
             size_in_wim=size_in_wim, offset=offset, size=len(metadata),
             flags=ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)))
 
-    def add_image(self, tree: Tree, image: ImageXml, excluded: bytes | bytearray | None = None, *,
-                  threads: int = 2) -> int:
+    def add_image(self, tree: Tree, image: ImageXml, excluded: bytes | bytearray | None = None) -> int:
         """Add an image of the tree (links marked in `excluded` left out); its number.
 
         Every stream's hash must be known and its blob here. Raises BlobMissing, NotStorable.
@@ -232,7 +231,7 @@ class Append:
         for at in self._blobs.lacking(digests):
             raise BlobMissing(where=self.where, sha1=digests[20 * at:20 * at + 20].hex())
         metadata = serialise(tree, excluded)
-        offset, size_in_wim, compressed = write_resource(self.writer(), metadata, threads=threads)
+        offset, size_in_wim, compressed = write_resource(self.writer(), metadata, threads=2)
         flags = ResourceFlag.METADATA | (ResourceFlag.COMPRESSED if compressed else 0)
         self._images.append(pack_row(BlobRow(size_in_wim, flags, offset, len(metadata), 1, 1, hashlib.sha1(
             metadata, usedforsecurity=False).digest())))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader, check_chunk_size
 from wimboot.frozen import Frozen
-from wimboot.wim.errors import CompressionDiffers, WimNotExtendable, WimReadOnly
+from wimboot.wim.errors import CompressionDiffers, WimReadOnly
 
 if TYPE_CHECKING:
+    from wimboot.errors import Refused
     from wimboot.wim.store import Store
 
-__all__ = ["CODEC_FLAGS", "CreateOptions", "check_extendable"]
+__all__ = ["CODEC_FLAGS", "CreateOptions", "check_changeable"]
 
 CODEC_FLAGS = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
                Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
@@ -50,8 +51,8 @@ def _name(compression: Compression | int | None, chunk_size: int | None) -> str:
     return Compression(compression or 0).name + chunks
 
 
-def check_extendable(store: Store) -> None:
-    """Raises WimReadOnly, WimNotExtendable where nothing can be appended to a WIM."""
+def check_changeable(store: Store, refusal: type[Refused]) -> None:
+    """Raises WimReadOnly, and the refusal where blobs can neither be appended to a WIM nor taken out one by one."""
     header = store.header
     if header.flags & HeaderFlag.READONLY:
         raise WimReadOnly(where=store.where)
@@ -61,4 +62,4 @@ def check_extendable(store: Store) -> None:
     elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
         why = "it holds only a part of a WIM"
     if why:
-        raise WimNotExtendable(where=store.where, why=why)
+        raise refusal(where=store.where, why=why)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.formats.blobtable import ROW_SIZE
-from wimboot.formats.wimheader import HEADER_SIZE, VERSION_SOLID, Compression, HeaderFlag
+from wimboot.formats.wimheader import HEADER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.wim._metadata import references
-from wimboot.wim.errors import WimReadOnly, WimSplit
+from wimboot.wim.creating import check_changeable
+from wimboot.wim.errors import WimSplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,19 +49,10 @@ class Kept(Frozen):
 
 
 def check_rewritable(store: Store) -> None:
-    """Raises WimReadOnly, WimSplit, WimNotRewritable."""
-    header = store.header
-    if header.flags & HeaderFlag.READONLY:
-        raise WimReadOnly(where=store.where)
+    """Raises WimReadOnly, WimSplit, WimNotRewritable where no image can be taken out of a WIM."""
     if len(store.parts) > 1:
         raise WimSplit(where=store.where, part=1, parts=len(store.parts))
-    why = ""
-    if header.version == VERSION_SOLID or header.compression == Compression.LZMS:
-        why = "it is of the solid form (ESD)"
-    elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
-        why = "it holds only a part of a WIM"
-    if why:
-        raise WimNotRewritable(where=store.where, why=why)
+    check_changeable(store, WimNotRewritable)
 
 
 def keep_images(store: Store, images: Sequence[int]) -> Kept:
