@@ -64,10 +64,10 @@ def test_table_comes_back_from_either_end(data: st.DataObject, sector_size: int,
         return bytes(disk[sector * sector_size:(sector + count) * sector_size])
 
     found = read_gpt(read, sectors, sector_size)
-    assert (found.entries, found.from_backup, found.header.disk_guid) == (entries, False, b"d" * 16)
+    assert (found.entries, found.why, found.header.disk_guid) == (entries, "", b"d" * 16)
     disk[sector_size:6 * sector_size] = bytes(5 * sector_size)
     spare = read_gpt(read, sectors, sector_size)
-    assert (spare.entries, spare.from_backup) == (entries, True)
+    assert (spare.entries, bool(spare.why)) == (entries, True)
 
 
 @pytest.mark.parametrize(("places", "sectors"), [
@@ -143,7 +143,7 @@ def test_table_is_the_one_that_sfdisk_tells(disk: Path) -> None:
     data = disk.read_bytes()
     found = read(data)
     assert Mbr.parse(data).is_protective
-    assert not found.from_backup
+    assert not found.why
     assert guid_text(found.header.disk_guid).upper() == told["id"]
     assert (found.header.first_usable, found.header.last_usable) == (told["firstlba"], told["lastlba"])
     assert [(entry.number, entry.first_sector, entry.sectors, guid_text(entry.type_guid).upper(),
@@ -162,7 +162,6 @@ def test_backup_stands_in_for_a_damaged_table(disk: Path, offset: int) -> None:
     found = read(bytes(data))
     assert found.entries == whole.entries
     assert found.header.disk_guid == whole.header.disk_guid
-    assert found.from_backup
     assert "GPT" in found.why
 
 

@@ -121,7 +121,6 @@ def test_real_windows_10_logs_are_applied_in_order() -> None:
     primary, logs = sample("SYSTEM-win10-dirty"), log_pair()
     replayed = replay(primary, logs)
     assert replayed.applied_entries == 24
-    assert replayed.was_dirty
     assert not replayed.torn
     block = BaseBlock.parse(replayed.data)
     assert (block.sequence1, block.sequence2) == (2131, 2131)
@@ -170,18 +169,18 @@ def test_a_clean_hive_ignores_its_logs() -> None:
     clean = hive(sequence1=10, sequence2=10)
     replayed = replay(clean, {"LOG1": log(entry(10, 1))})
     assert replayed.data is clean
-    assert not replayed.was_dirty
+    assert not replayed.applied_entries
 
 
 @pytest.mark.parametrize("logs", [{}, {"LOG1": b""}, {"LOG1": bytes(1024), "LOG2": b"\0"},
                                   {"LOG": log(entry(4, 1), first=4)}, {"LOG1": log(entry(10, 0), first=11)}],
                          ids=["none", "empty", "zeros", "older", "begun"])
 def test_a_dirty_hive_without_newer_logs_stays_as_it_is(logs: dict[str, bytes]) -> None:
-    """No log, empty ones and older ones change nothing; the caller learns that the hive was dirty."""
+    """No log, empty ones and older ones change nothing."""
     dirty = hive()
     replayed = replay(dirty, logs)
     assert replayed.data is dirty
-    assert (replayed.was_dirty, replayed.applied_entries) == (True, 0)
+    assert not replayed.applied_entries
 
 
 def test_leftovers_behind_the_last_entry_are_not_applied() -> None:

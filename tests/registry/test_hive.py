@@ -234,7 +234,7 @@ def test_typed_values_are_what_windows_writes() -> None:
     assert RegistryValue.multi_sz("a", "b").texts() == ("a", "b")
     assert RegistryValue.expand_sz("%a%").text() == "%a%"
     assert RegistryValue.dword(258).data == b"\2\1\0\0"
-    assert RegistryValue.qword(5).number() == 5
+    assert RegistryValue(ValueType.QWORD, b"\5" + bytes(7)).number() == 5
     assert RegistryValue(ValueType.DWORD_BIG_ENDIAN, b"\0\0\1\0").number() == 256
     assert RegistryValue(ValueType.DWORD, b"\0\0").number() is None
     assert RegistryValue.sz("x").number() is None

@@ -133,11 +133,10 @@ class GptHeader(Frozen):
 
 
 class Gpt(Frozen):
-    """A table that was read. `from_backup` where the first one was damaged, `why` says how."""
+    """A table that was read. `why` the first one would not do, where this is the backup; else empty."""
 
     header: GptHeader
     entries: tuple[GptEntry, ...]
-    from_backup: bool = False
     why: str = ""
 
 
@@ -154,7 +153,7 @@ def read_gpt(read: Callable[[int, int], bytes], disk_sectors: int, sector_size: 
             found = _read_one(read, disk_sectors - 1, disk_sectors, sector_size)
         except FormatError:
             raise first from None
-        return Gpt(header=found.header, entries=found.entries, from_backup=True, why=str(first))
+        return Gpt(header=found.header, entries=found.entries, why=str(first))
 
 
 def _read_one(read: Callable[[int, int], bytes], sector: int, disk_sectors: int, sector_size: int) -> Gpt:

@@ -61,7 +61,6 @@ class Replayed(Frozen):
     data: bytes
     applied_entries: int
     """Entries of new logs, or 1 for an old log."""
-    was_dirty: bool
     torn: bool = False
     """The newest entry was never written whole; Windows drops it too."""
 
@@ -141,7 +140,7 @@ def replay(primary: bytes, logs: Mapping[str, bytes]) -> Replayed:
     block = BaseBlock.parse(primary)
     if not block.dirty:
         block.check_primary(len(primary))
-        return Replayed(data=primary, applied_entries=0, was_dirty=False)
+        return Replayed(data=primary, applied_entries=0)
     found = [_Log.read(name, data) for name, data in logs.items() if any(data[:HEADER_SIZE])]
     new = [log for log in found if log.block is None or log.block.file_type == FileType.NEW_LOG]
     if any(log.block is not None for log in new):
@@ -154,7 +153,7 @@ def replay(primary: bytes, logs: Mapping[str, bytes]) -> Replayed:
     block.check_primary(len(primary))
     if not block.sound:
         raise FormatError("registry base block", 508, "the checksum does not fit, and no log has a copy")
-    return Replayed(data=primary, applied_entries=0, was_dirty=True)
+    return Replayed(data=primary, applied_entries=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ def _replay_new(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
         entries += run
     if expected is None and block.sound:
         block.check_primary(len(primary))
-        return Replayed(data=primary, applied_entries=0, was_dirty=True)
+        return Replayed(data=primary, applied_entries=0)
     if expected is None or not entries:
         raise LogsUnusable(log=logs[0].name, problem="its first change is damaged")
     start = block if block.sound else replace(source, file_type=FileType.PRIMARY)
@@ -214,7 +213,7 @@ def _replay_new(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
                     sequence2=expected & 0xFFFFFFFF)
     largest = max(entry.bins_size for entry in entries)     # the hive may have shrunk since
     data = _written(primary, after, largest, (page for entry in entries for page in entry.pages))
-    return Replayed(data=data, applied_entries=len(entries), was_dirty=True, torn=torn)
+    return Replayed(data=data, applied_entries=len(entries), torn=torn)
 
 
 def _run(log: _Log) -> tuple[list[LogEntry], int]:
@@ -259,7 +258,7 @@ def _replay_old(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
         raise LogsUnusable(log=newest.name, problem="its base block is damaged")
     if block.sound and newest.block.written < block.written:
         block.check_primary(len(primary))
-        return Replayed(data=primary, applied_entries=0, was_dirty=True)
+        return Replayed(data=primary, applied_entries=0)
     sequence = block.sequence1 if block.sound else newest.block.sequence1
     after = replace(newest.block, file_type=FileType.PRIMARY, sequence1=sequence, sequence2=sequence)
     try:
@@ -267,7 +266,7 @@ def _replay_old(primary: bytes, block: BaseBlock, logs: list[_Log]) -> Replayed:
         data = _written(primary, after, after.bins_size, iter(pages))
     except FormatError as error:
         raise LogsUnusable(log=newest.name, problem=error.facts["problem"]) from error
-    return Replayed(data=data, applied_entries=1, was_dirty=True)
+    return Replayed(data=data, applied_entries=1)
 
 
 def _marks_sectors(log: memoryview) -> bool:

@@ -22,13 +22,10 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from wimboot.errors import FormatError, Internal, UsageError
 from wimboot.frozen import Frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["MAX_XML_SIZE", "ImageXml", "NotXmlText", "WimXml", "WindowsFacts", "parse_xml"]
 
@@ -136,12 +133,6 @@ class WimXml:
         at = next((number for number, child in enumerate(root) if child.tag == "TOTALBYTES"), len(root))
         root.insert(at, element)
         return WimXml((*self.images, image), self.total_bytes, root)
-
-    def replace_image(self, number: int, image: ImageXml) -> WimXml:
-        """With other facts for image `number` (from 1); elements that no fact has stay. Raises NotXmlText."""
-        root = copy.deepcopy(self._root)
-        _fill(self._element(root, number), image)
-        return WimXml((*self.images[:number - 1], image, *self.images[number:]), self.total_bytes, root)
 
     def remove_image(self, number: int) -> WimXml:
         """Without image `number` (from 1); those behind it move up."""
@@ -253,21 +244,13 @@ def _windows(element: ET.Element) -> WindowsFacts:
 
 
 def _set(element: ET.Element, path: str, text: str) -> None:
-    """Make the element at a path have this text; away with it where the text is empty."""
-    parts = path.split("/")
-    for part in parts[:-1]:
-        below = element.find(part)
-        if below is None:
-            if not text:
-                return
-            below = ET.SubElement(element, part)
-        element = below
-    found = element.find(parts[-1])
-    if text:
-        found = ET.SubElement(element, parts[-1]) if found is None else found
-        found.text = text
-    elif found is not None:
-        element.remove(found)
+    """Make the element at a path have this text; an empty one makes none."""
+    if not text:
+        return
+    for part in path.split("/"):
+        found = element.find(part)
+        element = ET.SubElement(element, part) if found is None else found
+    element.text = text
 
 
 def _fill(element: ET.Element, image: ImageXml) -> None:
@@ -279,9 +262,7 @@ def _fill(element: ET.Element, image: ImageXml) -> None:
         _set(element, f"{tag}/LOWPART", f"0x{value & 0xFFFFFFFF:08X}")
     _set(element, "WIMBOOT", "1" if image.wimboot else "")
     if image.windows is not None:
-        _fill_windows(element, image.windows)
-    elif (old := element.find("WINDOWS")) is not None:
-        element.remove(old)
+        _fill_windows(ET.SubElement(element, "WINDOWS"), image.windows)
     for key, tag in _TEXTS.items():
         value = getattr(image, key)
         if _FORBIDDEN.search(value):
@@ -289,30 +270,20 @@ def _fill(element: ET.Element, image: ImageXml) -> None:
         _set(element, tag, value)
 
 
-def _fill_windows(element: ET.Element, facts: WindowsFacts) -> None:
+def _fill_windows(windows: ET.Element, facts: WindowsFacts) -> None:
     """These come from the registry: a character that XML lacks is replaced, lest a capture fail over it."""
-    windows = element.find("WINDOWS")
-    if windows is None:
-        windows = ET.SubElement(element, "WINDOWS")
     for key, path in _WINDOWS_NUMBERS.items():
         value = getattr(facts, key)
         _set(windows, path, "" if value is None else str(value))
     for key, path in _WINDOWS_TEXTS.items():
         _set(windows, path, _clean(getattr(facts, key)))
-    _set_languages(windows, facts.languages)
-
-
-def _set_languages(windows: ET.Element, languages: Iterable[str]) -> None:
-    holder = windows.find("LANGUAGES")
-    for old in windows.findall("LANGUAGES/LANGUAGE"):
-        if holder is not None:
-            holder.remove(old)
-    for at, language in enumerate(languages):
-        if holder is None:
-            holder = ET.SubElement(windows, "LANGUAGES")
+    languages = windows.find("LANGUAGES")   # the default one may be in it already
+    for at, language in enumerate(facts.languages):
+        if languages is None:
+            languages = ET.SubElement(windows, "LANGUAGES")
         new = ET.Element("LANGUAGE")
         new.text = _clean(language)
-        holder.insert(at, new)
+        languages.insert(at, new)
 
 
 def _clean(text: str) -> str:

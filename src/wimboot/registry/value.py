@@ -50,11 +50,6 @@ class RegistryValue:
         return cls(ValueType.DWORD, number.to_bytes(4, "little"))
 
     @classmethod
-    def qword(cls, number: int) -> RegistryValue:
-        """64 bits."""
-        return cls(ValueType.QWORD, number.to_bytes(8, "little"))
-
-    @classmethod
     def binary(cls, data: bytes) -> RegistryValue:
         """Bytes."""
         return cls(ValueType.BINARY, data)

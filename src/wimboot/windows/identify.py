@@ -94,7 +94,6 @@ class System(Frozen):
     major: int = 0
     minor: int = 0
     build: int = 0
-    revision: int = 0
     service_pack: int = 0
     service_pack_build: int = 0
     architecture: Architecture | None = None
@@ -109,12 +108,10 @@ class System(Frozen):
     control_sets: tuple[int, ...] = ()
     """The default one first."""
     overlay: Overlay = Overlay.NONE
-    setup_in_progress: bool = False
     ram_services: tuple[tuple[str, str], ...] = ()
     """What it starts that finds a disk in memory: "SVBus", "FiraDisk", "WinVBlock", each with the path of its file."""
     wimboot: bool = False
     """Setup\\WimBoot is set."""
-    from_registry: bool = True
     problems: tuple[str, ...] = field(default=())
     """Why something could not be read, a sentence each."""
 
@@ -202,15 +199,12 @@ def _read_software(root: Node, system: System) -> System:
         major, minor = _version(key.text("CurrentVersion"))
     lab = (key.text("BuildLabEx") or key.text("BuildLab") or "").split(".")
     build = _number(key.text("CurrentBuild")) or _number(key.text("CurrentBuildNumber")) or _number(lab[0])
-    revision = key.number("UBR")
-    if revision is None:
-        revision = _number(lab[1]) if len(lab) > 1 else 0
     product = _told(key, "ProductName")
     if build >= _WINDOWS_11 and major == 10:
         product = product.replace("Windows 10", "Windows 11", 1)    # its registry never learnt the new name
     seconds = key.number("InstallDate")
     return replace(system, product=product, edition=_told(key, "EditionID"), release=_release(key, major),
-                   major=major, minor=minor, build=build, revision=revision, architecture=_lab_architecture(lab),
+                   major=major, minor=minor, build=build, architecture=_lab_architecture(lab),
                    service_pack=_number((key.text("CSDVersion") or "").rpartition(" ")[2]),
                    installed=UNIX_EPOCH + seconds * PER_SECOND if seconds else None,
                    installation_type=_told(key, "InstallationType"), system_root=_told(key, "SystemRoot"))
@@ -224,8 +218,7 @@ def _release(key: Node, major: int) -> str:
 def _read_system(root: Node, system: System) -> System:
     setup = root.child("Setup")
     if setup is not None:
-        running = setup.number("SystemSetupInProgress") or setup.number("SetupType")
-        system = replace(system, setup_in_progress=bool(running), wimboot=setup.number("WimBoot") == 1)
+        system = replace(system, wimboot=setup.number("WimBoot") == 1)
     sets = control_sets(root)
     if not sets:
         return system
@@ -275,10 +268,9 @@ def _read_kernel(read: Read, system: System, problems: list[str]) -> System:
         system = replace(system, architecture=system.architecture or MACHINES.get(program.machine))
         if program.version is None or system.major:
             return system
-        major, minor, build, revision = program.version.file
+        major, minor, build, _ = program.version.file
         pack = system.service_pack or int((major, minor, build) == _WINDOWS_7_SP1)
-        return replace(system, major=major, minor=minor, build=build, revision=revision, service_pack=pack,
-                       from_registry=False)
+        return replace(system, major=major, minor=minor, build=build, service_pack=pack)
     return system
 
 
