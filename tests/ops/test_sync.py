@@ -13,14 +13,14 @@ from mounting import copy_sparse, mounted
 from running import done, refused, unchanged, wimboot
 from volume_edits import rewrite
 from wim_making import wimlib
-from wimboot.events import silent
+from wimboot.events import Counter, silent
 from wimboot.formats.blobtable import ROW_SIZE
 from wimboot.formats.wimheader import ResourceFlag
 from wimboot.ops.options import SyncOptions
 from wimboot.ops.sync import sync
 from wimboot.plan.space import NotEnoughSpace
 from wimboot.storage import HostFolder
-from wimboot.wim import open_store
+from wimboot.wim import Append, Spare, open_store
 from wimboot.wim.errors import WimMissing
 from wimboot.wim.resource import WINDOW
 
@@ -186,6 +186,7 @@ def test_rot_in_the_wim_does_not_reach_the_copy(converted: Converted, tmp_path: 
     ("blob", 16, 0x01),     # its size
     ("blob", 30, 0x01),     # its hash
     ("blob", 7, 0x01),      # that the row is free: the blob is not there any more
+    ("new blob", 7, 0x01),
     ("image", 8, 0x10),
     ("new image", 30, 0x01),
 ])
@@ -199,12 +200,49 @@ def test_rot_in_the_new_table_does_not_reach_the_copy(
     with open_store(converted.wim) as store:
         tree, table = store.load_tree(1), store.parts[0].table
         sha1 = tree.stream(tree.data_stream(tree.find("\\Windows\\explorer.exe"))).hash
-        row = {"blob": table.index[sha1], "image": table.metadata[0], "new image": table.metadata[1]}[what]
+        tree = store.load_tree(2)
+        new = tree.stream(tree.data_stream(tree.find("\\Windows\\System32\\user32.dll"))).hash
+        row = {"blob": table.index[sha1], "new blob": table.index[new], "image": table.metadata[0],
+               "new image": table.metadata[1]}[what]
         place = store.header.blob_table.offset + row * ROW_SIZE + at
         assert table.row(row).flags & ResourceFlag.COMPRESSED
     with converted.wim.open("r+b") as file:
         os.pwrite(file.fileno(), bytes([os.pread(file.fileno(), 1, place)[0] ^ bit]), place)
-    refused("sync-source-damaged", 1, "sync", converted.wim, copy, *full, watching=(converted.wim, copy))
+    for into in (copy, tmp_path / "new.wim"):
+        refused("sync-source-damaged", 1, "sync", converted.wim, into, *full, watching=(converted.wim, into))
+
+
+def test_a_dry_run_leaves_what_an_interrupted_run_left(converted: Converted, tmp_path: Path) -> None:
+    """It tells what the run does, which finishes or removes that first: a new file that is not whole, a copy that was
+    growing, with its record, its old end torn."""
+    copy = tmp_path / "spare.wim"
+    copy_sparse(converted.wim, copy)
+    size = copy.stat().st_size
+    _grow(converted, "second")
+    record, new = tmp_path / "spare.wim.wimboot-undo", tmp_path / "spare.wim.wimboot-new"
+    with open_store(converted.wim) as store, Spare(store, HostFolder(tmp_path), copy.name, where="x") as spare:
+        spare.append(Counter())
+        left, grown = record.read_bytes(), copy.read_bytes()
+    record.write_bytes(left)
+    copy.write_bytes(grown[:size - 100] + bytes(100) + grown[size:])
+    new.write_bytes(b"the beginning of a WIM")
+    with unchanged(converted.wim, copy, record, new):
+        told = done("sync", converted.wim, copy, "--dry-run", "--json").json
+    assert told["was"] == "earlier"
+    assert {**told, "dry_run": False} == done("sync", converted.wim, copy, "--json").json
+    _same(converted.wim, copy)
+    with Append(HostFolder(tmp_path), copy.name, create=None, where="x"):
+        refused("wim-busy", 4, "sync", converted.wim, copy, "--dry-run")
+
+
+def test_a_copy_that_reads_back_as_something_else_is_given_up(
+    converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that does not keep what it is given: no copy, rather than that one."""
+    monkeypatch.setattr(Spare, "reads_back", lambda *_: False)
+    told = refused("copy-read-back", 1, "sync", converted.wim, tmp_path / "spare.wim", watching=(converted.wim,))
+    assert "does not read back" in told.err
+    assert not list(tmp_path.glob("spare.wim*"))
 
 
 def test_what_wimlib_removed_is_followed(converted: Converted, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, uninterrupted
@@ -11,22 +12,25 @@ from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.guid import guid_text
 from wimboot.frozen import Frozen
-from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
 from wimboot.storage import HostNotUsable
-from wimboot.wim import Relation, Spare, real_path, same_bytes
-from wimboot.wim.inherited import check_images, lost_blobs, unlike_blobs, unlike_images
+from wimboot.storage.memory import FileGround, Image, MemoryFolder
+from wimboot.wim import Relation, Spare, real_path, record_name, same_bytes
+from wimboot.wim.inherited import absent_blobs, check_images, lost_blobs, unlike_blobs, unlike_images
+from wimboot.wim.recovery import lock_shared
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from wimboot.ops.options import SyncOptions
+    from wimboot.storage import Folder
     from wimboot.wim import Store
 
 __all__ = [
-    "CopyDamaged", "CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "CopyUnknown",
-    "SourceDamaged", "Synced", "sync",
+    "CopyDamaged", "CopyHasMore", "CopyInside", "CopyIsNewer", "CopyIsOther", "CopyIsWim", "CopyNotReadBack",
+    "CopyUnknown", "SourceDamaged", "Synced", "sync",
 ]
 
 _WHOLE = (Relation.MISSING, Relation.APART, Relation.DAMAGED, Relation.UNKNOWN)
@@ -89,6 +93,14 @@ class CopyUnknown(Damaged):
     advice = "Look at what it is. With --force it is written anew, after a question (--yes)."
 
 
+class CopyNotReadBack(Damaged):
+    """What was just written to the copy is not what the disk gives back."""
+
+    id = "copy-read-back"
+    sentence = "what was just written to {copy} does not read back as the bytes of {wim}"
+    advice = "The disk or memory is not reliable. The copy is as it was; best make one on another disk."
+
+
 class SourceDamaged(Damaged):
     """A damaged WIM must not take the place of a copy that may be sound."""
 
@@ -124,14 +136,14 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
 
     An interruption leaves the old copy or the new one. The WIM is only read.
 
-    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, CopyDamaged, CopyUnknown, SourceDamaged, ReadBackFailed,
+    Raises CopyIsWim, CopyIsOther, CopyIsNewer, CopyHasMore, CopyDamaged, CopyUnknown, SourceDamaged, CopyNotReadBack,
     and what opening raises.
     """
     DECIDED.clear()
     wim, copy = options.wim, _file_meant(options)
     with opened_store(wim, options.folders) as store:
         real = real_path(copy)
-        with Spare(store, options.folders(real.parent), real.name, where=str(copy)) as spare:
+        with _folder(options, real) as folder, Spare(store, folder, real.name, where=str(copy)) as spare:
             before = spare.relation
             _refuse(options, store, spare, before, copy)
             compared = _compare(spare, emit) if options.full and before in (Relation.SAME, Relation.EARLIER) else 0
@@ -153,6 +165,27 @@ def _file_meant(options: SyncOptions) -> Path:
     if copy.exists() and not copy.is_file():    # a device must not be renamed over
         raise HostNotUsable(what="writing", where=str(copy), why="it is no ordinary file", errno=errno.EINVAL)
     return copy
+
+
+@contextmanager
+def _folder(options: SyncOptions, real: Path) -> Iterator[Folder]:
+    """Where the copy lies; with a dry run as it is, in memory: what an interrupted run left there is finished or
+    removed in that only. Raises WimBusy.
+    """
+    folder = options.folders(real.parent)
+    if not options.dry_run:
+        yield folder
+        return
+    images = {}
+    with ExitStack() as stack:
+        for name in (real.name, record_name(real.name)):
+            if folder.exists(name):
+                file = folder.open(name)
+                stack.callback(file.close)
+                if name == real.name:
+                    lock_shared(folder, name, file, where=str(real))
+                images[name] = Image(FileGround(file), file.size())
+        yield MemoryFolder(images)
 
 
 def _refuse(options: SyncOptions, store: Store, spare: Spare, before: Relation, copy: Path) -> None:
@@ -210,7 +243,7 @@ def _write(options: SyncOptions, spare: Spare, copy: Path, emit: Emit, *, rewrit
     reading = Phase(name="read-back", total=source.size - start, unit="bytes")
     emit(reading)
     if not spare.reads_back(reading.counter):
-        raise ReadBackFailed(where=str(copy), count="some", first="their bytes differ")
+        raise CopyNotReadBack(copy=copy, wim=options.wim)
     _check_blobs(options, spare, start, copy, emit)
     with uninterrupted(forget=True):
         spare.finish()
@@ -233,6 +266,8 @@ def _check_blobs(options: SyncOptions, spare: Spare, start: int, copy: Path, emi
     emit(phase)
     problems = pending.check_blobs(None if old is None else blobs.keys(), phase.counter, options.threads)
     problems += check_images(pending, images, phase.counter)
+    if not problems:
+        problems = absent_blobs(pending, range(1, len(pending.images) + 1) if old is None else images)
     if old is not None and not problems:
         problems = lost_blobs(pending, old)
     if problems:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
 from wimboot.formats.blobtable import ROW_SIZE
+from wimboot.tree import passes
 from wimboot.wim import _usage
 from wimboot.wim.check import BlobProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wimboot.events import Counter
     from wimboot.formats.blobtable import BlobTable
     from wimboot.wim.store import Store
 
-__all__ = ["check_images", "lost_blobs", "unlike_blobs", "unlike_images"]
+__all__ = ["absent_blobs", "check_images", "lost_blobs", "unlike_blobs", "unlike_images"]
 
 _REFERENCES = slice(26, 30)
 """In a row: the one field that a growth changes in the rows it keeps."""
@@ -79,6 +80,18 @@ def lost_blobs(late: Store, early: Store) -> list[BlobProblem]:
     marks = [bytearray(len(before))]
     for image in range(1, len(late.images) + 1):
         _usage.mark_streams(late.load_tree(image, allow_missing=True), [before.index], marks)
-    return [BlobProblem(id="blob-not-in-wim", where=late.where, sha1=sha1,
-                        text=f"the data with the hash {sha1.hex()} is not in the WIM's table any more")
-            for sha1 in before.index if sha1 not in late and marks[0][before.index[sha1]]]
+    return [_absent(late, sha1) for sha1 in before.index if sha1 not in late and marks[0][before.index[sha1]]]
+
+
+def absent_blobs(store: Store, images: Iterable[int]) -> list[BlobProblem]:
+    """A Problem for each blob that these images (from 1) refer to and that the table does not tell of, be it that a bit
+    of its row is wrong. Raises as `load_tree` does.
+    """
+    absent = {sha1 for image in images for sha1 in passes.hashes(store.load_tree(image, allow_missing=True))
+              if sha1 not in store}
+    return [_absent(store, sha1) for sha1 in sorted(absent)]
+
+
+def _absent(store: Store, sha1: bytes) -> BlobProblem:
+    return BlobProblem(id="blob-not-in-wim", where=store.where, sha1=sha1,
+                       text=f"the data with the hash {sha1.hex()}, which an image refers to, is not in the WIM's table")
