@@ -25,6 +25,7 @@ from wimboot.cli.english import singular
     ("1 files (36.9 KB) were written", "1 file (36.9 KB) was written"),
     ("1 files of disk.img#1 have their data only in them", "1 file of disk.img#1 has its data only in it"),
     ("1 new pointers", "1 new pointer"),
+    ("none of the 1 images of a.wim would stay", "none of the 1 image of a.wim would stay"),
     ("Data source 0 is at x; 1 pointers were brought up to date.",
      "Data source 0 is at x; 1 pointer was brought up to date."),
 ])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import build
 from converted import OVERLAY_FILES, Converted, fresh_volume
+from disk_kinds import disk_of_kind
 from judges import sound_volume
 from mounting import mounted
 from running import NO_PLACE, done, refused, unchanged
@@ -88,3 +92,41 @@ def test_dry_runs_refuse_a_volume_that_is_marked_as_dirty(converted: Converted) 
     for command in (("restore",), ("restore", "--format", "--yes"), ("rehydrate",), ("relocate",)):
         refused("volume-dirty", 4, command[0], converted.volume, "--wim", converted.wim, *command[1:], "--dry-run",
                 watching=(converted.volume,))
+
+
+def test_dry_runs_refuse_a_disk_that_others_stand_on(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """As the runs do: a VHD with a child, a raw image under a QCOW2; as the target, a further one, or where the boot
+    files go. What is only read is not refused."""
+    wim, child = tmp_path / "store.wim", tmp_path / "child.vhd"
+    base = disk_of_kind("dynamic", tmp_path, built_system).path
+    raw, overlay = disk_of_kind("mbr", tmp_path, built_system, name="raw").path, tmp_path / "overlay.qcow2"
+    done("convert", base, "--wim", wim, "--wim-place", "later", "--target", _second(raw, wim))
+    done("create", child, "--parent", base)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(raw), "-F", "raw", str(overlay)], check=True)
+    for error, disk in (("vhd-has-children", base), ("disk-has-overlay", raw)):
+        other = tmp_path / "child.vhd"
+        for command in (
+            ("relocate", disk, "--wim", wim), ("restore", disk, "--wim", wim), ("rehydrate", disk, "--wim", wim),
+            ("update", disk, "--wim", wim), ("boot", child, "--to", f"{disk}#1"),
+            ("prune", wim, "--drop", "1", "--target", disk), ("convert", other, "--wim", wim, "--target", disk),
+            ("capture", other, "--wim", wim, "--target", disk), ("update", other, "--wim", wim, "--target", disk),
+        ):
+            refused(error, 4, *command, "--dry-run", watching=(disk, wim, child))
+        done("capture", disk, "--wim", wim, "--dry-run")
+    done("relocate", child, "--wim", wim, "--dry-run")
+
+
+def _second(disk: Path, wim: Path) -> Path:
+    """It stands on image 1 of the WIM, which is made."""
+    done("convert", disk, "--wim", wim, "--wim-place", "later")
+    return disk
+
+
+def test_a_disk_that_has_to_grow_can_be_captured_dry(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """It is only read, then as in the run."""
+    grows = tmp_path / "grows.qcow2"
+    raw = disk_of_kind("mbr", tmp_path, built_system).path
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(grows)], check=True)
+    with unchanged(grows):
+        done("capture", grows, "--wim", tmp_path / "store.wim", "--dry-run")
+    refused("disk-not-writable", 4, "convert", grows, "--wim", tmp_path / "store.wim", *NO_PLACE, "--dry-run")

@@ -30,7 +30,7 @@ _WITH_MANY: Final = {
 _ONE: Final = re.compile(
     rf"(?<![^\s(])1 ((?:(?:{'|'.join(_ADJECTIVES)}) )*)({'|'.join(sorted(_NOUNS, key=len, reverse=True))})"
     r"(?=[\s,;:)]|\.(?:\s|$)|$)((?: \([^()\n]*\)| of [^\s,;:()]+(?= ))?[^.:;()\d\n]*)")
-_WORD: Final = re.compile(rf"(?<![^\s,])(?:{'|'.join(_WITH_MANY)})(?=[\s,]|$)")
+_WORD: Final = re.compile(rf"(?<![^\s,])(?<!would )(?:{'|'.join(_WITH_MANY)})(?=[\s,]|$)")
 
 
 def singular(text: str) -> str:

@@ -67,10 +67,12 @@ class Foreign(Frozen):
         """Bytes of the disk that have a place in the file."""
         return sum(size for _, size, place in self.extents if place is not None)
 
-    def refuse_writing(self, where: str) -> None:
-        """Raises ForeignNotWritable where it cannot be written in place."""
+    def refuse_writing(self, file: File, path: Path, *, where: str) -> None:
+        """Raises ForeignNotWritable where it cannot be written in place; QemuImgNeeded, MapNotUsable, HostError."""
         if self.unwritable:
             raise ForeignNotWritable(where=where, format=self.form, why=self.unwritable, command=_command(where))
+        if self.form == "QCOW2":
+            check_qcow2(file, path, where=where)
 
     def over(self, base: Device) -> MappedDisk:
         """The disk inside, `base` being the file's bytes."""
@@ -99,9 +101,7 @@ def open_foreign(file: File, path: Path, *, where: str, write: bool) -> Foreign 
         _check(form, "some of its data lies behind the file's end", where)
     found = replace(found, unwritable=head.unwritable or _why_not_writable(found, head.data_offset))
     if write:
-        found.refuse_writing(where)
-        if form == "QCOW2":
-            check_qcow2(file, path, where=where)
+        found.refuse_writing(file, path, where=where)
     return found
 
 

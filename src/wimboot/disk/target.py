@@ -22,6 +22,7 @@ from wimboot.disk.mounts import HOST, Host, mount_of
 from wimboot.disk.table import SECTOR, NotADisk, TableKind, container_of, read_table
 from wimboot.disk.use import Mounted, refuse_if_used, related_devices
 from wimboot.disk.vhd import Vhd, open_vhd
+from wimboot.disk.vhdchildren import refuse_children
 from wimboot.disk.vhdlayout import is_vhd
 from wimboot.disk.waiting import LOG_SUFFIX
 from wimboot.disk.writers import other_writer
@@ -236,6 +237,20 @@ class Target:
 
     def _numbers(self) -> str:
         return ", ".join(str(one.number) for one in self.partitions) or "none"
+
+    def refuse_writing(self) -> None:
+        """Refuse, of a target that is open to be read, what opening it to be written refuses of its form, and of what
+        stands on it. Raises VhdHasChildren, DiskHasOverlay, ForeignNotWritable, and as `foreign`.
+        """
+        where = str(self.place.path)
+        if self.vhd is not None:
+            refuse_children(self.vhd.unique_id, self.path, where=where)
+        elif not self.is_device:
+            from wimboot.disk.overlays import refuse_overlays
+
+            if self.foreign is not None:
+                self.foreign.refuse_writing(self.file, self.path, where=where)
+            refuse_overlays(self.file, self.path, where=where)
 
     def close(self) -> None:
         """A second call does nothing."""

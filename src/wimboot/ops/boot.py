@@ -102,7 +102,8 @@ def boot(options: BootOptions, emit: Emit) -> Booted:
     _check(options)
     with ExitStack() as stack:
         partition = stack.enter_context(open_system_partition(
-            options.to, emit, write=not options.dry_run, log_folder=options.log_folder, folders=options.folders))
+            options.to, emit, write=not options.dry_run, log_folder=options.log_folder, folders=options.folders,
+            dry_run=options.dry_run))
         if options.target is not None and not options.remove:
             start = starting(options, partition, emit)
             return _carry_out(options, partition, start, _stores(options, partition, start), emit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.events import Note
@@ -52,8 +53,9 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
     if options.target.dry_run:
         with (
             existing_store(options) as store,
-            open_volume(options.target, emit, write=False) as opened,
+            open_volume(replace(options.target, dry_run=False), emit, write=False) as opened,    # the run reads it only
             stores_behind(opened, store, options.target.folders) as stores,
+            open_others(options.others, options.target, store, options.wim, emit),
         ):
             snapshot, plan = _look(options, opened, stores, emit)
             return _told(snapshot, plan, None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED, NotADisk, TableKind, Transaction, open_target, parse_place, uninterrupted
-from wimboot.disk.overlays import refuse_overlays
 from wimboot.disk.punching import claimed_bytes, occupied_size, punch
 from wimboot.disk.unused import FreeMap, unused_runs
-from wimboot.disk.vhdchildren import refuse_children
 from wimboot.disk.vhdcompact import PAGE, free_pages, idle_blocks, plan_compaction, write_compaction
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Note, Phase
@@ -86,7 +84,7 @@ def compact(options: CompactOptions, emit: Emit) -> Compacted:
     with open_target(place, write=not target.dry_run, log_folder=target.log_folder, opener=target.folders) as opened:
         _refuse_form(opened, target.place)
         if target.dry_run:
-            _refuse_base(opened, target.place)
+            opened.refuse_writing()
         tell_of_footer(opened, emit)
         maps = _free_maps(opened, target.place, emit)
         if opened.vhd is not None:
@@ -102,14 +100,6 @@ def _refuse_form(opened: Target, where: str) -> None:
         raise NothingToCompact(where=where, why="a fixed VHD always has the size of its disk", hint=(
             "Make a dynamic one of it: qemu-img convert -f vpc -O vpc -o subformat=dynamic,force_size=on "
             f"{where} small.vhd"))
-
-
-def _refuse_base(opened: Target, where: str) -> None:
-    """As opening it for writing does. Raises VhdHasChildren, DiskHasOverlay."""
-    if opened.vhd is not None:
-        refuse_children(opened.vhd.unique_id, opened.path, where=where)
-    else:
-        refuse_overlays(opened.file, opened.path, where=where)
 
 
 def _free_maps(opened: Target, where: str, emit: Emit) -> list[FreeMap]:

@@ -228,6 +228,7 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         existing_store(options.capture) as store,
         open_volume(options.capture.target, emit, write=False) as opened,
         stores_behind(opened, store, options.capture.target.folders) as stores,
+        open_others(options.capture.others, options.capture.target, store, options.capture.wim, emit, besides=opened),
     ):
         ready = _ready(options, opened, store, stores, emit)
         classes = passes.classify(opened.tree, MAX_POINTER_SIZE)

@@ -163,7 +163,7 @@ def _look(planned: Planned, options: DeployOptions, emit: Emit) -> tuple[DeployS
         place_for_new(planned, emit)
     if planned.declared.boot is not None:
         with open_system_partition(planned.beside(planned.declared.boot.to), emit, write=False,
-                                   log_folder=options.log_folder, folders=options.folders):
+                                   log_folder=options.log_folder, folders=options.folders, dry_run=True):
             pass
     spare = _sync_spare(planned, options, emit, dry_run=True) if os.path.lexists(planned.wim) else None
     return steps, spare

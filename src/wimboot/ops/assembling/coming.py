@@ -124,7 +124,7 @@ def _tell_of_boot(planned: Planned, steps: DeploySteps, store: Store | None, kno
             continue
         with (
             open_system_partition(wanted.to, silent, write=False, log_folder=options.log_folder,
-                                  folders=options.folders) as partition,
+                                  folders=options.folders, dry_run=True) as partition,
             _files_of(planned, steps, step, store, options) as (tree, read),
         ):
             foretell(wanted, partition, BootSource(

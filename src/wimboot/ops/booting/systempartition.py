@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk import DECIDED, NotADisk, PartitionNeeded, TableKind, parse_place
@@ -46,7 +47,8 @@ class NoSystemPartition(Refused):
 
 @contextmanager
 def open_system_partition(
-    place: str, emit: Emit, *, write: bool, log_folder: Path | None = None, folders: Folders = HostFolder
+    place: str, emit: Emit, *, write: bool, log_folder: Path | None = None, folders: Folders = HostFolder,
+    dry_run: bool = False
 ) -> Iterator[SystemPartition]:
     """The system partition at `place`: PATH, PATH#N, or a folder of the host. Of a disk without #N it is the EFI system
     partition, on an MBR disk else the active one.
@@ -54,8 +56,8 @@ def open_system_partition(
     Leaving without its `commit` changes nothing. A volume on a disk that this run has open shares its transaction, so a
     disk whose system is to be read and whose system partition is to be written is opened by this first; committing this
     one then commits the disk. A folder that is to be written is this run's alone until then; for another one it waits
-    up to a second. `log_folder` is where a device's log lies. Raises Locked, NoSystemPartition, PartitionNeeded, what
-    opening and mounting a volume raises.
+    up to a second. `log_folder` is where a device's log lies. With `dry_run` a disk that is only read is refused where
+    writing it would be. Raises Locked, NoSystemPartition, PartitionNeeded, what opening and mounting a volume raises.
     """
     path = parse_place(place).path
     if path.is_dir():
@@ -64,8 +66,10 @@ def open_system_partition(
             yield FolderPartition(root, place, folders, lambda: identity_of_folder(path), alone=alone)
         return
     DECIDED.clear()
-    options = TargetOptions(place=place, log_folder=log_folder, folders=folders)
+    options = TargetOptions(place=place, log_folder=log_folder, folders=folders, dry_run=dry_run)
     with open_disk(options, emit, write=write) as disk:
+        if dry_run:
+            disk.target.refuse_writing()
         partition = _choose(disk.target, place)
         identity = (identity_of_volume(disk.target.path) if partition is None else
                     identity_of(disk.target.table, partition))
@@ -76,8 +80,7 @@ def open_system_partition(
             device = SliceDevice(disk.device, start, size)
             yield FatPartition(device, start, where, disk.transaction if write else None, identity)
             return
-        target = TargetOptions(place=where, log_folder=log_folder, folders=folders)
-        with open_volume(target, emit, write=write, windows=False) as opened:
+        with open_volume(replace(options, place=where), emit, write=write, windows=False) as opened:
             yield NtfsPartition(opened, identity)
 
 

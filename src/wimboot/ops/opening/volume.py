@@ -207,8 +207,8 @@ def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
             refuse_dirty(opened)
         if opened.options.dry_run and not inspect and opened.facts.dirty:
             refuse_dirty(opened)    # as the run itself would be
-    if opened.options.dry_run and not inspect and opened.target.foreign is not None:
-        opened.target.foreign.refuse_writing(str(opened.target.place))
+    if opened.options.dry_run and not inspect:
+        opened.target.refuse_writing()
     try:
         yield
     except BaseException:
