@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import click
 
-__all__ = ["Rows", "epilog", "exit_codes", "similar"]
+__all__ = ["Rows", "epilog", "similar"]
 
 Rows = list[tuple[str, str]]
 
@@ -24,7 +24,7 @@ _WITHOUT_WIM = frozenset({"compact"})
 _INTERRUPTED = "interrupted: everything is as it was before, or done to its end"
 
 
-def exit_codes(verb: str, names: Iterable[str]) -> Rows:
+def _exit_codes(verb: str, names: Iterable[str]) -> Rows:
     """What a verb's exit codes mean; `names` are those of its parameters."""
     rows = [("0", "done"), ("1", "the operation failed, as the message says"), ("2", "wrong usage")]
     checked = "there are differences (with --exit-code)" if "exit_code" in set(names) else _CHECKS.get(verb)
@@ -37,7 +37,7 @@ def exit_codes(verb: str, names: Iterable[str]) -> Rows:
 def epilog(verb: str, command: click.Command) -> str:
     """Exit codes, environment and files of a verb, as Click prints them at the end of its help."""
     names = {parameter.name or "" for parameter in command.params}
-    parts = [("Exit codes", exit_codes(verb, names)), ("Environment", list(_environment(verb, names))),
+    parts = [("Exit codes", _exit_codes(verb, names)), ("Environment", list(_environment(verb, names))),
              ("Files", list(_files(verb, names)))]
     return "\n\n".join(_block(heading, rows) for heading, rows in parts if rows)
 

@@ -16,9 +16,9 @@ from wimboot.formats.sizes import told_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SCHEMA", "document", "lines", "plain", "say", "size", "table"]
+__all__ = ["document", "lines", "plain", "say", "size", "table"]
 
-SCHEMA = 1
+_SCHEMA = 1
 _PIPED_WIDTH = 160
 size = told_size
 
@@ -36,7 +36,7 @@ def plain(text: object) -> str:
 
 def document(fields: dict[str, Any], *, indent: int | None = 2) -> None:
     """One JSON document on standard output; without `indent` it is one line."""
-    click.echo(json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, default=_plain, indent=indent))
+    click.echo(json.dumps({"schema": _SCHEMA, **fields}, ensure_ascii=False, default=_plain, indent=indent))
 
 
 def lines(rows: Iterable[tuple[str, object]]) -> None:

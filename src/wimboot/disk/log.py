@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from wimboot.storage import File
 
 __all__ = [
-    "DATA_OFFSET", "GROWTH", "MARKS", "NOTES", "PAGE", "PAIR", "RECORD_SIZE", "VERSION", "Header", "Index", "Kind",
+    "DATA_OFFSET", "GROWTH", "MARKS", "NOTES", "PAGE", "RECORD_SIZE", "VERSION", "Header", "Index", "Kind",
     "Mark", "StoreMark", "encode_text", "pages_of", "version_of",
 ]
 
@@ -88,7 +88,7 @@ _MARK_MAGIC = b"WBMARK\r\n"
 _HEADER = struct.Struct("<8sII16sQQIIQQI16s20sIII32s")
 _MARK = struct.Struct("<8sII16s32sQQ")
 _PAGE_NUMBER = struct.Struct("<QQ72x")
-PAIR = struct.Struct("<QQ")
+_PAIR = struct.Struct("<QQ")
 
 
 class StoreMark(Frozen):
@@ -178,7 +178,7 @@ class Header(Frozen):
                      digest=digest)
         if offset != header.index_offset:
             raise FormatError("log header", 56, "the index is not behind the pages")
-        if size != pages * RECORD_SIZE + (guards + witnesses) * PAIR.size + place + where:
+        if size != pages * RECORD_SIZE + (guards + witnesses) * _PAIR.size + place + where:
             raise FormatError("log header", 64, "an index of another size than its content")
         return header
 
@@ -193,7 +193,7 @@ class Index(Frozen):
     where: str
 
     def pack(self) -> bytes:
-        pairs = b"".join(PAIR.pack(*pair) for pair in self.guards + self.witnesses)
+        pairs = b"".join(_PAIR.pack(*pair) for pair in self.guards + self.witnesses)
         return self.records + pairs + encode_text(self.place) + encode_text(self.where)
 
     @classmethod
@@ -202,8 +202,8 @@ class Index(Frozen):
         if len(data) != header.index_size or header.digest_with(data) != header.digest:
             raise FormatError("log index", 0, "it does not match the header's SHA-256")
         records_size = header.page_count * RECORD_SIZE
-        pairs_end = records_size + (header.guard_count + header.witness_count) * PAIR.size
-        pairs = tuple((page, digest) for page, digest in PAIR.iter_unpack(data[records_size:pairs_end]))
+        pairs_end = records_size + (header.guard_count + header.witness_count) * _PAIR.size
+        pairs = tuple((page, digest) for page, digest in _PAIR.iter_unpack(data[records_size:pairs_end]))
         guards, witnesses = pairs[:header.guard_count], pairs[header.guard_count:]
         _check_records(data[:records_size], header, [page for page, _ in guards])
         if any(page * PAGE >= header.target_size for page, _ in witnesses):

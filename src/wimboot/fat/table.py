@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from wimboot.formats.fatboot import FatBoot
     from wimboot.storage import Device, File
 
-__all__ = ["FIRST_CLUSTER", "Fat", "extents"]
+__all__ = ["Fat", "extents"]
 
-FIRST_CLUSTER: Final = 2
+_FIRST_CLUSTER: Final = 2
 _CHUNK: Final = 96 << 10    # whole entries of 12, 16 and 32 bits, and whole pages
 _PAGE: Final = 4096
 _MOST_CHUNKS: Final = 256
@@ -50,11 +50,11 @@ class Fat:
         self._where = where
         self._kind = boot.kind
         self._mask = _MASK[boot.kind]
-        self._last = boot.cluster_count + FIRST_CLUSTER - 1
+        self._last = boot.cluster_count + _FIRST_CLUSTER - 1
         self._chunks: dict[int, bytearray] = {}
         self._changed: set[int] = set()
         self._used = bytearray()
-        self._next = FIRST_CLUSTER
+        self._next = _FIRST_CLUSTER
         self.free_clusters = 0
 
     @property
@@ -89,7 +89,7 @@ class Fat:
         seen: set[int] = set()
         cluster = first
         while len(found) < most:
-            if not FIRST_CLUSTER <= cluster <= self._last:
+            if not _FIRST_CLUSTER <= cluster <= self._last:
                 self._damaged(path, f"cluster {cluster} of {self._last}, which is none" if cluster else
                               "a cluster that belongs to it is free")
             if cluster in seen:
@@ -104,7 +104,7 @@ class Fat:
     def count_free(self, *, compare: bool = True) -> None:
         """Look at every entry. Raises FatDamaged where the FATs in use are not the same, if they are compared."""
         self._used = bytearray()
-        entries = self._boot.cluster_count + FIRST_CLUSTER
+        entries = self._boot.cluster_count + _FIRST_CLUSTER
         offsets = self._offsets()
         for number in range(-(-self._size // _CHUNK)):
             chunk = self._read(offsets[0], number)
@@ -113,9 +113,9 @@ class Fat:
                     self._damaged("\\", "its two FATs are not the same")
             self._used += bytes(map(bool, self._values(chunk)))
         del self._used[entries:]
-        self._used[:FIRST_CLUSTER] = b"\1" * FIRST_CLUSTER
+        self._used[:_FIRST_CLUSTER] = b"\1" * _FIRST_CLUSTER
         self.free_clusters = self._used.count(0)
-        self._next = max(FIRST_CLUSTER, self._used.find(0))
+        self._next = max(_FIRST_CLUSTER, self._used.find(0))
 
     def extend(self, chain: list[int], count: int) -> list[int]:
         """Add `count` free clusters behind a chain, an empty one for a new file; the new ones. Raises FatFull."""
@@ -133,7 +133,7 @@ class Fat:
             previous = cluster
         self._set(previous, self._mask)
         self.free_clusters -= count
-        self._next = found[-1] + 1 if found[-1] < self._last else FIRST_CLUSTER
+        self._next = found[-1] + 1 if found[-1] < self._last else _FIRST_CLUSTER
         return found
 
     def cut(self, chain: Sequence[int], count: int) -> None:
@@ -159,7 +159,7 @@ class Fat:
     def _find(self, count: int, near: int) -> list[int]:
         """Free clusters: in one piece if there is one, from `near` on if possible."""
         wanted = bytes(count)
-        for start in (near, FIRST_CLUSTER):
+        for start in (near, _FIRST_CLUSTER):
             found = self._used.find(wanted, start)
             if found >= 0:
                 return list(range(found, found + count))
@@ -173,7 +173,7 @@ class Fat:
     @property
     def _size(self) -> int:
         """Bytes of the entries in use, up to a whole page."""
-        bits = (self._boot.cluster_count + FIRST_CLUSTER) * self._kind
+        bits = (self._boot.cluster_count + _FIRST_CLUSTER) * self._kind
         return min(-(-bits // (8 * _PAGE)) * _PAGE, self._boot.fat_size)
 
     def _offsets(self) -> list[int]:
@@ -240,7 +240,7 @@ class Fat:
 def extents(boot: FatBoot, clusters: Sequence[int]) -> list[tuple[int, int]]:
     """Byte on the volume and size of clusters, those that lie one behind the other taken together."""
     size = boot.cluster_size
-    return [(boot.data_offset + (first - FIRST_CLUSTER) * size, count * size) for first, count in _runs(clusters)]
+    return [(boot.data_offset + (first - _FIRST_CLUSTER) * size, count * size) for first, count in _runs(clusters)]
 
 
 def _runs(clusters: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from wimboot.formats.bcd import ObjectType, element_class
 
-__all__ = ["ALIASES", "RAMDISK_OPTIONS", "Ids", "element_name", "heading", "integer_text", "listing_rank"]
+__all__ = ["ALIASES", "Ids", "element_name", "heading", "integer_text", "listing_rank"]
 
 
 class Ids:
@@ -31,20 +31,20 @@ class Ids:
     LOADER_TEMPLATE_UEFI: Final = "{b012b84d-c47c-4ed5-b722-c0c42163e569}"
 
 
-RAMDISK_OPTIONS: Final = "{ae5534e0-a924-466c-b836-758539a3ee3a}"
+_RAMDISK_OPTIONS: Final = "{ae5534e0-a924-466c-b836-758539a3ee3a}"
 
 ALIASES: Final = {
     Ids.BOOT_MANAGER: "{bootmgr}", Ids.FIRMWARE_MANAGER: "{fwbootmgr}", Ids.MEMORY_TESTER: "{memdiag}",
     Ids.GLOBAL: "{globalsettings}", Ids.DEBUGGER: "{dbgsettings}", Ids.EMS: "{emssettings}",
     Ids.BAD_MEMORY: "{badmemory}", Ids.LOADER: "{bootloadersettings}", Ids.HYPERVISOR: "{hypervisorsettings}",
-    Ids.RESUME: "{resumeloadersettings}", Ids.LEGACY_LOADER: "{ntldr}", RAMDISK_OPTIONS: "{ramdiskoptions}",
+    Ids.RESUME: "{resumeloadersettings}", Ids.LEGACY_LOADER: "{ntldr}", _RAMDISK_OPTIONS: "{ramdiskoptions}",
 }
 """Names that bcdedit takes and shows, without /v, in the place of an id."""
 
 _HEADINGS_BY_ID: Final = {
     Ids.EMS: "EMS Settings", Ids.DEBUGGER: "Debugger Settings", Ids.BAD_MEMORY: "RAM Defects",
     Ids.GLOBAL: "Global Settings", Ids.LOADER: "Boot Loader Settings", Ids.HYPERVISOR: "Hypervisor Settings",
-    Ids.RESUME: "Resume Loader Settings", RAMDISK_OPTIONS: "Setup Ramdisk Options",
+    Ids.RESUME: "Resume Loader Settings", _RAMDISK_OPTIONS: "Setup Ramdisk Options",
 }
 _HEADINGS: Final[dict[int, str]] = {
     ObjectType.FIRMWARE_MANAGER: "Firmware Boot Manager", ObjectType.BOOT_MANAGER: "Windows Boot Manager",
@@ -68,7 +68,7 @@ def listing_rank(type_: int, id_: str) -> tuple[int, int, str]:
     if id_ in by_id:
         return len(by_type) + 1, by_id.index(id_), id_
     if type_ == ObjectType.DEVICE_OPTIONS:      # before those with a name
-        return len(by_type) + 1, by_id.index(RAMDISK_OPTIONS) - 1, id_
+        return len(by_type) + 1, by_id.index(_RAMDISK_OPTIONS) - 1, id_
     return by_type.index(type_) if type_ in by_type else len(by_type), 0, id_
 
 

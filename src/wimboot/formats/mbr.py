@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "ACTIVE", "BOOT_CODE_SIZE", "EXTENDED_TYPES", "MAX_SECTORS", "NO_CHS", "NTFS_TYPE", "PROTECTIVE_TYPE", "Mbr",
+    "ACTIVE", "BOOT_CODE_SIZE", "MAX_SECTORS", "NO_CHS", "NTFS_TYPE", "PROTECTIVE_TYPE", "Mbr",
     "MbrEntry", "MbrPartition", "chs_of", "mbr_partitions",
 ]
 
@@ -48,7 +48,7 @@ BOOT_CODE_SIZE = 440
 MAX_SECTORS = 0xFFFF_FFFF
 """What 32 bits can count."""
 NTFS_TYPE = 0x07
-EXTENDED_TYPES = frozenset({0x05, 0x0F, 0x85})
+_EXTENDED_TYPES = frozenset({0x05, 0x0F, 0x85})
 PROTECTIVE_TYPE = 0xEE
 MAX_LOGICAL = 256
 """Linux makes no device for a partition beyond the 256th either."""
@@ -150,7 +150,7 @@ class MbrPartition(Frozen):
 
     @property
     def is_extended(self) -> bool:
-        return self.type in EXTENDED_TYPES
+        return self.type in _EXTENDED_TYPES
 
 
 def mbr_partitions(mbr: Mbr, read: Callable[[int], bytes], disk_sectors: int) -> tuple[MbrPartition, ...]:
@@ -191,7 +191,7 @@ def _chain(extended: MbrPartition, read: Callable[[int], bytes], number: int) ->
         for place, entry in enumerate(record.entries):
             if not entry.is_used:
                 continue
-            if entry.type in EXTENDED_TYPES:
+            if entry.type in _EXTENDED_TYPES:
                 following = following or start + entry.first_sector
                 continue
             first = sector + entry.first_sector

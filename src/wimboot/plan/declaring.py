@@ -48,9 +48,9 @@ from wimboot.windows.identify import Architecture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_SYSTEMS", "read_plan"]
+__all__ = ["read_plan"]
 
-MAX_SYSTEMS: Final = 64
+_MAX_SYSTEMS: Final = 64
 """Systems, and images, of one plan; a boot menu has room for a handful."""
 _LARGEST_TIMEOUT: Final = 3600
 _OURS: Final = (".wimboot-", ".building")
@@ -79,8 +79,8 @@ def read_plan(data: bytes, plan: str) -> Declared:
         root.fail("store", "it is missing: a plan has one [store]")
     store = _store(store_table)
     tables = root.tables("system")
-    if not 1 <= len(tables) <= MAX_SYSTEMS:
-        root.fail("system", f"a plan has 1 to {MAX_SYSTEMS} systems, [[system]] each; this one has {len(tables):,}")
+    if not 1 <= len(tables) <= _MAX_SYSTEMS:
+        root.fail("system", f"a plan has 1 to {_MAX_SYSTEMS} systems, [[system]] each; this one has {len(tables):,}")
     systems = tuple(_system(table) for table in tables)
     boot_table = root.table("boot")
     boot = None if boot_table is None else _boot(boot_table, systems)
@@ -134,8 +134,8 @@ def _store(table: TomlTable) -> StoreWish:
         table.fail("wim", "it is missing")
     spare, compression = _path(table, "spare"), table.one_of("compress", _COMPRESSIONS)
     tables = table.tables("image")
-    if len(tables) > MAX_SYSTEMS:
-        table.fail("image", f"{len(tables)} are more than {MAX_SYSTEMS}")
+    if len(tables) > _MAX_SYSTEMS:
+        table.fail("image", f"{len(tables)} are more than {_MAX_SYSTEMS}")
     origins = tuple(map(_origin, tables))
     table.done()
     _refuse_twice(tables, [origin.name for origin in origins], "name")

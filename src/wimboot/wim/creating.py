@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from wimboot.errors import Refused
     from wimboot.wim.store import Store
 
-__all__ = ["CODEC_FLAGS", "CreateOptions", "check_changeable"]
+__all__ = ["CreateOptions", "check_changeable"]
 
-CODEC_FLAGS = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
-               Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
+_CODEC_FLAGS = {Compression.NONE: 0, Compression.XPRESS: HeaderFlag.COMPRESSION | HeaderFlag.XPRESS,
+                Compression.LZX: HeaderFlag.COMPRESSION | HeaderFlag.LZX}
 """The header's flags for the codecs that are written."""
 
 
@@ -40,9 +40,9 @@ class CreateOptions(Frozen):
         compression = Compression.XPRESS if self.compression is None else self.compression
         default = {Compression.NONE: 0, Compression.XPRESS: 4096}.get(compression, 32768)
         chunk_size = default if self.chunk_size is None else self.chunk_size
-        if compression not in CODEC_FLAGS or not check_chunk_size(compression, chunk_size):
+        if compression not in _CODEC_FLAGS or not check_chunk_size(compression, chunk_size):
             raise ValueError(f"not a kind of WIM that is written: {_name(compression, chunk_size)}")
-        return WimHeader(flags=CODEC_FLAGS[compression], chunk_size=chunk_size if compression else 0,
+        return WimHeader(flags=_CODEC_FLAGS[compression], chunk_size=chunk_size if compression else 0,
                          guid=self.guid if self.guid is not None else os.urandom(16))
 
 
@@ -57,7 +57,7 @@ def check_changeable(store: Store, refusal: type[Refused]) -> None:
     if header.flags & HeaderFlag.READONLY:
         raise WimReadOnly(where=store.where)
     why = ""
-    if header.version == VERSION_SOLID or header.compression not in CODEC_FLAGS:
+    if header.version == VERSION_SOLID or header.compression not in _CODEC_FLAGS:
         why = "it is of the solid form (ESD)"
     elif header.flags & (HeaderFlag.RESOURCE_ONLY | HeaderFlag.METADATA_ONLY):
         why = "it holds only a part of a WIM"

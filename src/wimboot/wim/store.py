@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from wimboot.storage.protocol import File
     from wimboot.tree import Tree
 
-__all__ = ["MAX_METADATA_SIZE", "MAX_WHOLE_SIZE", "SplitStore", "Store"]
+__all__ = ["SplitStore", "Store"]
 
-MAX_WHOLE_SIZE = 1 << 30        # what `read` holds in memory at once
-MAX_METADATA_SIZE = 512 << 20   # an image of 130,000 files has 25 MB
+_MAX_WHOLE_SIZE = 1 << 30       # what `read` holds in memory at once
+_MAX_METADATA_SIZE = 512 << 20  # an image of 130,000 files has 25 MB
 _BACKABLE_CHUNKS = {Compression.XPRESS: (4096, 8192, 16384, 32768), Compression.LZX: (32768,)}
 
 
@@ -173,8 +173,8 @@ class Store:
         """A whole blob, checked against its hash. Raises BlobMissing, BlobDamaged, TooLarge."""
         part, row, number = self._locate(sha1)
         size = part.blob_of(part.table.row(row), number).size
-        if size > MAX_WHOLE_SIZE:
-            raise TooLarge(what="a file", where=self.where, size=size, limit=MAX_WHOLE_SIZE)
+        if size > _MAX_WHOLE_SIZE:
+            raise TooLarge(what="a file", where=self.where, size=size, limit=_MAX_WHOLE_SIZE)
         return b"".join(self._parts(part, row))
 
     def read_small(self, hashes: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -229,9 +229,9 @@ class Store:
         part = self.parts[0]
         row = part.table.row(rows[image - 1])
         size = part.blob_of(row).size
-        if size > MAX_METADATA_SIZE:
+        if size > _MAX_METADATA_SIZE:
             raise TooLarge(what=f"the list of files of image {image}", where=self.where, size=size,
-                           limit=MAX_METADATA_SIZE)
+                           limit=_MAX_METADATA_SIZE)
         data = bytearray(size)
         part.resources.read_into(data, row, part.run_of(rows[image - 1]))
         if hashlib.sha1(data, usedforsecurity=False).digest() != row.sha1:

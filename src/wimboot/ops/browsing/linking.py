@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from wimboot.tree import Tree
 
-__all__ = ["is_link", "link_parts", "link_text", "windows_text"]
+__all__ = ["is_link", "link_text", "windows_text"]
 
 _THIS_VOLUME = re.compile(r"^\\(?:\?\?|\\\?|DosDevices)\\(?:[A-Za-z]:|Volume\{[0-9A-Fa-f-]{36}\})(?=[\\/]|$)"
                           r"|^[A-Za-z]:(?=\\)")
@@ -35,7 +35,7 @@ def is_link(tree: Tree, node: int) -> bool:
     return tree.node(node).reparse_tag in LINK_TAGS
 
 
-def link_parts(tree: Tree, node: int, folder: Sequence[bytes]) -> list[bytes] | None:
+def _link_parts(tree: Tree, node: int, folder: Sequence[bytes]) -> list[bytes] | None:
     """The names, from the root, of what a link in `folder` (names from the root) leads to.
 
     Names are UTF-16LE. None where it leads out of the volume, or cannot be read.
@@ -66,7 +66,7 @@ def link_text(tree: Tree, node: int, folder: Sequence[bytes], *, top: Sequence[b
 
     None where it leads out of `top`, the folder that stands for the root: `windows_text` is what is left then.
     """
-    parts = link_parts(tree, node, folder)
+    parts = _link_parts(tree, node, folder)
     if parts is None or parts[:len(top)] != list(top):
         return None
     up = [b".."] * (len(folder) - len(top))

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from wimboot.ntfs import Volume
     from wimboot.ops.options import Folders
 
-__all__ = ["MOST_NAMES", "WimFile", "host_wim", "host_wims", "volume_wim", "volume_wims", "wim_guid"]
+__all__ = ["WimFile", "host_wim", "host_wims", "volume_wim", "volume_wims", "wim_guid"]
 
-MOST_NAMES = 100_000
+_MOST_NAMES = 100_000
 """Of one folder; a folder that has more is no place where a WIM is put."""
 
 _SUFFIX = ".wim"
@@ -113,7 +113,7 @@ def volume_wims(
         file_id = _descend(volume, parts)
         if file_id is None or not volume.is_folder(file_id):
             return
-        names, _ = list_folder(volume, file_id, MOST_NAMES)
+        names, _ = list_folder(volume, file_id, _MOST_NAMES)
     except Error:
         return
     for name, wim in sorted(_called_wim(names)):

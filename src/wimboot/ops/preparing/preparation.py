@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wimboot.registry import Node
     from wimboot.windows.driverfile import Driver
 
-__all__ = ["LETTERS_UNCHANGED", "Letters", "Preparation", "change"]
+__all__ = ["Letters", "Preparation", "change"]
 
 
 class Letters(Frozen):
@@ -32,7 +32,7 @@ class Letters(Frozen):
     forget: bool = False
 
 
-LETTERS_UNCHANGED: Final = Letters()
+_LETTERS_UNCHANGED: Final = Letters()
 
 
 class Preparation(Frozen):
@@ -40,7 +40,7 @@ class Preparation(Frozen):
 
     wimboot: bool | None = None
     driver: Driver | None = None
-    letters: Letters = LETTERS_UNCHANGED
+    letters: Letters = _LETTERS_UNCHANGED
     no_expand: bool = False
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from wimboot.ops.options import Folders, TargetOptions
 
-__all__ = ["DEFAULT_SIZE", "RamOptions"]
+__all__ = ["RamOptions"]
 
-DEFAULT_SIZE = 5 << 30
+_DEFAULT_SIZE = 5 << 30
 """That of the first such systems, in machines of 8 GB."""
 
 
@@ -35,7 +35,7 @@ class RamOptions(Frozen):
     target: TargetOptions | None = None
     wim: Path | None = None
     image: str | None = None
-    size: int = DEFAULT_SIZE
+    size: int = _DEFAULT_SIZE
     packing: Packing = Packing.LZ4
     firmware: Firmware = Firmware.BIOS
     label: str = ""
