@@ -6,8 +6,10 @@ from pathlib import Path
 
 from converted import Converted
 from judges import sound_volume
+from mounting import mounted
 from running import NO_PLACE, done, wimboot
 from snapshots import differences, pointer, seen_through, snapshot
+from volume_edits import rewrite
 
 
 def test_restore_in_full_makes_files_of_all_pointers(converted: Converted) -> None:
@@ -47,5 +49,7 @@ def test_verifying_ordinary_files_does_not_call_them_sound(small_volume: Path, t
 
 def test_a_second_wim_does_not_hide_the_first(converted: Converted, tmp_path: Path) -> None:
     """Converting into another WIM leaves the pointers where they lead, and says so."""
+    with mounted(converted.volume, write=True) as root:
+        rewrite(root / "Windows/explorer.exe", b"MZ" + b"another explorer" * 2000)
     told = done("convert", converted.volume, "--wim", tmp_path / "other.wim", *NO_PLACE)
     assert "still are" in told.err

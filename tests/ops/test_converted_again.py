@@ -8,6 +8,7 @@ from pathlib import Path
 
 import build
 from converted import LOST_BITS, OVERLAY_FILES, SMALL, Converted, unpacked
+from driver_files import wofadk
 from judges import apply_with_wimlib, every_pointer_leads_home, sound_volume, sound_wim
 from mounting import copy_sparse, mounted
 from running import NO_PLACE, done, refused, unchanged, wimboot
@@ -42,6 +43,31 @@ def test_a_second_conversion_carries_pointers_forward(converted: Converted) -> N
     assert not differences(before, seen_through(now), attribute_mask=LOST_BITS, without=OVERLAY_FILES)
     assert every_pointer_leads_home(converted.volume, converted.wim, {}) > 100
     done("verify", converted.volume, "--wim", converted.wim)
+
+
+def test_what_is_converted_already_is_left_alone(converted: Converted, tmp_path: Path) -> None:
+    """With nothing to point no image is added, and no other WIM is made; `--format` brings it into that."""
+    again = ("convert", converted.volume, "--wim", converted.wim, *NO_PLACE)
+    with unchanged(converted.volume, converted.wim):
+        assert done(*again, "--dry-run", "--json").json["already_converted"] is True
+        assert "nothing to do" in done(*again, "--dry-run").out
+        assert done(*again, "--json").json["image"] is None
+        assert "is converted already" in done(*again).out
+        done(*again[:-2], "--driver", "none")
+    other = tmp_path / "other.wim"
+    for more in ((), ("--dry-run",)):
+        refused("points-elsewhere", 4, "convert", converted.volume, "--wim", other, *NO_PLACE, *more,
+                watching=(converted.volume, converted.wim, other))
+
+
+def test_a_driver_named_later_is_installed(small_volume: Path, tmp_path: Path) -> None:
+    """What the system lacks for pointers is reason enough to convert again."""
+    wim = tmp_path / "store.wim"
+    done("convert", small_volume, "--wim", wim, *NO_PLACE)
+    again = ("convert", small_volume, "--wim", wim, "--wim-place", "later", "--driver", wofadk(tmp_path), "--json")
+    assert done(*again).json["already_converted"] is False
+    assert done(*again).json["already_converted"] is True
+    assert done("info", small_volume, "--json").json["volume"]["windows"]["overlay_driver"] == "wofadk"
 
 
 def test_what_is_captured_from_pointers_is_what_they_contain(converted: Converted, tmp_path: Path) -> None:
@@ -85,6 +111,8 @@ def test_capturing_pointers_without_their_wim_fails_loudly(converted: Converted,
     away = tmp_path / "away"
     away.mkdir()
     converted.wim.rename(away / "store.wim")
+    with mounted(converted.volume, write=True) as root:
+        rewrite(root / "Windows/explorer.exe", b"MZ" + b"a new explorer" * 2000)
     with unchanged(converted.volume, tmp_path / "other.wim"):
         for verb, extra in (("capture", ()), ("convert", NO_PLACE)):
             told = refused("blob-missing", 1, verb, converted.volume, "--wim", tmp_path / "other.wim", *extra)
@@ -174,6 +202,8 @@ def test_pointers_stay_pointers_of_the_wim_they_lead_into(converted: Converted, 
 
 def test_converting_again_keeps_the_registered_place(converted: Converted) -> None:
     """Where the WIM will lie was said once; the second conversion takes it from the volume."""
+    with mounted(converted.volume, write=True) as root:
+        rewrite(root / "Windows/explorer.exe", b"MZ" + b"a third explorer" * 2000)
     done("relocate", converted.volume, "--wim", converted.wim, "--as", "mbr:5cbea03e:1048576:\\wimboot\\store.wim")
     done("convert", converted.volume, "--wim", converted.wim, "--driver", "none")
     sources = wimboot("info", converted.volume, "--json").json["volume"]["sources"]

@@ -127,6 +127,8 @@ def test_an_older_copy_is_built_upon_by_no_verb(failing: Pair) -> None:
 @pytest.mark.parametrize("state", ["missing", "replaced", "without its header"])
 def test_pointers_without_their_wim_are_never_read_as_anything_else(state: str, failing: Pair) -> None:
     """A capture into a new WIM fails and leaves none; an extraction fails and leaves no file."""
+    with failing.edited() as root:
+        (root / NEW).write_bytes(os.urandom(50_000))
     STATES[state][0](failing)
     new, out = failing.wim.with_name("new.wim"), failing.wim.with_name("out")
     for command in (("capture", failing.volume, "--wim", new), ("convert", failing.volume, "--wim", new, *NO_PLACE),

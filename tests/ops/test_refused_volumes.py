@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -270,7 +270,7 @@ def test_a_disk_that_fills_up_during_a_capture_leaves_all_as_it_was(small_volume
     with small_folder(tmp_path / "small", 900 << 10) as folder:
         with unchanged(folder / "store.wim", volumes=(small_volume,)):
             told = wimboot("convert", small_volume, "--wim", folder / "store.wim", *NO_PLACE)
-        assert told.code == 1
+        assert told.code == 4
         assert "No space left" in told.err or "full" in told.err
         assert not list(folder.iterdir())
 
@@ -283,8 +283,22 @@ def test_an_append_that_does_not_fit_leaves_the_wim_as_it_was(
         done("capture", small_volume, "--wim", wim)
         with unchanged(wim, times=False):
             told = wimboot("capture", pristine_volume, "--wim", wim)
-        assert told.code == 1
+        assert told.code == 4
         done("verify", "--wim", wim)
+
+
+def test_a_full_volume_is_refused_before_anything_is_read(small_volume: Path, tmp_path: Path) -> None:
+    """What is written before the first file gives up its data would not fit; the dry run says the same."""
+    wim = tmp_path / "store.wim"
+    with mounted(small_volume, write=True) as root, (root / "filling.bin").open("wb", buffering=0) as filling:
+        with suppress(OSError):
+            while True:
+                filling.write(bytes(1 << 20))
+        while os.statvfs(root).f_bavail:
+            filling.write(bytes(4096))
+    refused("not-enough-space", 4, "convert", small_volume, "--wim", wim, *NO_PLACE, "--dry-run",
+            watching=(small_volume, wim))
+    refused("not-enough-space", 4, "convert", small_volume, "--wim", wim, *NO_PLACE, watching=(small_volume, wim))
 
 
 def test_a_log_that_cannot_fit_is_refused(small_volume: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import build
 from mounting import copy_sparse, mounted
-from running import NO_PLACE, done, refused, unchanged, wimboot
+from running import NO_PLACE, done, notes, refused, unchanged, wimboot
 from wim_places import convert_into, place_in_the_same
 from wimboot.ntfs import Volume, volume_facts
 from wimboot.ntfs.volume import ROOT
@@ -150,5 +150,6 @@ def test_a_full_volume_is_told_beforehand_or_left_as_it_was(pristine_small: Path
     copy_sparse(pristine_small, target)
     with unchanged(home, times=False, volumes=(target,)):
         run = wimboot("convert", target, "--wim", f"{home}:/store.wim", *NO_PLACE, "--json")
-    assert run.code in (1, 4)
-    assert run.json["error"]["id"] in {"volume-full", "not-enough-space"}
+    assert run.code == 4
+    assert run.json["error"]["id"] == "volume-full"
+    assert "wim-may-not-fit" in notes("convert", target, "--wim", f"{home}:/store.wim", *NO_PLACE, "--dry-run")

@@ -14,6 +14,8 @@ from wimboot.formats.guid import guid_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.ops.convert import Converted
+
 __all__ = ["capture", "convert"]
 
 
@@ -119,21 +121,25 @@ def convert(target: str, log_folder: Path | None, wim: Path, **chosen: Any) -> N
                 "read_bytes": done.read_size,
                 "real": {reason.value: count for reason, count in sorted(done.real.items(), key=str)},
                 "data_source_id": done.data_source_id,
+                "already_converted": done.already,
                 "dry_run": chosen["dry_run"],
                 "image": None if image is None else _image(image),
             }
         )
     elif not chosen["quiet"]:
-        if image is None:
-            click.echo(
-                f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}, and point "
-                f"about {done.pointed:,} of them. Nothing was written."
-            )
-        else:
-            click.echo(
-                f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
-                f"{done.pointed:,} of {done.files:,} files became pointers; {show.size(done.freed)} are free again."
-            )
+        click.echo(_told(done, target))
+
+
+def _told(done: Converted, target: str) -> str:
+    image = done.image
+    if done.already:
+        return (f"{show.plain(target)} is converted already, and no file of it would become a pointer: nothing to do. "
+                "`wimboot update` adds an image of what has changed since.")
+    if image is None:
+        return (f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}, and point "
+                f"about {done.pointed:,} of them. Nothing was written.")
+    return (f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
+            f"{done.pointed:,} of {done.files:,} files became pointers; {show.size(done.freed)} are free again.")
 
 
 def _image(image: Any) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class FatTooLarge(Unsupported):
     advice = "Use a smaller system partition, or one with larger clusters."
 
 
-class FatFull(HostError):
+class FatFull(Refused, HostError):
     """No clusters left on the volume."""
 
     id = "fat-full"

@@ -72,7 +72,7 @@ class VolumeDamaged(Damaged):
     advice = CHECK_DISK
 
 
-class VolumeFull(HostError):
+class VolumeFull(Refused, HostError):
     """No clusters left on the volume."""
 
     id = "volume-full"

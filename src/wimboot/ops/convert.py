@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase, silent
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
+from wimboot.formats.sizes import told_size
 from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
@@ -21,27 +24,29 @@ from wimboot.ops.finding.backing import stores_behind
 from wimboot.ops.opening.inside import free_size
 from wimboot.ops.opening.storing import commit_all
 from wimboot.ops.opening.volume import Opened, open_volume
-from wimboot.ops.pointing.placing import UnreadablePlace, find_place, register
+from wimboot.ops.pointing.placing import UnreadablePlace, find_place, register, volume_sources
 from wimboot.ops.pointing.pointers import NotBackable, point_files, refresh_pointers
 from wimboot.ops.preparing.prepare import prepare
 from wimboot.ops.preparing.wishes import Wanted, wish_in_place
 from wimboot.ops.sharing.fallenbehind import tell_of_others
 from wimboot.ops.sharing.together import open_others, refresh_others, transactions_of
 from wimboot.plan.pointing import PointingPlan, plan_pointing
-from wimboot.plan.space import check_log_space, check_wim_space
+from wimboot.plan.space import check_log_space, check_pointing_space, check_wim_space
 from wimboot.tree import FileAttribute, StreamFlag, Tree, diff, passes
 from wimboot.wim import real_path
 from wimboot.windows.sources import read_sources
 from wimboot.windows.wimplace import WimPlace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wimboot.ops.options import ConvertOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Append, Store
     from wimboot.windows.identify import System
     from wimboot.windows.whyreal import WhyReal
 
-__all__ = ["CaptureNotBackable", "Converted", "convert"]
+__all__ = ["CaptureNotBackable", "Converted", "PointsElsewhere", "convert"]
 
 
 _FOLDER = FileAttribute.DIRECTORY
@@ -54,8 +59,21 @@ class CaptureNotBackable(NotBackable):
     advice = "Name a new WIM; it will be compressed as Windows reads it."
 
 
+class PointsElsewhere(Refused):
+    """A volume that is converted already, into another WIM, with nothing left that could be pointed."""
+
+    id = "points-elsewhere"
+    sentence = "{where} is converted already, into another WIM: no file of it would become a pointer into {wim}"
+    advice = (
+        "`wimboot update` adds an image to its own WIM, and `wimboot relocate` says where that lies now. To bring it "
+        "into this one, `wimboot rehydrate` it first, or convert it with --format."
+    )
+
+
 class Converted(Frozen):
-    """What a conversion did, or with `image` None would do. Sizes are bytes; `freed` on the volume."""
+    """What a conversion did, or with `image` None would do. Sizes are bytes; `freed` on the volume. With `already`
+    nothing was left to be done.
+    """
 
     image: Image | None
     files: int
@@ -64,6 +82,7 @@ class Converted(Frozen):
     freed: int
     read_size: int
     data_source_id: int | None
+    already: bool = False
 
 
 def convert(options: ConvertOptions, emit: Emit) -> Converted:
@@ -79,7 +98,8 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
     An interruption anywhere before the commit leaves both as they were.
 
     Raises:
-        Refused: no Windows, no driver for it, no place for the WIM, no space, hibernated, mounted, ...
+        Refused: no Windows, no driver for it, no place for the WIM, no space, hibernated, mounted, converted already
+            into another WIM, ...
         Damaged: the volume, the WIM, or what was read back.
     """
     if options.capture.target.dry_run:
@@ -93,17 +113,15 @@ def convert(options: ConvertOptions, emit: Emit) -> Converted:
     ):
         free_before = opened.volume.free_clusters
         ready = _ready(options, opened, append.store, stores, emit)
+        if ready.already:
+            return _idle(ready)
         image = write_image(append, ready.snapshot, ready.plan, options.capture, emit, stores)
         pending = append.pending()
         read_back_list(pending, image.number)
         if options.rebuild:
             return _rebuild(options, opened, others, ready, append, image, emit)
-        pointing = plan_pointing(
-            opened.tree,
-            included=ready.plan.included,
-            ruled_by=ready.snapshot.selection.real_by,
-            places=pending.pointer_places,
-        )
+        pointing = plan_pointing(opened.tree, included=ready.plan.included,
+                                 ruled_by=ready.snapshot.selection.real_by, places=pending.pointer_places)
         read_back(pending, _to_read_back(opened.tree, pending, pointing), options.capture, emit, old=append.store)
         phase = Phase(name="point", total=len(pointing.rows))
         emit(phase)
@@ -133,17 +151,24 @@ def _commit(volumes: list[Opened], append: Append, pending: Store, options: Conv
 
 
 class _Ready(Frozen):
-    """A volume that may be converted: all that is refused has been."""
+    """A volume that may be converted: all that is refused has been. `already`: it is, and nothing would change."""
 
     snapshot: Snapshot
     plan: CapturePlan
     place: WimPlace
+    already: bool = False
 
     @property
     def files(self) -> int:
         """Files in the image, folders not counted."""
         tree = self.snapshot.tree
         return sum(1 for node, here in enumerate(self.plan.included) if here and not tree.attributes(node) & _FOLDER)
+
+    def candidates(self) -> Iterator[int]:
+        """The files that would become pointers, as if every blob could take one."""
+        ruled_by = self.snapshot.selection.real_by
+        return (node for node, kind in enumerate(passes.classify(self.snapshot.tree, MAX_POINTER_SIZE))
+                if kind == passes.CANDIDATE and self.plan.included[node] and ruled_by[node] < 0)
 
 
 def _ready(
@@ -157,6 +182,11 @@ def _ready(
     here = wish_in_place(opened, stores, wanted, emit)
     system = None if here is None else here.system
     ready = _look(options, opened, own, stores, system, emit)
+    if (here is None or not here.lacking) and _is_done(options, opened, own, ready):
+        return replace(ready, already=True)
+    driver = None if here is None else here.wish.driver
+    check_pointing_space(opened.free_size, opened.facts.cluster_size, 0 if driver is None else len(driver.file.data),
+                         where=opened.where)
     if here is not None and opened.transaction is not None and prepare(opened, here.wish, emit):
         return _look(options, opened, own, stores, system, silent)
     return ready
@@ -175,9 +205,31 @@ def _look(
         refuse_deduplicated(opened)
         check_rebuildable(opened)
     free = free_size(capturing.wim, capturing.target.folders)
-    check_wim_space(plan.read_size, free, where=str(real_path(capturing.wim).parent))
+    where = str(real_path(capturing.wim).parent)
+    check_wim_space(plan.read_size, free, where=where)
+    if free < plan.read_size:
+        emit(Note(id="wim-may-not-fit", warning=True, text=(
+            f"The WIM may grow by up to {told_size(plan.read_size)}, and {told_size(free)} are free in {where}: if "
+            "that is not enough, everything is left as it was.")))
     check_log_space(sum(plan.included), opened.target.folder.free_size(), where=str(opened.target.path.parent))
     return _Ready(snapshot=snapshot, plan=plan, place=place)
+
+
+def _is_done(options: ConvertOptions, opened: Opened, own: Store | None, ready: _Ready) -> bool:
+    """Whether the volume stands on an image of this WIM, and no file would become a pointer. Raises PointsElsewhere."""
+    tree = opened.tree
+    if options.rebuild or not passes.flagged_streams(tree, StreamFlag.POINTER) or any(True for _ in ready.candidates()):
+        return False
+    sources = () if own is None else volume_sources(opened.volume).of_wim(own.guid)
+    standing = [source.wim_index for source in sources if passes.pointer_rows(tree, source.data_source_id)]
+    if own is None or not standing:
+        raise PointsElsewhere(where=opened.where, wim=options.capture.wim)
+    return max(standing) <= len(own.images)     # an older copy is named as that by what lacks its data
+
+
+def _idle(ready: _Ready) -> Converted:
+    return Converted(image=None, files=ready.files, pointed=0, real=Counter(), freed=0, read_size=0,
+                     data_source_id=None, already=True)
 
 
 def _tell_of_older_wims(tree: Tree, data_source_id: int, emit: Emit) -> None:
@@ -231,17 +283,12 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         open_others(options.capture.others, options.capture.target, store, options.capture.wim, emit, besides=opened),
     ):
         ready = _ready(options, opened, store, stores, emit)
-        classes = passes.classify(opened.tree, MAX_POINTER_SIZE)
-        ruled_by = ready.snapshot.selection.real_by
-        pointed = sum(
-            1
-            for node, kind in enumerate(classes)
-            if kind == passes.CANDIDATE and ready.plan.included[node] and ruled_by[node] < 0
-        )
+        if ready.already:
+            return _idle(ready)
         return Converted(
             image=None,
             files=ready.files,
-            pointed=pointed,
+            pointed=sum(1 for _ in ready.candidates()),
             real=Counter(),
             freed=0,
             read_size=ready.plan.read_size,

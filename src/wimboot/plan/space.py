@@ -5,8 +5,8 @@ from __future__ import annotations
 from wimboot.errors import Refused
 
 __all__ = [
-    "NotEnoughSpace", "check_log_space", "check_rewrite_space", "check_room", "check_volume_space", "check_wim_space",
-    "log_size", "wim_growth",
+    "NotEnoughSpace", "check_log_space", "check_pointing_space", "check_rewrite_space", "check_room",
+    "check_volume_space", "check_wim_space", "log_size", "wim_growth",
 ]
 
 _LEAST_RATIO = 0.15
@@ -16,6 +16,10 @@ _LOG_PER_FILE = 1664
 """Bytes of metadata a pointer touches: measured 1,664 a file on a fresh volume (MFT record, index entry, $Reparse)."""
 
 _LOG_BASE = 4 << 20
+
+_POINTING_CLUSTERS = 16
+"""For the file table, a folder and a registry hive that grow, and for WimOverlay.dat with its backup: they come before
+the first file gives up its clusters."""
 
 
 class NotEnoughSpace(Refused):
@@ -46,6 +50,15 @@ def check_log_space(files: int, free: int, *, where: str) -> None:
     """Raises NotEnoughSpace where the transaction's log cannot fit."""
     if log_size(files) > free:
         raise NotEnoughSpace(what="the transaction's log", needed=log_size(files), where=where, free=free)
+
+
+def check_pointing_space(free: int, cluster_size: int, file_size: int, *, where: str) -> None:
+    """Raises NotEnoughSpace where a volume cannot take what comes before its files are given up: files of `file_size`
+    bytes, and what names them.
+    """
+    needed = _POINTING_CLUSTERS * cluster_size + file_size
+    if needed > free:
+        raise NotEnoughSpace(what="making pointers", needed=needed, where=where, free=free)
 
 
 def check_volume_space(free: int, files: int, full_size: int, *, where: str) -> None:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import HostError, UsageError
+from wimboot.errors import HostError, Refused, UsageError
 
 if TYPE_CHECKING:
     from wimboot.storage.protocol import Data
@@ -21,8 +21,8 @@ _NOT_USABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EE
                                 errno.ENOTDIR, errno.ENAMETOOLONG})
 
 
-class OutOfSpace(HostError):
-    """The disk below is full."""
+class OutOfSpace(Refused, HostError):
+    """The disk below is full, as the host says in the middle of the work."""
 
     id = "no-space"
     sentence = "{what} {where} failed: the disk is full"

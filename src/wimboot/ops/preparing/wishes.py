@@ -66,10 +66,12 @@ class SystemImage(Protocol):
 
 
 class InPlace(Frozen):
-    """A system that stays where it is: what it needs, and what it will be with that."""
+    """A system that stays where it is: what it needs, whether it is `lacking` any of that, and what it will be with it.
+    """
 
     system: System
     wish: Preparation
+    lacking: bool
 
 
 def wish_in_place(opened: Opened, stores: Sequence[Store], wanted: Wanted, emit: Emit) -> InPlace | None:
@@ -86,9 +88,10 @@ def wish_in_place(opened: Opened, stores: Sequence[Store], wanted: Wanted, emit:
     if _lacks_registry(contents.read_path, wish, opened.where, emit):
         return None
     _tell_of_growth(opened, wanted, emit)
-    rehearse(contents.read_path, wish, where=opened.where)
+    lacking = rehearse(contents.read_path, wish, where=opened.where) or (
+        driver is not None and contents.read_path(f"{DRIVERS_FOLDER}\\{driver.file_name}") != driver.file.data)
     system = replace(system, wimboot=True, overlay=system.overlay if driver is None else Overlay.ADDED)
-    return InPlace(system=system, wish=wish)
+    return InPlace(system=system, wish=wish, lacking=lacking)
 
 
 def wish_for_image(opened: Opened, view: SystemImage, wanted: Wanted, emit: Emit, *, moved: bool) -> Preparation | None:
