@@ -22,7 +22,8 @@ from wimboot.disk import DECIDED, parse_place
 from wimboot.errors import Refused
 from wimboot.events import Emit, Event, Note, Phase, Problem
 from wimboot.frozen import Frozen
-from wimboot.ops.assembling.coming import ComingImage, capture_options, check_images
+from wimboot.ops.assembling.coming import ComingImage, Images, capture_options
+from wimboot.ops.assembling.foretelling import check_images
 from wimboot.ops.assembling.jobs import BuildJob, DeployOptions, apart, boot_options, ram_job, ram_name, system_job
 from wimboot.ops.assembling.planned import Planned, holding, load_plan
 from wimboot.ops.assembling.present import look_at_store, look_at_system, place_for_new, place_registered
@@ -179,7 +180,7 @@ def _steps(planned: Planned, store: Store | None, options: DeployOptions, like: 
     there = replace(there, coming=(*there.coming, *(one.image for one in captured.values())))
     found, rams = _look_at_all(planned, store, like, emit)
     steps = plan_deploy(planned.declared, there, found, rams, wim=str(planned.wim), place=place_registered(planned))
-    check_images(planned, steps, store, captured, options, emit)
+    check_images(planned, steps, Images(planned, store, steps.origins, captured, options), options, emit)
     return steps
 
 
