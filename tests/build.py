@@ -19,6 +19,7 @@ from typing import Literal
 
 import sample_hives
 from mounting import UTF_8, copy_sparse, mounted
+from partition_table import partition
 from sample_contents import noise, program, real_programs, text, varied
 from sample_features import EVERYTHING, Feature, put, set_attributes, set_times
 from sample_security import DESCRIPTORS
@@ -78,14 +79,11 @@ def build_system(image_path: Path, *, size: int = 96 << 20, features: Collection
 
 
 def _partition(disk: Path, volume_size: int, table: Table) -> None:
-    with disk.open("wb") as file:
-        file.truncate(PARTITION_OFFSET + volume_size + (1 << 20))
     place = f"start={PARTITION_OFFSET // 512}, size={volume_size // 512}"
     script = (f"label: dos\nlabel-id: {DISK_SIGNATURE:#x}\n{place}, type=7, bootable\n" if table == "mbr" else
               f"label: gpt\nlabel-id: {DISK_GUID}\n{place}, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, "
               f"uuid={PARTITION_GUID}, name=\"Basic data partition\"\n")
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], input=script, text=True,
-                   check=True, capture_output=True)
+    partition(disk, script, size=PARTITION_OFFSET + volume_size + (1 << 20))
 
 
 class _Maker:

@@ -14,6 +14,7 @@ import pytest
 import build
 from converted import fresh_volume
 from mounting import copy_sparse, mounted
+from partition_table import partition
 
 __all__ = ["MIB", "attached_disk", "data_disk", "make_disk", "node_of_partition"]
 
@@ -30,14 +31,11 @@ def make_disk(
     if fill is not None:
         with mounted(volume, write=True) as root:
             fill(root)
-    with disk.open("wb") as file:
-        file.truncate(size + 2 * MIB)
     place = f"start={MIB // 512}, size={size // 512}"
     script = (f"label: dos\nlabel-id: {signature:#x}\n{place}, type=7\n" if table == "mbr" else
               f"label: gpt\nlabel-id: {build.DISK_GUID}\n{place}, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, "
               f"uuid={build.PARTITION_GUID}\n")
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], input=script, text=True, check=True,
-                   capture_output=True)
+    partition(disk, script, size=size + 2 * MIB)
     copy_sparse(volume, disk, target_offset=MIB)
     volume.unlink()
     return disk

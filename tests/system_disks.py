@@ -8,6 +8,7 @@ from typing import Literal
 
 from build import DISK_GUID, DISK_SIGNATURE, make_volume
 from mounting import copy_sparse
+from partition_table import partition
 
 __all__ = ["ESP_GUID", "ESP_SIZE", "ESP_START", "system_disk"]
 
@@ -41,8 +42,7 @@ def system_disk(
     if second is not None:
         lines.append(f"start={following // 512}, size={size // 512}, {kinds[1]}")
     label = f"gpt\nlabel-id: {DISK_GUID}" if table == "gpt" else f"dos\nlabel-id: {DISK_SIGNATURE:#x}"
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", path], check=True, text=True,
-                   capture_output=True, input="\n".join([f"label: {label}", *lines, ""]))
+    partition(path, "\n".join([f"label: {label}", *lines, ""]))
     copy_sparse(volume, path, target_offset=ESP_START)
     if second is not None:
         copy_sparse(second, path, target_offset=following)

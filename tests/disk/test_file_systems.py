@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from build import DISK_GUID
+from partition_table import partition
 from running import done, refused
 from wimboot.disk import NotADisk, TableKind, read_table
 from wimboot.fat import format_volume
@@ -25,9 +26,8 @@ def disk(tmp_path: Path) -> Path:
     path.touch()
     with path.open("r+b") as file:
         file.truncate(60 * MIB)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(path)], check=True, capture_output=True,
-                   text=True, input=(f"label: gpt\nlabel-id: {DISK_GUID}\nstart=2048, size=73728, type=uefi\n"
-                                     "start=75776, size=16384\nstart=92160, size=2048\nstart=94208, size=2048\n"))
+    partition(path, f"label: gpt\nlabel-id: {DISK_GUID}\nstart=2048, size=73728, type=uefi\n"
+              "start=75776, size=16384\nstart=92160, size=2048\nstart=94208, size=2048\n")
     for number, (kind, kib) in enumerate((("32", 36 << 10), ("16", 8 << 10))):
         volume = tmp_path / f"{kind}.img"
         subprocess.run(["mkfs.fat", "-C", "-F", kind, "-s", "1", volume, str(kib)], check=True, capture_output=True)

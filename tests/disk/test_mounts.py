@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partition_table import partition
 from wimboot.disk import Mounted, PlaceUnknown, where_is
 from wimboot.disk.mounts import Host, mount_of, mounts
 from wimboot.disk.use import refuse_if_used, related_devices
@@ -100,9 +100,8 @@ def test_place_of_a_file_on_a_gpt_disk(machine: Machine, tmp_path: Path) -> None
     """Disk and partition GUID, as sfdisk wrote them."""
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(4 << 20))
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True, input=(
-        "label: gpt\nlabel-id: 00112233-4455-6677-8899-AABBCCDDEEFF\n"
-        "start=2048,size=1000,uuid=01020304-0506-0708-090A-0B0C0D0E0F10\n"))
+    partition(disk, "label: gpt\nlabel-id: 00112233-4455-6677-8899-AABBCCDDEEFF\n"
+              "start=2048,size=1000,uuid=01020304-0506-0708-090A-0B0C0D0E0F10\n")
     with_partition(machine, disk.read_bytes())
     lies = where_is(machine.real, machine.host)
     assert lies.disk_guid == bytes.fromhex("33221100554477668899aabbccddeeff")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 import build
 from boot_judge import put_boot_code, start_disk
-from mounting import UTF_8, copy_sparse
+from mounting import copy_sparse
+from partition_table import partition
 
 _OFFSET = 1 << 20
 _SECTORS = (5 << 30) // 512 - 4096
@@ -19,11 +19,7 @@ _SECTORS = (5 << 30) // 512 - 4096
 def disk(tmp_path: Path) -> Path:
     """A disk of 5 GiB by sfdisk and mkntfs, with the judge's boot code."""
     disk, volume = tmp_path / "disk.img", tmp_path / "volume.img"
-    with disk.open("wb") as file:
-        file.truncate(5 << 30)
-    script = f"label: dos\nstart=2048, size={_SECTORS}, type=7, bootable\n"
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk], check=True, capture_output=True,
-                   env=UTF_8, text=True, input=script)
+    partition(disk, f"label: dos\nstart=2048, size={_SECTORS}, type=7, bootable\n", size=5 << 30)
     build.make_volume(volume, size=_SECTORS * 512, start_sector=2048)
     copy_sparse(volume, disk, target_offset=_OFFSET)
     put_boot_code(disk, _OFFSET)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import build
 import judges
 from mounting import copy_sparse, mounted
+from partition_table import partition
 from running import done, refused, unchanged, wimboot
 from shared_wim import Shared, make_shared
 from volume_edits import rewrite
@@ -146,8 +146,7 @@ def test_both_partitions_of_a_disk_count(shared: Shared, tmp_path: Path) -> None
     copy_sparse(shared.x86, disk, target_offset=32 << 20)
     sectors = (24 << 20) // 512
     table = f"label: dos\nstart=2048, size={sectors}, type=7\nstart=65536, size={sectors}, type=7\n"
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk], text=True, check=True, input=table,
-                   capture_output=True)
+    partition(disk, table)
     shared.x64.unlink()
     shared.x86.unlink()
     drop = ("prune", shared.wim, "--keep-last", 1, "--yes")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import subprocess
 from pathlib import Path
 
 import mfusepy
@@ -13,6 +12,7 @@ import pytest
 
 from converted import fresh_volume
 from mounting import mounted
+from partition_table import partition
 from repair_rig import EXPLORER, KERNEL32, Pair
 from running import done, refused, wimboot
 from sample_features import WOF_TAG, set_reparse
@@ -93,10 +93,7 @@ def test_two_names_that_the_host_would_write_alike_do_not_hide_each_other(tmp_pa
 def test_a_disk_without_ntfs_is_no_target(tmp_path: Path) -> None:
     """Its partitions are of other kinds; `info` lists them."""
     disk = tmp_path / "fat.img"
-    with disk.open("wb") as file:
-        file.truncate(8 << 20)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
-                   input="label: dos\nstart=2048, type=c\n", capture_output=True)
+    partition(disk, "label: dos\nstart=2048, type=c\n", size=8 << 20)
     told = refused("no-ntfs", 4, "capture", disk, "--wim", tmp_path / "new.wim", watching=(disk, tmp_path / "new.wim"))
     assert "wimboot info" in told.err
     shown = done("info", disk).out
@@ -107,10 +104,7 @@ def test_a_disk_without_ntfs_is_no_target(tmp_path: Path) -> None:
 def test_a_disk_without_partitions_is_shown_as_it_is(tmp_path: Path) -> None:
     """None can be named, so none is asked for."""
     disk = tmp_path / "new.img"
-    with disk.open("wb") as file:
-        file.truncate(8 << 20)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
-                   input="label: gpt\n", capture_output=True)
+    partition(disk, "label: gpt\n", size=8 << 20)
     told = done("info", disk).out
     assert "a GPT disk" in told
     assert told.endswith("has no NTFS partition\n")
@@ -119,10 +113,7 @@ def test_a_disk_without_partitions_is_shown_as_it_is(tmp_path: Path) -> None:
 def test_partitions_without_windows_are_named_to_be_looked_at(tmp_path: Path) -> None:
     """Two NTFS volumes, and no Windows on either: `info` does not say to ask `info` which they are."""
     disk, volume = tmp_path / "data.img", fresh_volume(tmp_path / "volume.img", 8 << 20).read_bytes()
-    with disk.open("wb") as file:
-        file.truncate(24 << 20)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
-                   input="label: dos\nstart=2048, size=16384, type=7\nstart=20480, type=7\n", capture_output=True)
+    partition(disk, "label: dos\nstart=2048, size=16384, type=7\nstart=20480, type=7\n", size=24 << 20)
     with disk.open("r+b") as file:
         for sector in (2048, 20480):
             os.pwrite(file.fileno(), volume, sector * 512)

@@ -11,6 +11,7 @@ import build
 from converted import LOST_BITS
 from judges import every_pointer_leads_home, sound_volume
 from mounting import UTF_8, copy_sparse, mounted
+from partition_table import partition
 from running import NO_PLACE, done, refused
 from snapshots import differences, seen_through, snapshot
 from wimboot.formats.ntfsboot import BootSector
@@ -58,11 +59,8 @@ def test_hidden_sectors_count_the_disks_own(pristine_small: Path, tmp_path: Path
     volume, wim, disk = tmp_path / "large.img", tmp_path / "store.wim", tmp_path / "disk.img"
     large_sectors(volume, pristine_small)
     done("capture", volume, "--wim", wim)
-    with disk.open("wb") as file:
-        file.truncate(34 << 20)
     place = f"start={(1 << 20) // 512}, size={(32 << 20) // 512}"
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
-                   input=f"label: dos\nlabel-id: {build.DISK_SIGNATURE:#x}\n{place}, type=7\n", capture_output=True)
+    partition(disk, f"label: dos\nlabel-id: {build.DISK_SIGNATURE:#x}\n{place}, type=7\n", size=34 << 20)
     copy_sparse(volume, disk, target_offset=1 << 20)
     done("apply", wim, "1", f"{disk}#1", "--full", "--format", "--yes")
     boot = BootSector.parse(disk.read_bytes()[1 << 20:])

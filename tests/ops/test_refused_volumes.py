@@ -14,6 +14,7 @@ import pytest
 
 from converted import fresh_volume
 from mounting import copy_sparse, mounted, need_mounts
+from partition_table import partition
 from running import NO_PLACE, Run, done, refused, unchanged, wimboot
 from snapshots import differences, snapshot
 from wimboot.ntfs import volume_facts
@@ -67,12 +68,9 @@ def test_a_disk_with_several_systems_needs_a_word_which(pristine_small: Path, tm
     """The refusal lists them, and naming one converts that one alone."""
     disk, wim = tmp_path / "disk.img", tmp_path / "store.wim"
     starts = (MIB, 32 * MIB)
-    with disk.open("wb") as file:
-        file.truncate(64 * MIB)
     table = "label: dos\nlabel-id: 0x5cbea03e\n" + "".join(
         f"start={start // 512}, size={24 * MIB // 512}, type=7\n" for start in starts)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(disk)], input=table, text=True, check=True,
-                   capture_output=True)
+    partition(disk, table, size=64 * MIB)
     for start in starts:
         copy_sparse(pristine_small, disk, target_offset=start)
     refuse_all("several-windows", 4, disk, wim, disk)

@@ -11,6 +11,7 @@ import pytest
 
 from converted import Converted
 from mounting import copy_sparse, mounted
+from partition_table import partition
 from running import done, refused
 from wimboot.disk import Host
 from wimboot.formats.guid import guid_text, parse_guid
@@ -41,8 +42,7 @@ def test_images_beside_and_below_the_wim_are_found(converted: Converted, nothing
     copy_sparse(converted.original, home / "plain.img")
     disk = below / "disk.raw"
     copy_sparse(converted.volume, disk, target_offset=1 << 20)
-    subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk], text=True, check=True,
-                   capture_output=True, input=f"label: dos\nstart=2048, size={(64 << 20) // 512}, type=7\n")
+    partition(disk, f"label: dos\nstart=2048, size={(64 << 20) // 512}, type=7\n")
     (home / "notes.img").write_bytes(b"no disk at all".ljust(2 << 20, b"\0"))
     (home / "short.img").write_bytes(b"\xeb\x52\x90NTFS    ")
     users = users_of(_guid(converted), converted.wim, host=nothing_attached)
