@@ -1,4 +1,4 @@
-"""What bcdedit calls objects, elements and the numbers in them.
+"""Where boot configuration stores lie; what bcdedit calls objects, elements and the numbers in them.
 
 Sources: Microsoft's "BCDEdit" and "Boot Configuration Data" references, and listings that bcdedit printed. An element
 without a name there is shown as custom:XXXXXXXX, its type.
@@ -10,7 +10,11 @@ from typing import Final
 
 from wimboot.formats.bcd import ObjectType, element_class
 
-__all__ = ["ALIASES", "Ids", "element_name", "heading", "integer_text", "listing_rank"]
+__all__ = ["ALIASES", "BIOS_FOLDER", "UEFI_FOLDER", "Ids", "element_name", "heading", "integer_text", "listing_rank"]
+
+BIOS_FOLDER: Final = "\\Boot"
+UEFI_FOLDER: Final = "\\EFI\\Microsoft\\Boot"
+"""The folders of the boot environment on a system partition; the store in them is called BCD."""
 
 
 class Ids:

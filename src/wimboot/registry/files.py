@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wimboot.formats.bcdnames import BIOS_FOLDER, UEFI_FOLDER
 from wimboot.formats.reglog import Replayed, replay
 from wimboot.frozen import Frozen
 from wimboot.tree.constants import FileAttribute
@@ -27,7 +28,7 @@ _CONFIG_NAMES = (
     "SYSTEM", "VSMIDK",
 )
 _SINGLE = (
-    "\\Boot\\BCD", "\\EFI\\Microsoft\\Boot\\BCD", "\\Windows\\AppCompat\\Programs\\Amcache.hve",
+    f"{BIOS_FOLDER}\\BCD", f"{UEFI_FOLDER}\\BCD", "\\Windows\\AppCompat\\Programs\\Amcache.hve",
     "\\Windows\\System32\\SMI\\Store\\Machine\\SCHEMA.DAT",
 )
 _PROFILE_FOLDERS = ("\\Users", "\\Windows\\ServiceProfiles", "\\Documents and Settings")

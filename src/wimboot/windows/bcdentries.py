@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from wimboot.formats.bcd import DeviceValue, Element, ElementType, ObjectType, element_class
-from wimboot.formats.bcdnames import Ids
+from wimboot.formats.bcdnames import BIOS_FOLDER, UEFI_FOLDER, Ids
 from wimboot.formats.bootdevice import BootDevice, same_location
 from wimboot.formats.names import fold_text
 from wimboot.frozen import Frozen
@@ -50,7 +50,7 @@ class Firmware(Enum):
     @property
     def boot_folder(self) -> str:
         """The folder of the boot environment on the system partition."""
-        return "\\Boot" if self is Firmware.BIOS else "\\EFI\\Microsoft\\Boot"
+        return BIOS_FOLDER if self is Firmware.BIOS else UEFI_FOLDER
 
     @property
     def store(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wimboot.formats.bcdnames import BIOS_FOLDER, UEFI_FOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,8 +17,8 @@ _FOLDERS: Final = (
     "\\Windows\\System32\\config",
     "\\Windows\\System32\\winevt\\Logs",
     "\\Windows\\AppCompat\\Programs",
-    "\\Boot",
-    "\\EFI\\Microsoft\\Boot",
+    BIOS_FOLDER,
+    UEFI_FOLDER,
 )
 """The system's hives and their logs, event logs, Amcache.hve, the boot configuration."""
 _PROFILES: Final = ("\\Users", "\\Windows\\ServiceProfiles")
