@@ -10,15 +10,16 @@ import pytest
 
 from converted import Converted
 from mounting import copy_sparse, mounted
-from running import done, refused, wimboot
+from repair_rig import Pair
+from running import done, refused, unchanged, wimboot
 from wimboot.disk import Transaction
 from wimboot.errors import HostError
-from wimboot.storage import HostFolder
+from wimboot.storage import HostFolder, durable
 from wimboot.wim import Append
 
 
 def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp_path: Path) -> None:
-    """By name, for people and for programs; a second time there is nothing to tell."""
+    """By name, for people and for programs; a second time there is nothing of it, not even the WIM."""
     wim = tmp_path / "store.wim"
     for told in (("--json",), ()):
         (tmp_path / "store.wim.wimboot-new").write_bytes(b"the beginning of a WIM")
@@ -28,7 +29,69 @@ def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp
         else:
             assert "store.wim.wimboot-new, which an unfinished run left beside the WIM, was removed." in run.out
         assert not (tmp_path / "store.wim.wimboot-new").exists()
-    assert "removed" not in done("recover", small_volume, "--wim", wim).out
+    refused("wim-missing", 2, "recover", small_volume, "--wim", wim, watching=(small_volume,))
+
+
+def test_recover_finds_the_wim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed `prune` leaves its new WIM, and logs of the other volumes; a killed growth its record, with which the
+    WIM may be torn. All that without --wim."""
+    monkeypatch.chdir(pair.volume.parent)
+    new, log = pair.wim.with_name("store.wim.wimboot-new"), pair.wim.with_name("other.img.wimboot-log")
+    log.write_bytes(b"the beginning of a log")
+    before = pair.wim.read_bytes()
+    with unchanged(pair.volume, pair.wim, log):
+        new.write_bytes(b"the beginning of a WIM")
+        run = done("recover", pair.volume)
+        assert f"{new.name}, which an unfinished run left beside the WIM, was removed." in run.out
+        assert f"Files of other runs lie in {pair.volume.parent}: {log.name}." in run.out
+        new.write_bytes(b"again")
+        told = done("recover", pair.volume, "--json").json
+    assert (told["target"], told["wim"]) == ("nothing", "nothing")
+    assert (told["removed"], told["waiting"]) == ([new.name], [log.name])
+    log.unlink()
+    record = pair.wim.with_name("store.wim.wimboot-undo")
+    with Append(HostFolder(pair.wim.parent), pair.wim.name, create=None, where="x") as append:
+        append.add_blob(b"of a run that was killed" * 900)
+        left, grown = record.read_bytes(), pair.wim.read_bytes()
+    record.write_bytes(left)
+    pair.wim.write_bytes(grown)
+    told = done("recover", pair.volume, "--json").json
+    assert told["wims"] == [{"wim": str(pair.wim), "found": "undone", "removed": []}]
+    assert (pair.wim.read_bytes(), record.exists()) == (before, False)
+    pair.wim.unlink()
+    assert "The WIM of" in done("recover", pair.volume).out
+    assert "was not found: name it with --wim" in done("recover", pair.volume).out
+
+
+def test_recover_refuses_what_is_not_there(pair: Pair) -> None:
+    """A WIM, a partition, a disk: exit code 0 would say that all is well with them."""
+    text = pair.wim.with_name("notes.txt")
+    text.write_bytes(b"what I must not forget" * 300)
+    both = (pair.volume, pair.wim)
+    refused("wim-missing", 2, "recover", pair.volume, "--wim", pair.wim.with_name("nosuch.wim"), watching=both)
+    refused("no-partition", 2, "recover", f"{pair.volume}#7", watching=both)
+    refused("not-a-disk", 4, "recover", text, watching=(text,))
+
+
+def test_recover_tells_of_the_wim_that_a_log_goes_with(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at first, for the log is judged by it, and what was done with it is told all the same."""
+    with pair.edited() as root:
+        (root / "added.bin").write_bytes(b"added" * 9000)
+    commit = Transaction.commit
+
+    def cut(transaction: Transaction, *_: object) -> None:
+        transaction.leave()
+        raise HostError(what="writing", where="the volume", why="the power went")
+
+    monkeypatch.setattr(Transaction, "commit", cut)
+    monkeypatch.setattr(durable, "remove", lambda *_: None)     # nor was the record's removal kept
+    assert wimboot("update", pair.volume, "--wim", pair.wim).code == 1
+    monkeypatch.undo()
+    assert Transaction.commit is commit
+    monkeypatch.chdir(pair.volume.parent)
+    told = done("recover", pair.volume, "--json").json
+    assert (told["target"], told["wim"]) == ("completed", "completed")
+    done("verify", pair.volume)
 
 
 def test_a_log_is_not_dropped_because_another_run_holds_the_wim(

@@ -41,6 +41,7 @@ from wimboot.storage.faults import (
     StepKind,
     states,
 )
+from wimboot.wim.errors import WimMissing
 
 SYSTEM, HOME = "system", "home"
 IMAGE = "volume.img"
@@ -184,7 +185,8 @@ def _recover(scene: Scene, inner: Mapping[str, Folder], way: int) -> None:
     """What recovers: the verb for it, or any that reads the target, or the WIM."""
     stage = scene.stage
     if way == 0:
-        recover(stage.options(inner), stage.wim, silent)
+        with suppress(WimMissing):      # said afterwards, where there was nothing to do and there never was one
+            recover(stage.options(inner), stage.wim, silent)
     elif way == 1:
         with open_volume(stage.options(inner), silent, write=False, windows=False):
             pass

@@ -7,6 +7,7 @@ is only an empty file that the target's lock is taken on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from wimboot.ops.update import update
 from wimboot.storage import Folder, HostFolder
 from wimboot.storage.faults import CrashState, Image, MemoryFolder, Model, Recorder
 from wimboot.wim import recover as recover_wim
+from wimboot.wim.errors import WimMissing
 
 __all__ = [
     "DISK", "PLACE", "SIZE", "TARGET", "VERBS", "WIM", "WIMS", "Bases", "Pair", "Scene", "Stage", "folders_of", "judge",
@@ -238,7 +240,8 @@ def recover_pair(stage: Stage, inner: Mapping[str, Folder], *, reading: bool) ->
             pass
         recover_wim(inner[WIMS], WIM, where=WIM)
     else:
-        recover(options, stage.wim, silent)
+        with suppress(WimMissing):      # said afterwards, where there was nothing to do and there never was one
+            recover(options, stage.wim, silent)
 
 
 def recording_of_recovery(stage: Stage, state: CrashState, *, reading: bool) -> Recorder:

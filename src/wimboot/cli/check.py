@@ -194,18 +194,22 @@ def _problem(problem: Problem) -> dict[str, Any]:
 @options.wim_option(required=False)
 @options.reporting
 def recover(target: str, log_folder: Path | None, wim: Path | None, **chosen: Any) -> None:
-    """Finish or undo what an interrupted run left on TARGET, and on the WIM given. Every verb does this by itself.
+    """Finish or undo what an interrupted run left on TARGET, and on the WIMs that its volumes stand on, or the one
+    given. Every verb does this by itself. What other runs left in the same folders is named.
 
     \b
-    Example:
+    Examples:
       wimboot recover disk.img
+      wimboot recover disk.img --wim store.wim
     """
     from wimboot.ops.recover import recover as run
 
     with listener(chosen["progress"], quiet=True) as listen:
         done = run(options.target_options(target, log_folder), wim, listen)
     if chosen["as_json"]:
-        show.document({"target": done.target.name.lower(), "removed": list(done.removed),
-                       "wim": None if done.wim is None else done.wim.name.lower()})
+        wims = [{"wim": one.path, "found": one.outcome.value, "removed": list(one.removed)} for one in done.wims]
+        show.document({"target": done.target.value, "removed": [name for one in done.wims for name in one.removed],
+                       "wim": done.wims[0].outcome.value if done.wims else None, "wims": wims,
+                       "waiting": list(done.waiting)})
     elif not chosen["quiet"]:
         click.echo(done.told)

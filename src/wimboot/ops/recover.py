@@ -1,24 +1,36 @@
-"""Finish or undo an interrupted run, and say what was found."""
+"""Finish or undo an interrupted run on a target and on its WIMs, and say what was found."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.disk import Recovered
+from wimboot.disk import Place, Recovered, TableKind, open_target, parse_place, waiting_logs
 from wimboot.disk.inside import parse_inside
+from wimboot.errors import Busy, Damaged, Error, Refused, Unsupported
+from wimboot.events import silent
 from wimboot.frozen import Frozen
-from wimboot.ops.opening.volume import finish_interrupted
-from wimboot.wim import Outcome, real_path
+from wimboot.ops.finding.locating import copies
+from wimboot.ops.opening.disks import finish_interrupted
+from wimboot.ops.opening.inside import wim_exists
+from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.pointing.placing import volume_sources
+from wimboot.storage.durable import LEFTOVER_SUFFIX
+from wimboot.wim import Outcome, real_path, record_name
 from wimboot.wim import recover as recover_wim
+from wimboot.wim.errors import WimMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from wimboot.events import Emit
+    from wimboot.ops.opening.wimfiles import WimFile
     from wimboot.ops.options import TargetOptions
+    from wimboot.wim import Recovered as RecoveredBefore
 
-__all__ = ["RecoverDone", "recover"]
+__all__ = ["RecoverDone", "RecoveredWim", "recover"]
 
 _TARGET = {
     Recovered.NOTHING: "No interrupted run was found on the target.",
@@ -27,45 +39,166 @@ _TARGET = {
 }
 
 _WIM = {
-    Outcome.NOTHING: "No interrupted run was found on the WIM.",
-    Outcome.COMPLETED: "A run had been interrupted after the WIM was whole: it has been finished.",
-    Outcome.UNDONE: "A run had been interrupted while the WIM grew: the WIM is as it was before that run.",
+    Outcome.NOTHING: "No interrupted run was found on {}.",
+    Outcome.COMPLETED: "A run had been interrupted after {} was whole: it has been finished.",
+    Outcome.UNDONE: "A run had been interrupted while {} grew: it is as it was before that run.",
 }
-
-
-class RecoverDone(Frozen):
-    """What was found: on the target, on the WIM if one was given, and both in words; `removed` lay beside the WIM."""
-
-    target: Recovered
-    wim: Outcome | None
-    told: str
-    removed: tuple[str, ...] = ()
-
 
 _OUTCOMES = {
     Recovered.NOTHING: Outcome.NOTHING, Recovered.DROPPED: Outcome.UNDONE, Recovered.COMPLETED: Outcome.COMPLETED,
 }
 
 
-def _recover_wim(options: TargetOptions, wim: Path, emit: Emit) -> tuple[Outcome, tuple[str, ...]]:
-    """What was done for a WIM by its own record, or inside a volume by that volume's log."""
-    real = real_path(wim)
-    inside = parse_inside(real)
-    if inside is not None:
-        return _OUTCOMES[finish_interrupted(replace(options, place=str(inside.volume)), emit)], ()
-    done = recover_wim(options.folders(real.parent), real.name, where=str(wim))
-    return done.outcome, done.removed
+class RecoveredWim(Frozen):
+    """What was found on a WIM; `removed` lay beside it."""
+
+    path: Path
+    outcome: Outcome
+    removed: tuple[str, ...] = ()
+
+
+class RecoverDone(Frozen):
+    """What was found: on the target, on its WIMs or the one given, and all of it in words.
+
+    `waiting` are files of other runs in the folders of these: logs, each with its target, records, unfinished WIMs.
+    """
+
+    target: Recovered
+    wims: tuple[RecoveredWim, ...]
+    waiting: tuple[str, ...]
+    told: str
 
 
 def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone:
-    """Bring a target, and a WIM, to one whole state. Raises Refused where they are not what the run left."""
-    outcome: Outcome | None = None
-    removed: tuple[str, ...] = ()
-    told = []
+    """Bring a target, and a WIM, to one whole state; without `wim` those that the target's volumes stand on, as far as
+    they are found.
+
+    Raises Refused where they are not what the run left; where there was nothing to do NotADisk, NoPartition, WimMissing
+    of what is not there.
+    """
+    wims = _Wims(options, emit)
     if wim is not None:
-        outcome, removed = _recover_wim(options, wim, emit)
-        told.append(_WIM[outcome])
-        told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in removed]
-    found = finish_interrupted(options, emit)
-    told.insert(0, _TARGET[found])
-    return RecoverDone(target=found, wim=outcome, told=" ".join(told), removed=removed)
+        wims.recover(wim)
+    found = finish_interrupted(options, emit, before=wims.recover_if_possible)
+    told = [_TARGET[found]]
+    files, problems = _look(options, lenient=found is not Recovered.NOTHING)
+    if wim is None:
+        told += problems
+        for file in files:
+            wims.recover(file.path, file.recovered)
+    done = wims.conclude(found)
+    if wim is not None and not wim_exists(wim, options.folders):
+        if found is Recovered.NOTHING and not any(one.removed or one.outcome is not Outcome.NOTHING for one in done):
+            raise WimMissing(where=str(wim))
+        told.append(f"There is no WIM {wim}.")
+        done = tuple(one for one in done if one.removed or one.outcome is not Outcome.NOTHING)
+    for one in done:
+        told.append(_WIM[one.outcome].format(one.path))
+        told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in one.removed]
+    waiting = []
+    for folder in _folders(options, done):
+        left = _left(folder)
+        waiting += left
+        if left:
+            told.append(f"Files of other runs lie in {folder}: {', '.join(left)}. Where those were interrupted, "
+                        "`wimboot recover TARGET --wim WIM` of each target and WIM finishes them or takes them back.")
+    return RecoverDone(target=found, wims=done, waiting=tuple(waiting), told=" ".join(told))
+
+
+class _Wims:
+    """WIMs that are recovered, each once."""
+
+    def __init__(self, options: TargetOptions, emit: Emit) -> None:
+        self._options, self._emit = options, emit
+        self._disk = parse_place(options.place).path.absolute()
+        self._done: dict[Path, RecoveredWim | None] = {}
+
+    def recover(self, path: Path, already: RecoveredBefore | None = None) -> None:
+        """By the WIM's own record, or inside a volume by that volume's log; on the target's own disk that is to come.
+
+        `already` is what was done when it was found. Raises Refused, WimBusy, HostError.
+        """
+        real = real_path(path)
+        if real in self._done:
+            return
+        inside = parse_inside(real)
+        if inside is None:
+            done = already or recover_wim(self._options.folders(real.parent), real.name, where=str(path))
+            self._done[real] = RecoveredWim(path=path, outcome=done.outcome, removed=done.removed)
+        elif inside.volume.path.resolve() == self._disk.resolve():
+            self._done[real] = None
+        else:
+            outcome = _OUTCOMES[finish_interrupted(replace(self._options, place=str(inside.volume)), self._emit)]
+            self._done[real] = RecoveredWim(path=path, outcome=outcome)
+
+    def recover_if_possible(self, path: Path) -> None:
+        """The same for a WIM that a log names: whether it is the one that is meant is judged afterwards.
+
+        Raises WimBusy.
+        """
+        try:
+            self.recover(path)
+        except Busy:
+            raise
+        except Error:
+            return
+
+    def conclude(self, target: Recovered) -> tuple[RecoveredWim, ...]:
+        """All of them, when the target's own disk is recovered."""
+        return tuple(one or RecoveredWim(path=path, outcome=_OUTCOMES[target]) for path, one in self._done.items())
+
+
+def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list[str]]:
+    """The WIMs of the volumes that are meant, and in words which were not found.
+
+    Raises NotADisk, NoPartition and the like, but not where `lenient`: what was recovered may be no disk yet.
+    """
+    try:
+        places = _places(options)
+    except (Damaged, Refused, Unsupported):
+        if lenient:
+            return [], []
+        raise
+    files: list[WimFile] = []
+    problems: list[str] = []
+    for place in places:
+        try:
+            with open_volume(replace(options, place=str(place)), silent, write=False, windows=False,
+                             inspect=True) as opened:
+                for source, found in copies(opened, volume_sources(opened.volume)).items():
+                    files += found
+                    if not found:
+                        problems.append(f"The WIM of {opened.where} (data source {source}) was not found: name it with "
+                                        "--wim.")
+        except (Damaged, Refused, Unsupported) as error:
+            problems.append(f"Which WIM {place} stands on cannot be told: {error}.")
+    return files, problems
+
+
+def _places(options: TargetOptions) -> list[Place]:
+    """The NTFS volumes of a target. Raises what finding them does."""
+    named = parse_place(options.place)
+    with open_target(named, write=False, log_folder=options.log_folder, opener=options.folders) as target:
+        if named.partition is not None:
+            target.slice(named.partition)
+            return [named] if any(one.ntfs for one in target.partitions if one.number == named.partition) else []
+        if target.table.kind is TableKind.NONE:
+            return [named]
+        return [Place(named.path, partition.number) for partition in target.partitions if partition.ntfs]
+
+
+def _folders(options: TargetOptions, wims: Iterable[RecoveredWim]) -> list[Path]:
+    """Where files of runs on these lie, each once."""
+    path = parse_place(options.place).path.resolve()
+    beside = [] if path.is_block_device() else [path.parent]
+    beside += [] if options.log_folder is None else [options.log_folder.resolve()]
+    beside += [one.path.resolve().parent for one in wims if parse_inside(one.path) is None]
+    return list(dict.fromkeys(beside))
+
+
+def _left(folder: Path) -> list[str]:
+    ends = (record_name(""), LEFTOVER_SUFFIX)
+    names: list[str] = []
+    with suppress(OSError):
+        names = sorted(path.name for path in folder.iterdir() if path.name.endswith(ends))
+    return [*waiting_logs(folder), *names]

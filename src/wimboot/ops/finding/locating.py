@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wimboot.windows.sources import Sources
     from wimboot.windows.wimplace import WimPlace
 
-__all__ = ["Found", "Located", "PassedOver", "WimState", "locate"]
+__all__ = ["Found", "Located", "PassedOver", "WimState", "copies", "locate"]
 
 
 class WimState(Enum):
@@ -86,6 +86,18 @@ def locate(opened: Opened, sources: Sources, host: Host | None = None) -> dict[i
         return {source.data_source_id: search.locate(source) for source in sources.all}
 
 
+def copies(opened: Opened, sources: Sources) -> dict[int, list[WimFile]]:
+    """data source id -> every copy of its WIM at its place; where there is none, those found elsewhere.
+
+    Nothing but their headers is looked at.
+    """
+    if not sources.all:
+        return {}
+    with AtHand(opened) as at_hand:
+        search = _Search(opened, sources, at_hand)
+        return {source.data_source_id: [one.file for one in search.copies(source)] for source in sources.all}
+
+
 class _Search:
     """The search for all data sources of one volume: what is not at its place is looked for once."""
 
@@ -106,6 +118,11 @@ class _Search:
         state = _state(source, place, seen, found)
         return Located(source=source, place=place, found=found, state=state, at_hand=seen.at_hand,
                        other=seen.other, looked=tuple(looked))
+
+    def copies(self, source: DataSource) -> list[Candidate]:
+        """At its place, else elsewhere."""
+        seen = _AtPlace(self._at_hand, self._sources.place(source.data_source_id), source.wim_guid)
+        return _once(seen.candidates or [one for one in self._search().candidates if one.file.guid == source.wim_guid])
 
     def _search(self) -> Searched:
         if self._searched is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wimboot.disk import Recovered, Transaction, open_target, parse_place, peek, recover
@@ -20,9 +21,9 @@ from wimboot.ntfs import Volume, cluster_bitmap, volume_facts
 from wimboot.storage import SliceDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from wimboot.disk import Target
+    from wimboot.disk import StoreMark, Target
     from wimboot.ops.options import TargetOptions
     from wimboot.storage import Device
     from wimboot.wim import Append
@@ -243,9 +244,16 @@ def _used(disk: OpenDisk) -> Iterator[OpenDisk]:
             disk.close(discard=failed or disk.writable)
 
 
-def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
-    """Complete or drop what an interrupted run left beside the target. Raises Refused where neither is safe."""
+def finish_interrupted(options: TargetOptions, emit: Emit, before: Callable[[Path], None] | None = None) -> Recovered:
+    """Complete or drop what an interrupted run left beside the target; `before` is called with the WIM by which that is
+    decided, if it is. Raises Refused where neither is safe.
+    """
     from wimboot.ops.opening.storing import store_is  # the WIM that it looks at may lie on a disk too
+
+    def is_there(mark: StoreMark) -> bool:
+        if before is not None:
+            before(Path(mark.place))
+        return store_is(mark, options.folders, options.log_folder)
 
     place = parse_place(options.place)
     with open_target(place, write=False, log_folder=options.log_folder, opener=options.folders) as target:
@@ -253,7 +261,7 @@ def finish_interrupted(options: TargetOptions, emit: Emit) -> Recovered:
             return Recovered.NOTHING
     with open_target(place, write=True, log_folder=options.log_folder, opener=options.folders) as target:
         found = recover(target.file, target.folder, target.log_name, where=options.place,
-                        store_is=partial(store_is, folders=options.folders, log_folder=options.log_folder))
+                        store_is=is_there)
     if found is Recovered.COMPLETED:
         emit(
             Note(

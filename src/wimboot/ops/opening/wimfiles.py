@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.disk.inside import parse_inside
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from wimboot.ntfs import Volume
     from wimboot.ops.options import Folders
+    from wimboot.wim import Recovered
 
 __all__ = ["WimFile", "host_wim", "host_wims", "volume_wim", "volume_wims", "wim_guid"]
 
@@ -33,13 +35,14 @@ _SUFFIX = ".wim"
 class WimFile(Frozen):
     """A file where a WIM may be. `guid` is None for one that is none, or cannot be read: `problem` says why then.
 
-    `path` is what opens it.
+    `path` is what opens it, `recovered` what had to be done before it could be read.
     """
 
     path: Path
     guid: bytes | None
     image_count: int = 0
     problem: str = ""
+    recovered: Recovered | None = None
 
 
 def wim_guid(path: Path, folders: Folders = HostFolder) -> bytes | None:
@@ -61,8 +64,8 @@ def host_wim(path: Path, folders: Folders = HostFolder) -> WimFile:
     try:
         real = real_path(path)
         if parse_inside(real) is None:
-            recover(folders(real.parent), real.name, where=str(path))
-            return _of(path, _read(path, folders))
+            recovered = recover(folders(real.parent), real.name, where=str(path))
+            return replace(_of(path, _read(path, folders)), recovered=recovered)
     except Error as error:
         return WimFile(path=path, guid=None, problem="" if isinstance(error, FormatError) else str(error))
     return WimFile(path=path, guid=None)
