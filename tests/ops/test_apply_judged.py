@@ -156,6 +156,6 @@ def test_format_asks_first(small_volume: Path, tmp_path: Path) -> None:
     wim = tmp_path / "store.wim"
     done("capture", small_volume, "--wim", wim)
     with unchanged(small_volume, wim):
-        assert wimboot("apply", wim, "1", small_volume, "--format", "--full").code == 130
-        assert wimboot("restore", small_volume, "--wim", wim, "--image", "1", "--format").code == 130
-        assert wimboot("convert", small_volume, "--wim", wim, "--format", *NO_PLACE).code == 130
+        assert wimboot("apply", wim, "1", small_volume, "--format", "--full").code == 4
+        assert wimboot("restore", small_volume, "--wim", wim, "--image", "1", "--format").code == 4
+        assert wimboot("convert", small_volume, "--wim", wim, "--format", *NO_PLACE).code == 4

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli import options, show
+from wimboot.cli.asking import ask
 from wimboot.cli.hostpath import HostPath
 from wimboot.cli.progress import listener
 
@@ -83,14 +84,14 @@ def deploy(plan: Path, log_folder: Path | None, **chosen: Any) -> None:
                            log_folder=log_folder, threads=chosen["threads"] or processors(),
                            search=looking.search, wim_folder=looking.wim_folder)
     with listener(chosen["progress"], quiet=chosen["quiet"]) as listen:
-        done = _run(wanted, listen, ask=not chosen["as_json"])
+        done = _run(wanted, listen, as_json=chosen["as_json"])
     if chosen["as_json"]:
         show.document(_document(done, dry_run=chosen["dry_run"]))
     elif not chosen["quiet"]:
         _tell(done, dry_run=chosen["dry_run"])
 
 
-def _run(wanted: DeployOptions, listen: Listener, *, ask: bool) -> Deployed:
+def _run(wanted: DeployOptions, listen: Listener, *, as_json: bool) -> Deployed:
     """Ask where systems would go back to another image; an interruption leaves what is finished, and says so."""
     from wimboot.ops.deploy import WouldUndo
     from wimboot.ops.deploy import deploy as run
@@ -99,11 +100,10 @@ def _run(wanted: DeployOptions, listen: Listener, *, ask: bool) -> Deployed:
         try:
             return run(wanted, listen)
         except WouldUndo as error:
-            if not ask:
+            if as_json:
                 raise
             listen.end()
-            click.confirm(f"Restore {error.facts['systems']} in place? What changed on them since is undone.",
-                          abort=True, err=True)
+            ask(f"Restore {error.facts['systems']} in place? What changed on them since is undone.", as_json=False)
             return run(replace(wanted, undo=True), listen)
     except KeyboardInterrupt:
         click.echo("\nInterrupted: what is finished stays, and the next run goes on from there.", err=True)

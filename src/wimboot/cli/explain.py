@@ -13,25 +13,30 @@ from wimboot.cli.progress import listener
 if TYPE_CHECKING:
     from wimboot.ops.explain import Explained
     from wimboot.tree.selection import Rule
+    from wimboot.windows.codes import Code
 
 __all__ = ["explain", "rule_fields"]
 
 
 @click.command(short_help="Why a file is real or a pointer; what an error code means.")
-@click.argument("target", metavar="TARGET|CODE")
+@click.argument("target", metavar="[TARGET|CODE]", required=False)
 @click.argument("path", required=False)
 @click.option("--config", type=options.CONFIG, metavar="INI", help="The list that a conversion would use.")
 @options.log_option
 @options.reporting
-def explain(target: str, path: str | None, config: Path | None, log_folder: Path | None, **chosen: Any) -> None:
+def explain(target: str | None, path: str | None, config: Path | None, log_folder: Path | None, **chosen: Any) -> None:
     """Explain the file at PATH on TARGET: whether it is real or a pointer, which rule made it so, where its bytes lie.
-    With one argument, explain an error code of Windows, of wimlib or of this program.
+    With one argument, explain an error code of Windows, of wimlib or of this program; without any, list those known.
 
     \b
     Examples:
       wimboot explain win10.img '\\Windows\\System32\\ntoskrnl.exe'
       wimboot explain c000046e
+      wimboot explain
     """
+    if target is None:
+        _list_codes(as_json=chosen["as_json"])
+        return
     if path is None:
         if Path(target.partition("#")[0]).exists():
             raise click.UsageError("PATH is missing: which file of it?")
@@ -52,24 +57,27 @@ def _explain_code(text: str, *, as_json: bool) -> None:
 
     codes = explain_code(text)
     if as_json:
-        show.document(
-            {
-                "codes": [
-                    {
-                        "family": code.family.name.lower(),
-                        "code": code.text,
-                        "name": code.name,
-                        "when": code.when,
-                        "advice": code.advice,
-                    }
-                    for code in codes
-                ]
-            }
-        )
+        show.document({"codes": [_code(code) for code in codes]})
         return
     for number, code in enumerate(codes):
         click.echo(("\n" if number else "") + f"{code.text}  {code.name}  ({code.family.value})")
         click.echo(f"  {code.when}\n  {code.advice}")
+
+
+def _list_codes(*, as_json: bool) -> None:
+    from wimboot.windows.codes import known_codes
+
+    codes = known_codes()
+    if as_json:
+        show.document({"codes": [_code(code) for code in codes]})
+    else:
+        show.table([("Code", "left"), ("Name", "left"), ("Whose", "left")],
+                   [(code.text, code.name, code.family.value) for code in codes])
+
+
+def _code(code: Code) -> dict[str, Any]:
+    return {"family": code.family.name.lower(), "code": code.text, "name": code.name, "when": code.when,
+            "advice": code.advice}
 
 
 def _form(found: Explained) -> str:

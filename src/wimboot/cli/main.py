@@ -75,6 +75,8 @@ SECTIONS = {
 VERBS = {verb: module for verbs in SECTIONS.values() for verb, module in verbs.items()}
 
 INTERRUPTED = 130
+NOBODY_READS = 128 + signal.SIGPIPE
+"""What a shell says of a program that SIGPIPE ended, as it does those of C in `... | head`."""
 _GARBAGE = 100_000
 """Values made before Python looks for circles among them: with its own 700 that is a fortieth of a short run."""
 _STDERR = 2
@@ -153,10 +155,11 @@ def main(arguments: Sequence[str]) -> int:
     arguments = _wimpath(list(arguments))
     try:
         return _answered(arguments)
-    except BrokenPipeError:
-        # the reader of our output went away: no message, and none from Python's own flush at exit
+    except (BrokenPipeError, SystemExit):
+        # the reader of our output went away, for which Click and Rich exit with 1: no message, and none from Python's
+        # own flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return NOBODY_READS
     except OSError as error:
         if error.errno != errno.ENOSPC:
             return _report_bug(error, arguments)
@@ -174,11 +177,8 @@ def _answered(arguments: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _report_usage(error, arguments)
-    except (KeyboardInterrupt, click.exceptions.Abort) as error:
-        asked = isinstance(error, click.exceptions.Abort) and not isinstance(error.__cause__, KeyboardInterrupt)
-        told = "Not confirmed (--yes says so beforehand): nothing was changed." if asked else (
-            "\nInterrupted: everything is as it was before.")
-        click.echo(told, err=True)
+    except (KeyboardInterrupt, click.exceptions.Abort):     # Click has ended the line
+        click.echo("Interrupted: everything is as it was before.", err=True)
         return INTERRUPTED
     except OSError as error:
         if error.filename is None:

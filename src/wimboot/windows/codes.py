@@ -14,7 +14,7 @@ from wimboot.errors import UsageError
 from wimboot.frozen import Frozen
 from wimboot.windows.codetable import ROWS
 
-__all__ = ["Code", "Family", "NotACode", "UnknownCode", "explain_code", "parse_code"]
+__all__ = ["Code", "Family", "NotACode", "UnknownCode", "explain_code", "known_codes", "parse_code"]
 
 _NT_AS_HRESULT: Final = 0x1000_0000
 _WIN32_AS_HRESULT: Final = 0x8007_0000
@@ -30,15 +30,20 @@ class UnknownCode(UsageError):
 
     id = "unknown-code"
     sentence = "{text!r} is not a code that is known here"
-    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50; those of WIMBoot are listed."
+    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50; `wimboot explain` lists those that are known."
 
 
 class NotACode(UnknownCode):
-    """A word, or the name of a file that is not there."""
+    """A word, or the name of a file that is not there. The ids of our own messages are words: they explain themselves.
+    """
 
     id = "not-a-code"
     sentence = "{text!r} is not a code"
-    advice = "Codes look like c000046e, 0xC000046E, 1314 or 50. For a file: `wimboot explain TARGET PATH`."
+    advice = (
+        "Codes are numbers like c000046e, 0xC000046E, 1314 or 50; `wimboot explain` lists those that are known. The "
+        "word that --json calls the id of an error or a note is for programs: what it means is said in the message. "
+        "For a file: `wimboot explain TARGET PATH`."
+    )
 
 
 class Family(Enum):
@@ -67,11 +72,16 @@ class Code(Frozen):
         return f"0x{self.number:08X}" if self.family in (Family.NTSTATUS, Family.STOP) else str(self.number)
 
 
+def known_codes() -> tuple[Code, ...]:
+    """Every code, those of a family together."""
+    return tuple(Code(family=Family[family], number=number, name=name, when=when, advice=advice)
+                 for family, number, name, when, advice in ROWS)
+
+
 def _table() -> dict[int, tuple[Code, ...]]:
     table: dict[int, tuple[Code, ...]] = {}
-    for family, number, name, when, advice in ROWS:
-        code = Code(family=Family[family], number=number, name=name, when=when, advice=advice)
-        table[number] = (*table.get(number, ()), code)
+    for code in known_codes():
+        table[code.number] = (*table.get(code.number, ()), code)
     return table
 
 
