@@ -19,17 +19,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from wimboot.figures import Figure
+
 __all__ = [
     "Busy", "ChecksFailed", "Damaged", "Error", "FormatError", "HostError", "Internal", "Refused", "Unsupported",
     "UsageError",
 ]
-
-
-class _Figure(int):
-    """A number as a sentence has it, 1,048,576, unless the sentence says how."""
-
-    def __format__(self, form: str) -> str:
-        return super().__format__(form or ",")
 
 
 class Error(Exception):
@@ -43,7 +38,7 @@ class Error(Exception):
     def __init__(self, **facts: object) -> None:
         self.facts = facts
         self.hint = self.advice.format(**facts)
-        told = {name: _Figure(fact) if type(fact) is int else fact for name, fact in facts.items()}
+        told = {name: Figure(fact) if type(fact) is int else fact for name, fact in facts.items()}
         super().__init__(self.sentence.format(**told))
 
     @property

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wimboot.formats.sizes import BadSize, parse_size, told_size
+from wimboot.figures import told_size
+from wimboot.formats.sizes import BadSize, parse_size
 
 
 @pytest.mark.parametrize(("text", "size"), [

@@ -24,14 +24,14 @@ NOT_FOR_PEOPLE = ("ops/sample/", "storage/")
 
 
 class _Told(Error):
-    sentence: ClassVar[str] = "{count} of {size:,} in {code:d}, {what}"
+    sentence: ClassVar[str] = "{count} of {size:,}, {size:size}, in {code:d}, {what}"
     advice: ClassVar[str] = "--image {count}"
 
 
 def test_sentences_of_errors_have_separators() -> None:
     """Without being told so; facts stay numbers, and what is to be typed stays as it is typed."""
     error = _Told(count=12345, size=1 << 20, code=10000, what=True)
-    assert str(error) == "12,345 of 1,048,576 in 10000, True"
+    assert str(error) == "12,345 of 1,048,576, 1.05 MB, in 10000, True"
     assert (error.hint, json.dumps(error.facts["count"])) == ("--image 12345", "12345")
     assert "one piece of 5,000,000,000 bytes" in str(ReadTooLarge(where="a", file="b", size=5_000_000_000))
     assert str(FormatError("a table", 1 << 20, "no")) == "a table is not valid at byte 1,048,576: no"

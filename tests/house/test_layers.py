@@ -11,7 +11,7 @@ import pytest
 
 from sources import PACKAGE, compiled, modules, parsed, relative
 
-LAYERS = [("frozen",), ("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",),
+LAYERS = [("frozen", "figures"), ("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",),
           ("wim", "ntfs", "registry", "fat"), ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
 OPS_LAYERS = [("options",), ("opening",),
               ("finding", "pointing", "checking", "browsing", "sample", "creating"),
@@ -54,7 +54,9 @@ def _parts(module: str, names: list[str]) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", [*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))], ids=relative)
 def test_imports_lead_downwards(path: Path) -> None:
-    """gui, cli, ops, plan, windows; wim, ntfs, registry, fat; disk, tree, formats, storage; errors, events; frozen."""
+    """gui, cli, ops, plan, windows; wim, ntfs, registry, fat; disk, tree, formats, storage; errors, events; and frozen
+    and figures.
+    """
     here = layer(path.relative_to(PACKAGE).parts)
     if here in ABOVE_ALL:
         return

@@ -124,6 +124,13 @@ def test_fifteen_gigabytes_take_what_the_volume_takes(tmp_path: Path) -> None:
     assert info["virtual-size"] == 15 << 30
 
 
+def test_a_new_disk_is_told_in_sizes(tmp_path: Path) -> None:
+    """As everywhere; places in bytes, as `--wim-place` wants them."""
+    told = done("create", tmp_path / "new.vhd", "--size", "15G", "--dry-run").out
+    assert "a vhd disk of 16.1 GB." in told
+    assert "  #1  windows    16.1 GB from byte 1,048,576" in told
+
+
 def test_gpt_disk_has_the_partitions_of_uefi(tmp_path: Path) -> None:
     """A system partition of FAT32 that fsck.fat and mtools read, a reserved one, and Windows'."""
     path = tmp_path / "uefi.img"
@@ -198,23 +205,23 @@ def test_dry_run_makes_nothing(tmp_path: Path) -> None:
     run_ = done("create", path, "--size", "15G", "--dry-run")
     assert "Nothing was made" in run_.out
     assert done("create", path, "--size", "15G", "--dry-run", "--json").json["dry_run"] is True
-    told = refused("vhd-not-possible", 4, "create", path, "--size", "2041G", "--dry-run")
+    told = refused("vhd-not-possible", 2, "create", path, "--size", "2041G", "--dry-run")
     assert "2,191,507,062,784 bytes; Windows" in told.err
     assert "Give another size or parent." in told.err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("error", "code", "name", "arguments"), [
-    ("vhd-not-possible", 4, "a.vhd", ("--size", "2041G")), ("vhd-not-possible", 4, "a.vhd", ("--size", "2M")),
-    ("vhd-not-possible", 4, "a.vhd", ("--size", "40000001")),
-    ("table-not-possible", 4, "a.img", ("--size", "2M")), ("table-not-possible", 4, "a.img", ("--size", "2T")),
-    ("table-not-possible", 4, "a.img", ("--size", "80M", "--esp")),
-    ("table-not-possible", 4, "a.img", ("--size", "80M", "--msr")),
-    ("table-not-possible", 4, "a.img", ("--size", "80M", "--disk-id", "00000000")),
-    ("esp-too-small", 4, "a.img", ("--size", "80M", "--table", "gpt", "--esp=8M")),
-    ("format-not-possible", 4, "a.img", ("--size", "80M", "--cluster-size", "3000")),
-    ("format-not-possible", 4, "a.img", ("--size", "80M", "--cluster-size", "128K")),
-    ("format-not-possible", 4, "a.img", ("--size", "80M", "--label", "x" * 33)),
+    ("vhd-not-possible", 2, "a.vhd", ("--size", "2041G")), ("vhd-not-possible", 2, "a.vhd", ("--size", "2M")),
+    ("vhd-not-possible", 2, "a.vhd", ("--size", "40000001")),
+    ("table-not-possible", 2, "a.img", ("--size", "2M")), ("table-not-possible", 2, "a.img", ("--size", "2T")),
+    ("table-not-possible", 2, "a.img", ("--size", "80M", "--esp")),
+    ("table-not-possible", 2, "a.img", ("--size", "80M", "--msr")),
+    ("table-not-possible", 2, "a.img", ("--size", "80M", "--disk-id", "00000000")),
+    ("esp-too-small", 2, "a.img", ("--size", "80M", "--table", "gpt", "--esp=8M")),
+    ("format-not-possible", 2, "a.img", ("--size", "80M", "--cluster-size", "3000")),
+    ("format-not-possible", 2, "a.img", ("--size", "80M", "--cluster-size", "128K")),
+    ("format-not-possible", 2, "a.img", ("--size", "80M", "--label", "x" * 33)),
     ("form-not-fixed", 2, "a.vmdk", ("--size", "80M", "--fixed")),
     ("bad-guid", 2, "a.img", ("--size", "80M", "--table", "gpt", "--disk-id", "1234")),
     ("usage", 2, "a.img", ("--size", "80M", "--disk-id", "1234")), ("usage", 2, "a.img", ()),

@@ -294,5 +294,5 @@ def test_too_little_room_is_said_beforehand(converted: Converted, tmp_path: Path
     if there:
         copy_sparse(converted.wim, copy)
         _grow(converted, "second")
-    with unchanged(converted.wim, copy), pytest.raises(NotEnoughSpace, match="100 are free"):
+    with unchanged(converted.wim, copy), pytest.raises(NotEnoughSpace, match="100 bytes are free"):
         sync(SyncOptions(wim=converted.wim, copy=copy, folders=Full), silent)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wimboot.figures import told_size
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.plan.capture import plan_capture
 from wimboot.plan.forms import RESIDENT_LIMIT, plan_forms
@@ -178,7 +179,7 @@ def test_space_is_refused_exactly_where_it_lacks(size: int, free: int, files: in
             check(amount, free, where="here")
         assert caught.value.facts["needed"] == needed
         assert caught.value.facts["free"] == free
-        assert f"{free:,}" in str(caught.value)
+        assert f"where {told_size(free)} are free" in str(caught.value)
 
 
 def test_a_volume_needs_room_for_names_and_data() -> None:

@@ -177,15 +177,15 @@ def _child_fields(made: MadeChild) -> dict[str, Any]:
 def _told_disk(made: MadeDisk) -> list[str]:
     kind = f"{'fixed ' if made.fixed else ''}{made.form.value} disk"
     return [
-        f"{made.path}: a {kind} of {made.table.size:,} bytes" + (
+        f"{made.path}: a {kind} of {show.size(made.table.size)}" + (
             f" in a file of {show.size(made.file_size)}." if made.file_size else "."),
         f"  {made.table.kind.value.upper()}, id {_id_text(made)}",
-        *(f"  #{one.number}  {one.kind.value:<8} {one.size:>18,} bytes from {one.start:,}"
+        *(f"  #{one.number}  {one.kind.value:<8} {show.size(one.size):>9} from byte {one.start:,}"
           for one in made.table.partitions),
         f"  NTFS on #{made.number}, {made.label or 'without a label'}, serial {made.serial:016x}",
     ]
 
 
 def _told_child(made: MadeChild) -> list[str]:
-    return [f"{made.path}: a differencing VHD of {made.size:,} bytes on {made.parent}.",
+    return [f"{made.path}: a differencing VHD of {show.size(made.size)} on {made.parent}.",
             f"  Windows finds that by {made.relative}; a change of it destroys this one."]

@@ -120,7 +120,7 @@ def _show(done: MadeRam, wanted: RamOptions) -> None:
     applied = done.applied
     verb = "Would make" if wanted.dry_run else "Made"
     size = "" if wanted.dry_run else f", {show.size(done.file_size)} in all"
-    click.echo(f"{verb} {done.path} of image {applied.number}, {applied.name}: a disk of {done.size:,} bytes with "
+    click.echo(f"{verb} {done.path} of image {applied.number}, {applied.name}: a disk of {show.size(done.size)} with "
                f"{applied.files:,} files and folders, {applied.pointed:,} of them pointers{size}.")
     if wanted.dry_run and done.path.exists():
         click.echo(f"{done.path} is there already: the new one would take its place.")

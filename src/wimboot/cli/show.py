@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimboot.cli.english import singular
-from wimboot.formats.sizes import told_size
+from wimboot.figures import told_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

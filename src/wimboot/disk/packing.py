@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from wimboot.disk.newvhd import NewVhdDisk
-from wimboot.errors import HostError, Refused
+from wimboot.errors import HostError, UsageError
 from wimboot.formats import lz4frame
 from wimboot.formats.gzipmember import GZIP_END, GZIP_HEADER, MAX_CONTENT_SIZE, crc_after_zeros, trailer
 from wimboot.formats.vhdfooter import FOOTER_SIZE, NO_OFFSET, SECTOR, DiskType
@@ -73,11 +73,11 @@ class Lz4Missing(HostError):
     advice = "pip install 'wimboot[ram]', or take --form vhd."
 
 
-class TooLargeForGzip(Refused):
+class TooLargeForGzip(UsageError):
     """A size that gzip does not tell rightly."""
 
     id = "too-large-for-gzip"
-    sentence = "{size} bytes cannot be in a gzip file for grub4dos, which would see {seen} of them"
+    sentence = "{size:size} cannot be in a gzip file for grub4dos, which would see {seen:size} of them"
     advice = "gzip tells sizes below 4 GiB only. Take --form lz4 or --form vhd."
 
 

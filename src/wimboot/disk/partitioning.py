@@ -12,7 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.table import TableKind
-from wimboot.errors import Refused
+from wimboot.errors import UsageError
+from wimboot.figures import told_size
 from wimboot.formats.gpt import ENTRIES_SIZE, GptEntry, pack_gpt, protective_entry
 from wimboot.formats.guid import GUID_SIZE, NIL, guid_text, parse_guid
 from wimboot.formats.mbr import ACTIVE, BOOT_CODE_SIZE, MAX_SECTORS, NTFS_TYPE, Mbr, MbrEntry, chs_of
@@ -33,11 +34,11 @@ _HIDDEN: Final = 1 << 63
 """GPT_BASIC_DATA_ATTRIBUTE_NO_DRIVE_LETTER, which Windows sets on partitions that are not for files."""
 
 
-class TableNotPossible(Refused):
+class TableNotPossible(UsageError):
     """A disk that cannot be divided as asked."""
 
     id = "table-not-possible"
-    sentence = "a disk of {size} bytes cannot be divided so: {why}"
+    sentence = "a disk of {size:size} cannot be divided so: {why}"
     advice = "Give another size, or another table with --table."
 
 
@@ -158,8 +159,9 @@ def lay_out(size: int, *, kind: TableKind, esp_size: int = 0, msr_size: int = 0,
                                        guid=_random_guid() if is_gpt else None))
         start += _rounded(length)
     if partitions[-1].size < _SMALLEST_VOLUME:
-        raise TableNotPossible(size=size, why=(f"{max(0, partitions[-1].size):,} bytes are left for the volume, "
-                                               f"{_SMALLEST_VOLUME:,} are needed"))
+        raise TableNotPossible(size=size, why=(
+            f"{told_size(max(0, partitions[-1].size))} are left for the volume, "
+            f"{told_size(_SMALLEST_VOLUME)} are needed"))
     return NewTable(kind=kind, size=size, partitions=tuple(partitions),
                     disk_id=disk_id or (_random_guid() if is_gpt else _random_signature()))
 

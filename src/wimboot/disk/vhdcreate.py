@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk.newfile import new_file, refuse_existing
 from wimboot.disk.newvhd import TABLE_OFFSET, NewVhdDisk
 from wimboot.disk.vhdlayout import read_layout
-from wimboot.errors import HostError, Internal, Refused
+from wimboot.errors import HostError, Internal, UsageError
 from wimboot.formats.vhdfooter import (
     FOOTER_SIZE,
     MAX_DISK_SIZE,
@@ -51,7 +51,7 @@ _NAME_SIZE = 512
 _BLOCK_SIZES = (512 << 10, 2 << 20)
 
 
-class VhdNotPossible(Refused):
+class VhdNotPossible(UsageError):
     """A size, block size or parent that a VHD cannot have."""
 
     id = "vhd-not-possible"

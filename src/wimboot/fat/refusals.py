@@ -71,7 +71,7 @@ class FatFull(Refused, HostError):
     """No clusters left on the volume."""
 
     id = "fat-full"
-    sentence = "{where} has no room: {needed} bytes are needed, and {free} are free"
+    sentence = "{where} has no room: {needed:size} are needed, and {free:size} are free"
     advice = "Remove what is not needed there; nothing was changed."
 
 

@@ -1,7 +1,4 @@
-"""Sizes as people write them, 15G, 512 MB, 1.5TiB: powers of 1024, as Windows counts, whatever the spelling.
-
-And as they are told, in powers of 1000: 703 MB. What is said in powers of 1024 says so: 2 MiB.
-"""
+"""Sizes as people write them, 15G, 512 MB, 1.5TiB: powers of 1024, as Windows counts, whatever the spelling."""
 
 from __future__ import annotations
 
@@ -10,10 +7,9 @@ from typing import Final
 
 from wimboot.errors import UsageError
 
-__all__ = ["BadSize", "parse_size", "told_size"]
+__all__ = ["BadSize", "parse_size"]
 
 _SIZE: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))?\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE | re.ASCII)
-_UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 _FACTORS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -35,13 +31,3 @@ def parse_size(text: str) -> int:
     if rest:
         raise BadSize(text=text)
     return int(match[1]) * factor + whole
-
-
-def told_size(count: int) -> str:
-    """A size for people: 703 MB."""
-    value, unit = float(count), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    if unit == 0:
-        return f"{count:,} bytes"
-    return f"{value:.3g} {_UNITS[unit]}" if value < 100 else f"{value:,.0f} {_UNITS[unit]}"

@@ -9,7 +9,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Final, Self
 
-from wimboot.errors import HostError, Refused
+from wimboot.errors import HostError, UsageError
 from wimboot.ntfs.volume import Volume
 from wimboot.storage import Device, FileDevice, HostFile
 from wimboot.storage.scratch import path_for_child, scratch_file
@@ -50,11 +50,13 @@ class FormatFailed(HostError):
     sentence = "mkntfs failed: {why}"
 
 
-class SizeNotFormattable(Refused):
+class SizeNotFormattable(UsageError):
     """A size, cluster size or label that a volume cannot have."""
 
     id = "format-not-possible"
-    sentence = "a volume of {size} bytes with clusters of {cluster_size} and the label {label!r} cannot be made: {why}"
+    sentence = (
+        "a volume of {size:size} with clusters of {cluster_size:size} and the label {label!r} cannot be made: {why}"
+    )
 
 
 class Formatted:

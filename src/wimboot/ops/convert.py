@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused
 from wimboot.events import Emit, Note, Phase, silent
+from wimboot.figures import told_size
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
-from wimboot.formats.sizes import told_size
 from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import DECIDED, TableKind
 from wimboot.errors import UsageError
 from wimboot.events import Emit, Note
+from wimboot.figures import told_size
 from wimboot.ops.creating.bootcode import read_boot_code
 from wimboot.ops.creating.child import MadeChild, make_child
 from wimboot.ops.creating.making import made_of, make_disk, plan_disk
@@ -72,5 +73,5 @@ def _tell(made: MadeDisk, shape: DiskShape, free: int, emit: Emit) -> None:
             "with --fixed, or make a VHD.")))
     if made.form in (DiskForm.VHD, DiskForm.VHDX) and not made.fixed and free < shape.size:
         emit(Note(id="disk-outgrows-host", text=(
-            f"It may grow to {shape.size:,} bytes, and {free:,} are free here. A Windows that starts from it claims "
-            "them all at once, unless VirtualDiskExpandOnMount says otherwise.")))
+            f"It may grow to {told_size(shape.size)}, and {told_size(free)} are free here. A Windows that starts from "
+            "it claims them all at once, unless VirtualDiskExpandOnMount says otherwise.")))

@@ -23,6 +23,7 @@ from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
 from wimboot.errors import Refused, UsageError
 from wimboot.events import Emit, Event, Note, Phase, silent
+from wimboot.figures import told_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs import cluster_bitmap, volume_facts
@@ -65,11 +66,11 @@ _TOLD: Final = frozenset({"place-not-at-hand", "place-no-partition", "place-ambi
 """What `find_source` has said of a system's place; deploying knows the new disk only, not that system's."""
 
 
-class RamSize(Refused):
+class RamSize(UsageError):
     """A size that such a disk cannot have."""
 
     id = "ram-size"
-    sentence = "a disk in memory of {size} bytes cannot be made: {why}"
+    sentence = "a disk in memory of {size:size} cannot be made: {why}"
     advice = "Say another --size; 5G is usual, and the machine needs 2 to 3 GB of memory more."
 
 
@@ -77,7 +78,7 @@ class RamTooSmall(Refused):
     """A disk that its system does not fit on."""
 
     id = "ram-too-small"
-    sentence = "the system needs about {needed} bytes, and a disk of {size} bytes has {free} for it"
+    sentence = "the system needs about {needed:size}, and a disk of {size:size} has {free:size} for it"
     advice = "Say a larger --size; Windows wants some room besides."
 
 
@@ -93,7 +94,7 @@ class VhdTooLarge(Refused):
     """A dynamic VHD that grub4dos would misread."""
 
     id = "ram-vhd-too-large"
-    sentence = "{where} would have {size} bytes, and grub4dos reads dynamic VHDs below 4 GiB only"
+    sentence = "{where} would have {size:size}, and grub4dos reads dynamic VHDs below 4 GiB only"
     advice = "Take --form lz4."
 
 
@@ -179,7 +180,7 @@ def _check_size(options: RamOptions) -> None:
     """Raises RamSize, and what `check_packing` does."""
     why = None
     if options.size < _SMALLEST:
-        why = f"no Windows fits into less than {_SMALLEST:,}"
+        why = f"no Windows fits into less than {told_size(_SMALLEST)}"
     elif options.size > MAX_DISK_SIZE:
         why = "a VHD has 2040 GiB at most"
     elif options.size % 512:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.table import TableKind
 from wimboot.errors import UsageError
+from wimboot.figures import told_size
 from wimboot.formats.guid import parse_guid
 from wimboot.formats.names import MAX_NAME_UNITS, NOT_IN_NAMES, encode_name, fold_text, split_path
 from wimboot.formats.sizes import BadSize, parse_size
@@ -230,9 +231,9 @@ def _size(table: TomlTable, most: int) -> int:
         except BadSize as error:
             table.fail("size", f"{error}: say 15 GB, 512 MB, or a number of bytes")
     if value % _SECTOR:
-        table.fail("size", f"{value} bytes are not whole sectors of {_SECTOR}")
+        table.fail("size", f"{value:,} bytes are not whole sectors of {_SECTOR}")
     if not _SMALLEST_DISK <= value <= most:
-        table.fail("size", f"{value} bytes; {_SMALLEST_DISK} to {most} are possible")
+        table.fail("size", f"{told_size(value)}; {told_size(_SMALLEST_DISK)} to {told_size(most)} are possible")
     return value
 
 

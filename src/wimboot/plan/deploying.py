@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Refused, UsageError
+from wimboot.figures import told_size
 from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _why_ram(ram: RamWish, number: int, found: FoundSystem, place: WimPlace | No
     reasons = [
         (found.ground is Ground.ABSENT, "it is not there"),
         (found.image != number, f"it stands on image {found.image}"),
-        (found.size != ram.size, f"its size is {found.size or 0:,} bytes"),
+        (found.size != ram.size, f"its size is {_told_sizes(found.size or 0, ram.size)[0]}"),
         (found.form != ram.form, f"its form is {found.form}"),
         (place is not None and found.place != place, _looks(found)),
         (found.behind > 0, f"{found.behind:,} pointers are behind the store"),
@@ -243,8 +244,8 @@ def _check_disk(wish: SystemWish, found: FoundSystem) -> None:
     """Raises DiskDiffers."""
     if wish.file is None:
         return
-    pairs = [(f"{found.size:,} bytes" if found.size is not None else "no size", f"{wish.size:,} bytes",
-              found.size == wish.size),
+    has, wanted = _told_sizes(found.size or 0, wish.size)
+    pairs = [(has if found.size is not None else "no size", wanted, found.size == wish.size),
              ("a fixed form" if found.fixed else "a dynamic form", "fixed" if wish.fixed else "dynamic",
               found.fixed == wish.fixed),
              (f"the table {found.table.value}" if found.table else "no table",
@@ -252,3 +253,9 @@ def _check_disk(wish: SystemWish, found: FoundSystem) -> None:
     for has, wanted, same in pairs:
         if not same:
             raise DiskDiffers(where="/".join(wish.file), found=has, wanted=wanted)
+
+
+def _told_sizes(one: int, other: int) -> tuple[str, str]:
+    """Two sizes that differ, told so that it shows."""
+    told = told_size(one), told_size(other)
+    return told if told[0] != told[1] else (f"{one:,} bytes", f"{other:,} bytes")

@@ -26,7 +26,7 @@ class NotEnoughSpace(Refused):
     """The WIM or the transaction's log would not fit."""
 
     id = "not-enough-space"
-    sentence = "{what} needs about {needed} bytes more in {where}, where {free} are free"
+    sentence = "{what} needs about {needed:size} more in {where}, where {free:size} are free"
     advice = "Free some space there, or name another place. Nothing was changed."
 
 

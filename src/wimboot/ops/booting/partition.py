@@ -65,7 +65,7 @@ class PartitionFull(Refused):
     """The system partition has no room for what is to be written."""
 
     id = "system-partition-full"
-    sentence = "{where} has no room: {needed} bytes are needed, and {free} are free"
+    sentence = "{where} has no room: {needed:size} are needed, and {free:size} are free"
     advice = "Remove what is not needed there (old boot files, other systems' folders); nothing was changed."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import Refused
+from wimboot.errors import UsageError
 from wimboot.fat import format_volume
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ _LEAST: Final = 36 << 20
 _LABEL: Final = "SYSTEM"
 
 
-class EspTooSmall(Refused):
+class EspTooSmall(UsageError):
     """Firmware need not read other kinds of FAT on a disk."""
 
     id = "esp-too-small"
-    sentence = "an EFI system partition of {size} bytes is too small for FAT32"
+    sentence = "an EFI system partition of {size:size} is too small for FAT32"
     advice = "Give it 100M, as Windows does, 36M at least."
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from wimboot.disk.packing import Packing
 from wimboot.events import Note
-from wimboot.formats.sizes import told_size
+from wimboot.figures import told_size
 from wimboot.windows.bcdentries import Firmware
 from wimboot.windows.identify import Architecture
 
