@@ -46,6 +46,7 @@ def _what_to_try_tells_something(out: str) -> None:
     told = {words[0]: done(*words) for words in tried}
     assert list(told) == ["info", "images", "diff", "explain"]
     assert not any("MOVED" in each.out or each.err for each in told.values())
+    assert "  LATER: it has no place yet" in told["info"].out
     assert "1 added, 1 removed." in told["diff"].out
     assert "form  pointer" in told["explain"].out
 

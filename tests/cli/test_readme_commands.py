@@ -28,6 +28,7 @@ from vhd_making import fixed_vhd
 from wim_making import wimlib
 from wimboot.cli.main import VERBS, cli
 from wimboot.cli.manual import similar
+from wimboot.ops.finding.locating import WimState
 
 ROOT = Path(__file__).parents[2]
 ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
@@ -77,6 +78,12 @@ def test_both_languages_have_the_same_tables() -> None:
         return [re.findall(r"`([^`]+)`", cells[0]) for text in read(name).values() for cells in table(text)]
     assert names(ENGLISH) == names(CHINESE)
     assert read(ENGLISH)["How fast"].count("|") == read(CHINESE)["速度"].count("|")
+
+
+def test_the_states_of_a_wim_have_the_words_that_info_uses() -> None:
+    """Each once, in the order of the program."""
+    rows = [cells[0].strip("`") for cells in table(read(ENGLISH)["Where the WIM lies"])]
+    assert rows == [state.value for state in WimState]
 
 
 def test_the_table_of_verbs_is_complete() -> None:

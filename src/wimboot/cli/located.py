@@ -29,10 +29,13 @@ _HOW = {
 _STATES = {
     WimState.IN_PLACE: "it is where it is registered",
     WimState.ELSEWHERE: "the disk that it is registered on is not at hand",
-    WimState.LATER: "NOT PLACED YET: the system does not start before `wimboot relocate TARGET --wim WIM --as PLACE`",
-    WimState.MOVED: "MOVED: it is not where it is registered, and Windows will not find it (status c000046e); "
-    "copy it there, or to where Windows can read it, and let `wimboot relocate` tell the volume its place",
+    WimState.LATER: "it has no place yet; the system does not start before `wimboot relocate TARGET --wim WIM --as "
+    "PLACE`",
+    WimState.MOVED: "it is not where it is registered, and Windows will not find it (status c000046e); copy it there, "
+    "or to where Windows can read it, and let `wimboot relocate` tell the volume its place",
 }
+_AT_EASE = (WimState.IN_PLACE, WimState.ELSEWHERE)
+"""Nothing is to be done about these; the words of the others are in capitals."""
 
 
 def located_fields(located: Located) -> dict[str, Any]:
@@ -57,7 +60,8 @@ def located_lines(located: Located) -> Iterator[str]:
     found = located.found
     if found is not None:
         yield f"found: {found.path} ({_HOW[found.how]})"
-    yield _state(located)
+    word = located.state.value
+    yield f"{word if located.state in _AT_EASE else word.upper()}: {_state(located)}"
     for over in () if found is None else found.passed_over:
         yield f"passed over: {over.path}: {over.why}"
     if found is None:
@@ -67,17 +71,17 @@ def located_lines(located: Located) -> Iterator[str]:
 def _state(located: Located) -> str:
     if located.state is WimState.REPLACED and located.other is not None:
         what = "no WIM" if located.other.guid is None else "another WIM"
-        return (f"REPLACED: {located.other.path}, where it is registered, is {what}; put the right one there, or tell "
+        return (f"{located.other.path}, where it is registered, is {what}; put the right one there, or tell "
                 "its place with `wimboot relocate`")
     if located.state is WimState.OLDER:
         image, found = located.source.wim_index, located.found
         if found is not None and found.image_count < image:
-            return f"OLDER: it has {found.image_count:,} images, and the volume stands on image {image}"
-        return f"OLDER: the copy where it is registered lacks image {image}; put the newer one there"
+            return f"it has {found.image_count:,} images, and the volume stands on image {image}"
+        return f"the copy where it is registered lacks image {image}; put the newer one there"
     if located.state is WimState.MISSING:
         why = "it is not where it is registered, and Windows reads none of its files (status c000046e)"
         if not located.at_hand:
             later = located.place is not None and located.place.is_later
             why = "it has no place yet" if later else "the disk that it is registered on is not at hand"
-        return f"MISSING: {why}; name a folder that holds it with --search"
+        return f"{why}; name a folder that holds it with --search"
     return _STATES[located.state]
