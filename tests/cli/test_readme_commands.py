@@ -233,7 +233,7 @@ class World:
             subprocess.run([sys.executable, "-m", *words], check=True, stdout=subprocess.DEVNULL)
         elif words[0] not in ELSEWHERE and words[1] not in ELSEWHERE:
             assert words[0] == "wimboot"
-            yes = ["--yes"] if "--format" in words or words[1] == "prune" else []
+            yes = ["--yes"] if words[1] == "prune" else []     # which is told to ask
             places = {"/mnt": str(self.folder / "mnt"), "/dev/sda1": "menu.img", "/root": str(self.folder),
                       "DISK-GUID": str(build.DISK_GUID), "PARTITION-GUID": str(build.PARTITION_GUID)}
             line = [_replaced(word, places) for word in words[1:]]
