@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from array import array
 from typing import TYPE_CHECKING
@@ -13,18 +14,19 @@ from record_bytes import patch_record, raw_record
 
 from judges import sound_volume
 from volume_rig import ROOT, TIMES, facts_of, fresh_volume, opened, pointer, utf16
+from wimboot.disk import Transaction
 from wimboot.errors import FormatError
 from wimboot.formats.ntfsrecord import FileRecord, unfix
 from wimboot.formats.reparse import WimPointer
 from wimboot.ntfs import refusals, scan
 from wimboot.ntfs.metafile import Metafiles
-from wimboot.storage import FileDevice, HostFile
+from wimboot.ntfs.volume import Volume
+from wimboot.storage import FileDevice, HostFile, HostFolder
 from wimboot.tree import StreamFlag, passes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wimboot.ntfs.volume import Volume
 
 RECORD = (1 << 48) - 1
 REPARSE_POINT = 0xC0
@@ -258,10 +260,27 @@ def test_what_is_no_pointer_is_refused(volume_file: Path) -> None:
 def test_a_caught_error_cannot_be_committed(volume_file: Path) -> None:
     """Who goes on after a failed batch is stopped at the end: half of it may have been done."""
     ids = filled(volume_file, 20)
-    before = volume_file.read_bytes()
-    with pytest.raises(refusals.VolumeTorn), opened(volume_file) as volume, pytest.raises(refusals.FileNotFound):
-        volume.refresh(array("Q", [*ids, 900 | 1 << 48]), pointer(SIZE, 3) * (len(ids) + 1))
+    before, folder = volume_file.read_bytes(), HostFolder(volume_file.parent)
+    with contextlib.closing(HostFile.open(volume_file, write=True)) as file, \
+            Transaction(file, folder, "log", where="volume") as transaction:
+        with pytest.raises(refusals.VolumeTorn), Volume(transaction.device, write=True, where="volume") as volume, \
+                pytest.raises(refusals.FileNotFound):
+            volume.refresh(array("Q", [*ids, 900 | 1 << 48]), pointer(SIZE, 3) * (len(ids) + 1))
+        assert transaction.logged_bytes
     assert volume_file.read_bytes() == before
+
+
+def test_a_torn_record_between_pointers_stays_as_it_is(volume_file: Path) -> None:
+    """It shares a page with them: what the page is written with there is what was read."""
+    ids = filled(volume_file, 20)
+    torn = next(number for number in range(ids[0] & RECORD, ids[-1] & RECORD)
+                if number not in {file_id & RECORD for file_id in ids})
+    record = records(volume_file)[torn]
+    patch_record(volume_file, torn, record[:510] + b"\x5a\xa5" + record[512:])
+    before = records(volume_file)
+    refreshed(volume_file, ids, [pointer(SIZE, 9999)] * len(ids))
+    assert records(volume_file)[torn] == before[torn]
+    assert records(volume_file)[ids[0] & RECORD] != before[ids[0] & RECORD]
 
 
 @pytest.mark.parametrize(("count", "values"), [

@@ -88,6 +88,7 @@ cdef extern from *:
         int64_t nr_clusters, free_clusters
         int64_t mft_zone_end, data1_zone_pos
         ntfschar *upcase
+        ntfs_attr *mft_na
         ntfs_inode *vol_ni
         ntfs_index_context *secure_xsii
         ntfs_index_context *secure_xsdh
@@ -209,8 +210,6 @@ cdef extern from *:
     int ntfs_inode_add_attrlist(ntfs_inode *inode) nogil
     ntfs_inode *ntfs_mft_record_alloc(ntfs_volume *volume, ntfs_inode *base) nogil
     int ntfs_mft_record_free(ntfs_volume *volume, ntfs_inode *inode) nogil
-    int ntfs_mft_records_read(ntfs_volume *volume, uint64_t first, int64_t count, MFT_RECORD *records) nogil
-    int ntfs_mft_records_write(ntfs_volume *volume, uint64_t first, int64_t count, MFT_RECORD *records) nogil
     int ntfs_check_empty_dir(ntfs_inode *folder) nogil
     int ntfs_delete(ntfs_volume *volume, const char *path, ntfs_inode *inode, ntfs_inode *folder,
                     const ntfschar *name, uint8_t size) nogil

@@ -94,8 +94,8 @@ cdef int pages_read(Pages *pages, uint8_t *buffer, int64_t size, int64_t offset)
 
 
 cdef int pages_write(Pages *pages, const uint8_t *data, int64_t size, int64_t offset) noexcept nogil:
-    """Bytes that lie within the device."""
-    cdef bint direct = size >= DIRECT
+    """Bytes that lie within the device. Several whole pages gain nothing by being kept."""
+    cdef bint direct = size >= DIRECT or (size > PAGE and not size % PAGE and not offset % PAGE)
     cdef int64_t page, start, step
     cdef int slot, code
     if direct:

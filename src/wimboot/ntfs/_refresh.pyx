@@ -3,19 +3,22 @@
 """New values for many pointers in one ordered pass over $MFT.
 
 After every append to a WIM each pointer needs its new table hash: a few bytes of a resident value, for which opening the
-file, its folder and its index entry is far too much. So the records are read and written by the hundred, with the
-library's own functions, which know where $MFT lies, undo and apply update sequences, and go through the same device. The
-library keeps records of files it closed; it is told to forget those that are changed here. What does not lie in a
-file's first record, or has another size, goes through the library file by file.
+file, its folder and its index entry is far too much. So the records are read and written by the hundred, as they lie in
+$MFT's data; the library knows where that is, and both go through the same device. Update sequences are undone and
+advanced here, only those of records that change, so that whole pages can be written in which the others stay as they are:
+a page of which a part is written has to be read before. The library keeps records of files it closed; it is told to
+forget those that are changed here. What does not lie in a file's first record, or has another size, goes through the
+library file by file.
 """
 
-from libc.errno cimport EIO, ENOENT, EPERM, ESPIPE, errno
+from libc.errno cimport EIO, ENOENT, EPERM, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcmp, memcpy, memset
 
 from wimboot.ntfs._extents cimport u16, u32
 from wimboot.ntfs._ntfs3g cimport *
+from wimboot.ntfs._pages cimport PAGE
 
 from wimboot.errors import FormatError
 
@@ -48,23 +51,58 @@ cdef int by_record(const void *a, const void *b) noexcept nogil:
 
 
 cdef bint is_sound(const uint8_t *record, uint32_t record_size) noexcept nogil:
-    """Whether it is a file record that the library could undo the update sequence of, with attributes inside of it."""
+    """Whether it is a file record with an update sequence that can be undone, and with attributes inside of it."""
     cdef uint32_t sequence = u16(record + 4), words = u16(record + 6), first = u16(record + 20), used = u32(record + 24)
     return (u32(record) == FILE_SIGNATURE and words == record_size // STRIDE + 1 and not sequence & 1
             and sequence >= SMALLEST_HEADER and sequence + 2 * words <= STRIDE - 2
             and used <= record_size and not first & 7 and SMALLEST_HEADER <= first <= used)
 
 
+cdef bint undo_sequence(uint8_t *record, uint32_t record_size) noexcept nogil:
+    """Put back the words that the update sequence number stands for; nothing where one of them is another number, as in
+    a record that was written in part."""
+    cdef uint8_t *sequence = record + u16(record + 4)
+    cdef uint8_t *last_word = record + STRIDE - 2
+    cdef uint32_t i, count = record_size // STRIDE
+    for i in range(count):
+        if memcmp(last_word + i * STRIDE, sequence, 2):
+            return False
+    for i in range(count):
+        memcpy(last_word + i * STRIDE, sequence + 2 + 2 * i, 2)
+    return True
+
+
+cdef void set_sequence(uint8_t *record, uint32_t record_size, bint changed) noexcept nogil:
+    """Let the update sequence guard the record again, by the next number where it changed. Never 0 nor 0xFFFF."""
+    cdef uint8_t *sequence = record + u16(record + 4)
+    cdef uint8_t *last_word = record + STRIDE - 2
+    cdef uint32_t i
+    cdef uint16_t number = <uint16_t> (u16(sequence) + changed)
+    if changed and (not number or number == 0xFFFF):
+        number = 1
+    memcpy(sequence, &number, 2)
+    for i in range(record_size // STRIDE):
+        memcpy(sequence + 2 + 2 * i, last_word + i * STRIDE, 2)
+        memcpy(last_word + i * STRIDE, &number, 2)
+
+
 cdef class Refresh(Contents):
     """A volume that can give many pointers new values."""
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil:
-        """UNCHANGED, PATCHED, or ELSEWHERE where the library has to do it; -1 and `fail`."""
+        """UNCHANGED, PATCHED, or ELSEWHERE where the library has to do it; -1 and `fail`. The record is as it is on disk."""
+        cdef int state
+        if not is_sound(record, self.volume.mft_record_size) or not undo_sequence(record, self.volume.mft_record_size):
+            return self.fail(b"reading a file record", EIO)
+        state = self.patch_value(record, change, size)
+        set_sequence(record, self.volume.mft_record_size, state == PATCHED)
+        return state
+
+    cdef int patch_value(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil:
+        """The same for a record whose update sequence is undone."""
         cdef uint32_t used, at, kind = 1, last, length, value_size, offset
         cdef bint listed = False
         cdef uint8_t *value
-        if not is_sound(record, self.volume.mft_record_size):
-            return self.fail(b"reading a file record", EIO)
         if (not (<MFT_RECORD *> record).flags & MFT_RECORD_IN_USE or (<MFT_RECORD *> record).base_mft_record
                 or (<MFT_RECORD *> record).sequence_number != change.file_id >> 48):
             return self.fail(b"reading a file record", ENOENT)
@@ -97,19 +135,34 @@ cdef class Refresh(Contents):
         memcpy(value, change.value, size)
         return PATCHED
 
-    cdef int write_run(self, uint8_t *records, uint64_t first, uint8_t *changed, uint32_t count) noexcept nogil:
-        """Write those of `count` records that are marked, as many at once as stand together."""
-        cdef uint32_t start = 0, end
+    cdef int read_records(self, uint64_t first, uint32_t count, uint8_t *records) noexcept nogil:
+        """As they are on disk."""
+        cdef int64_t each = self.volume.mft_record_size
+        errno_set(0)
+        if ntfs_attr_pread(self.volume.mft_na, <int64_t> first * each, count * each, records) != count * each:
+            return self.fail(b"reading $MFT", errno or EIO)
+        return 0
+
+    cdef int write_pages(self, uint8_t *records, uint64_t first, uint8_t *changed, uint32_t count, uint32_t together) \
+            noexcept nogil:
+        """Write the pages, each of `together` records, that have one that is marked, as many at once as stand together."""
+        cdef uint32_t start = 0, end, i
+        cdef int64_t each = self.volume.mft_record_size
+        cdef bint any = True
         while start < count:
             end = start
-            while end < count and changed[end]:
-                end += 1
+            while end < count and any:
+                any = False
+                for i in range(end, min(end + together, count)):
+                    any |= changed[i]
+                if any:
+                    end = min(end + together, count)
             if end > start:
                 errno_set(0)
-                if ntfs_mft_records_write(self.volume, first + start, end - start, <MFT_RECORD *>
-                                          (records + <uint64_t> start * self.volume.mft_record_size)):
-                    return self.tear(b"ntfs_mft_records_write")
-            start = end + 1
+                if ntfs_attr_pwrite(self.volume.mft_na, <int64_t> (first + start) * each, (end - start) * each,
+                                    records + start * each) != (end - start) * each:
+                    return self.tear(b"writing $MFT")
+            start, any = end + together, True
         return 0
 
     cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) noexcept nogil:
@@ -117,30 +170,35 @@ cdef class Refresh(Contents):
 
         `room`: a WINDOW of records, and a mark for each.
         """
-        cdef uint32_t window = WINDOW // self.volume.mft_record_size, records
-        cdef uint64_t at = 0, next_at, first, place
+        cdef uint32_t each = self.volume.mft_record_size, window, together
+        cdef uint64_t at = 0, next_at, first, place, records, end
         cdef uint8_t *marks = room + WINDOW
         cdef int state
         left[0] = 0
-        if not window or self.volume.mft_record_size < SMALLEST_RECORD:
+        if each < SMALLEST_RECORD or each > WINDOW:
             return self.fail(b"reading file records", EIO)
+        window, together, end = WINDOW // each, max(1, PAGE // each), self.volume.mft_na.initialized_size // each
         while at < count:
             first, next_at = MREF(changes[at].file_id), at
             self.refused = changes[at].file_id
             if first < FILE_first_user:
                 return self.fail(b"opening a file", EPERM)
+            first -= first % together
             while next_at < count and MREF(changes[next_at].file_id) - first < window:
-                ntfs_inode_invalidate(self.volume, MREF(changes[next_at].file_id))
+                self.refused = changes[next_at].file_id
+                if MREF(self.refused) >= end:
+                    return self.fail(b"opening a file", ENOENT)
+                ntfs_inode_invalidate(self.volume, MREF(self.refused))
                 next_at += 1
-            records = <uint32_t> (MREF(changes[next_at - 1].file_id) - first + 1)
-            errno_set(0)
-            if ntfs_mft_records_read(self.volume, first, records, <MFT_RECORD *> room):
-                return self.fail(b"ntfs_mft_records_read", ENOENT if errno == ESPIPE else errno)
+            records = MREF(self.refused) + 1 - first
+            records = min(records + together - 1 - (records - 1) % together, end - first)
+            if self.read_records(first, <uint32_t> records, room):
+                return -1
             memset(marks, 0, records)
             while at < next_at:
                 place = MREF(changes[at].file_id) - first
                 self.refused = changes[at].file_id
-                state = self.patch(room + place * self.volume.mft_record_size, &changes[at], size)
+                state = self.patch(room + place * each, &changes[at], size)
                 if state < 0:
                     return -1
                 if state == PATCHED:
@@ -149,7 +207,7 @@ cdef class Refresh(Contents):
                     changes[left[0]] = changes[at]
                     left[0] += 1
                 at += 1
-            if self.write_run(room, first, marks, records):
+            if self.write_pages(room, first, marks, <uint32_t> records, together):
                 return -1
         return 0
 
