@@ -68,8 +68,8 @@ def relocate(target: str, log_folder: Path | None, wim: Path, place: str | None,
 
 def _tell(done: Relocated, *, dry_run: bool) -> None:
     was, were = ("would be", "would be") if dry_run else ("was", "were")
-    show.say(f"Data source {done.data_source_id} {_moved(done, was)}; {done.refreshed:,} pointers {were} brought up "
-             "to date.")
+    followed = f"; {done.refreshed:,} pointers {were} brought up to date" if done.refreshed else ""
+    show.say(f"Data source {done.data_source_id} {_moved(done, was)}{followed}.")
     if done.dropped:
         click.echo(f"Data sources that no pointer names {were} given up: {', '.join(map(str, done.dropped))}.")
     if done.left_over is not None:

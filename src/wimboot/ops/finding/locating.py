@@ -42,7 +42,7 @@ class WimState(Enum):
 
 class PassedOver(Frozen):
     """Another copy of the WIM, and why it was not taken. `whole`: it has the data of all pointers; `damage`: it is not
-    sound in its structures.
+    sound in its structures; `alike`: it would do as well, as a spare copy does.
     """
 
     path: Path
@@ -50,6 +50,7 @@ class PassedOver(Frozen):
     why: str
     whole: bool
     damage: Damaged | None
+    alike: bool
 
 
 class Found(Frozen):
@@ -155,10 +156,11 @@ class _Search:
             has_image = one.file.image_count >= source.wim_index
             renamed = one.file.path.name.casefold() != name
             key = (not has_image, not one.at_place, lacks, renamed, -one.file.image_count, other_table, order)
-            rows.append((key, one, lacks, error))
+            rows.append((key, one, lacks, other_table, error))
         rows.sort(key=lambda row: row[0])
         newest = rows[0][1].file.image_count
-        return [(one, _passed_over(one, source.wim_index, newest, lacks, error)) for _, one, lacks, error in rows]
+        return [(one, _passed_over(one, source.wim_index, newest, lacks, error, other_table=other_table))
+                for _, one, lacks, other_table, error in rows]
 
     def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool, Error | None]:
         """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know; all, and
@@ -171,7 +173,8 @@ class _Search:
             return len(hashes) // 20 + 1, True, error
 
 
-def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error: Error | None) -> PassedOver:
+def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error: Error | None, *,
+                 other_table: bool) -> PassedOver:
     images, path = one.file.image_count, one.file.path
     if error is not None:
         told = str(error)
@@ -182,8 +185,10 @@ def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error:
         why = f"it lacks the contents of {lacks:,} files"
     else:
         why = f"it is older, with {images:,} images for {newest}" if images < newest else "it is another copy"
-    return PassedOver(path=path, how=one.how, why=why, whole=images >= wim_index and not lacks,
-                      damage=error if isinstance(error, Damaged) else None)
+    whole = images >= wim_index and not lacks
+    return PassedOver(path=path, how=one.how, why=why, whole=whole,
+                      damage=error if isinstance(error, Damaged) else None,
+                      alike=whole and images >= newest and not other_table)
 
 
 class _AtPlace:
