@@ -149,7 +149,7 @@ def test_titles_of_two_images_differ(seven: Seven, tmp_path: Path) -> None:
         done("ram", seven.volume, tmp_path / f"{name}.ram", *MEMORY, "--menu", table, "--menu-path", f"/x86/{name}.ram",
              "--yes")
     titles = [line for line in table.read_text().splitlines() if line.startswith("title ")]
-    assert [title.partition(" (")[2] for title in titles] == ["RAM, x86/a.ram)", "RAM, x86/b.ram)"]
+    assert [title.partition(" (")[2] for title in titles] == ["RAM, /x86/a.ram)", "RAM, /x86/b.ram)"]
 
 
 def test_the_place_of_a_ram_image_on_the_disk_of_its_system(seven: Seven, tmp_path: Path) -> None:

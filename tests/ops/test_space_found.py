@@ -92,6 +92,9 @@ def test_every_volume_of_a_disk_is_measured(converted_copy: tuple[Path, Path], p
         (f"{disk}#1", True), (f"{disk}#2", False)]
     assert len(told["disks"]) == 1
     assert told["disks"][0]["partitions"] == 2
+    shown = done("space", disk).out
+    assert not shown.startswith("\n")
+    assert shown.count("with #1") == 1, "the file is told with one of its volumes"
     (second,) = done("space", f"{disk}#2", "--json").json["volumes"]
     assert second["where"] == f"{disk}#2"
     refused("no-partition", 2, "space", f"{disk}#7")

@@ -33,17 +33,17 @@ _COLUMNS = [
 
 def tell(found: Space) -> None:
     """All of it."""
-    disks = {disk.path: disk for disk in found.disks}
     if not (found.disks or found.wims or found.others):
         show.say("No disk, no VHD and no WIM was found.")
         return
+    page = _Page(found)
     for wim in found.wims:
-        _wim(wim, found, disks)
-    _homeless(found, disks)
-    _ordinary(found, disks)
+        _wim(wim, found, page)
+    _homeless(found, page)
+    _ordinary(found, page)
     bare = [disk for disk in found.disks if not any(volume.disk == disk.path for volume in found.volumes)]
     if bare:
-        _heading("disks without an NTFS volume that can be read")
+        page.heading("disks without an NTFS volume that can be read")
         show.table([("disk", "left"), ("what it is", "left"), ("on the host", "right")],
                    [(show.plain(disk.path), _what(disk), _size(disk.occupied)) for disk in bare])
     if any(volume.start is not None and volume.start.expands and volume.start.claims for volume in found.volumes):
@@ -51,14 +51,36 @@ def tell(found: Space) -> None:
                  "the host\nhas no room for that; VirtualDiskExpandOnMount = 4 in its registry leaves the VHD as it "
                  "is.")
     for volume in found.volumes:
-        _remarks(volume, disks[volume.disk])
+        _remarks(volume, page.disks[volume.disk])
     for volume in found.volumes:
         if volume.real is not None:
-            _real(volume, volume.real)
-    _others(found.others)
+            _real(volume, volume.real, page)
+    _others(found.others, page)
     grown = "" if found.at_most == found.taken else f"; {show.size(found.at_most)} once every disk has its full size"
     seen, taken = show.size(found.seen), show.size(found.taken)
     show.say(f"\nall together: {seen} as Windows sees it, {taken} on the host{grown}")
+
+
+class _Page:
+    """What is told so far: a blank line lies between headings, and a file of the host is told with one of its volumes.
+    """
+
+    def __init__(self, found: Space) -> None:
+        self.disks = {disk.path: disk for disk in found.disks}
+        self._first: dict[Path, VolumeFigures] = {}
+        for volume in found.volumes:
+            self._first.setdefault(volume.disk, volume)
+        self._begun = False
+
+    def heading(self, text: str) -> None:
+        """Begin something new."""
+        show.say(f"\n{text}" if self._begun else text)
+        self._begun = True
+
+    def on_host(self, volume: VolumeFigures) -> str:
+        """What the file takes, once."""
+        occupied, first = self.disks[volume.disk].occupied, self._first[volume.disk]
+        return _size(occupied) if occupied is None or volume.where == first.where else f"with #{first.partition}"
 
 
 def windows_name(volume: VolumeFigures) -> str:
@@ -70,15 +92,15 @@ def windows_name(volume: VolumeFigures) -> str:
     return (system.product or f"Windows {system.version}") + architecture
 
 
-def _wim(wim: WimFigures, found: Space, disks: dict[Path, DiskFigures]) -> None:
+def _wim(wim: WimFigures, found: Space, page: _Page) -> None:
     if wim.blobs is None:
-        _heading(f"{show.plain(wim.path)}: could not be read: {wim.problem}")
+        page.heading(f"{show.plain(wim.path)}: could not be read: {wim.problem}")
         return
     images = f"{len(wim.images):,} images"
     of = "" if wim.copy_of is None else (
         f"; {'a copy' if wim.same_blobs else 'another state'} of {show.plain(wim.copy_of)}")
-    _heading(f"{show.plain(wim.path)}: {show.size(wim.size)}, {images}, {wim.compression}{of}")
-    rows = [_row(volume, share, disks) for volume in found.volumes for share in volume.shares
+    page.heading(f"{show.plain(wim.path)}: {show.size(wim.size)}, {images}, {wim.compression}{of}")
+    rows = [_row(volume, share, page) for volume in found.volumes for share in volume.shares
             if share.wim is not None and share.blobs is not None and volume.where in wim.users
             and _same(share, wim)]
     if rows:
@@ -106,7 +128,7 @@ def _saved(wim: WimFigures) -> Iterable[str]:
         yield f"{show.size(wim.unused.in_wim)} belong to no image"
 
 
-def _homeless(found: Space, disks: dict[Path, DiskFigures]) -> None:
+def _homeless(found: Space, page: _Page) -> None:
     """Volumes whose WIM was not found, or cannot be read, by that WIM."""
     groups: dict[bytes, list[tuple[VolumeFigures, Share]]] = {}
     for volume in found.volumes:
@@ -116,25 +138,24 @@ def _homeless(found: Space, disks: dict[Path, DiskFigures]) -> None:
     for guid, users in groups.items():
         first = users[0][1]
         what = f"cannot be read: {first.problem}" if first.wim is not None else "was not found"
-        _heading(f"the WIM {{{guid_text(guid)}}}, {show.plain(told_place(first.place, 'registered at'))}, {what}")
-        _volumes([_row(volume, share, disks) for volume, share in users])
+        page.heading(f"the WIM {{{guid_text(guid)}}}, {show.plain(told_place(first.place, 'registered at'))}, {what}")
+        _volumes([_row(volume, share, page) for volume, share in users])
 
 
-def _ordinary(found: Space, disks: dict[Path, DiskFigures]) -> None:
-    rows = [_row(volume, None, disks) for volume in found.volumes
+def _ordinary(found: Space, page: _Page) -> None:
+    rows = [_row(volume, None, page) for volume in found.volumes
             if not any(share.pointers for share in volume.shares)]
     if rows:
-        _heading("volumes of ordinary files")
+        page.heading("volumes of ordinary files")
         _volumes(rows)
 
 
-def _row(volume: VolumeFigures, share: Share | None, disks: dict[Path, DiskFigures]) -> tuple[str, ...]:
-    start = volume.start
-    started = "" if start is None else _size(start.takes)
+def _row(volume: VolumeFigures, share: Share | None, page: _Page) -> tuple[str, ...]:
+    started = "" if volume.start is None else _size(volume.start.takes)
     needs = ("", "") if share is None else ("?", "?") if share.blobs is None or share.alone is None else (
         show.size(share.blobs.in_wim), show.size(share.alone.in_wim))
     return (show.plain(volume.where), show.plain(windows_name(volume)), show.size(volume.seen),
-            show.size(volume.used), _size(disks[volume.disk].occupied), started, *needs)
+            show.size(volume.used), page.on_host(volume), started, *needs)
 
 
 def _volumes(rows: Sequence[Sequence[str]]) -> None:
@@ -163,10 +184,10 @@ def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
         show.say(f"{where}: {disk.damage}")
 
 
-def _real(volume: VolumeFigures, groups: tuple[RealFiles, ...]) -> None:
+def _real(volume: VolumeFigures, groups: tuple[RealFiles, ...], page: _Page) -> None:
     files = f"{sum(group.files for group in groups):,} real files"
     occupied = show.size(sum(group.occupied for group in groups))
-    _heading(f"{show.plain(volume.where)}: {files} in {occupied}, and why")
+    page.heading(f"{show.plain(volume.where)}: {files} in {occupied}, and why")
     rows: list[tuple[str, ...]] = []
     for reason in dict.fromkeys(group.reason for group in groups):
         ours = [group for group in groups if group.reason is reason]
@@ -182,9 +203,9 @@ def _group(why: str, groups: Sequence[RealFiles], largest: str) -> tuple[str, ..
             show.size(sum(group.occupied for group in groups)), show.plain(largest))
 
 
-def _others(others: Sequence[Other]) -> None:
+def _others(others: Sequence[Other], page: _Page) -> None:
     if others:
-        _heading("not measured")
+        page.heading("not measured")
     for other in others[:_MOST_OTHERS]:
         show.say(f"  {show.plain(other.path)}: {other.what}: {other.why}")
     if len(others) > _MOST_OTHERS:
@@ -203,7 +224,3 @@ def _what(disk: DiskFigures) -> str:
 
 def _size(size: int | None) -> str:
     return "" if size is None else show.size(size)
-
-
-def _heading(text: str) -> None:
-    show.say(f"\n{text}")

@@ -11,9 +11,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DiskFormat, NotADisk, read_table
+from wimboot.disk.lz4disk import Lz4Disk
+from wimboot.disk.packing import Lz4Missing
 from wimboot.disk.vhdlayout import is_vhd
-from wimboot.errors import Error
+from wimboot.errors import Error, FormatError
 from wimboot.formats.lz4frame import FRAME_MAGIC, STORED
+from wimboot.formats.mbr import Mbr
 from wimboot.formats.wimheader import MAGIC, PIPABLE_MAGIC
 from wimboot.storage import HostFile
 from wimboot.storage.memory import Image, MemoryFile
@@ -55,18 +58,37 @@ def kind_of(path: Path) -> FileKind | None:
 
 
 def packed_disk_size(path: Path, kind: FileKind) -> int | None:
-    """Bytes of the disk in a compressed file, as that says; None where it does not. gzip counts up to 4 GiB.
+    """Bytes of the disk in a compressed file, without its free end where that is not in the file; None where nothing
+    tells. gzip counts up to 4 GiB.
 
     Raises HostError.
     """
     file = HostFile.open(path)
     try:
         if kind is FileKind.GZIP:
-            return int.from_bytes(file.pread(max(0, file.size() - 4), 4), "little")
-        head = file.pread(0, _LZ4_SIZE_OFFSET + 8)
-        return int.from_bytes(head[_LZ4_SIZE_OFFSET:], "little") if head[4] & _LZ4_HAS_SIZE else None
+            told = int.from_bytes(file.pread(max(0, file.size() - 4), 4), "little")
+            return max(told, _partitions_end(_from_gzip(file)))
+        try:
+            return Lz4Disk(file).size()     # ours, which say it behind their end
+        except (FormatError, Lz4Missing):
+            head = file.pread(0, _HEAD)
+        if not head[4] & _LZ4_HAS_SIZE:
+            return None
+        return max(int.from_bytes(head[_LZ4_SIZE_OFFSET:_LZ4_SIZE_OFFSET + 8], "little"),
+                   _partitions_end(_from_lz4(head)))
     finally:
         file.close()
+
+
+def _partitions_end(sector: bytes) -> int:
+    """Where the last partition of an MBR ends; 0 where there is none."""
+    try:
+        mbr = Mbr.parse(sector)
+    except FormatError:
+        return 0
+    if mbr.is_protective:
+        return 0
+    return max((entry.first_sector + entry.sectors) * _SECTOR if entry.is_used else 0 for entry in mbr.entries)
 
 
 def _kind(file: File) -> FileKind | None:

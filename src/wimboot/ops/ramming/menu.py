@@ -59,7 +59,7 @@ def make_entry(options: RamOptions, product: str, emit: Emit) -> MenuEntry:
     kind = MenuKind.UEFI if options.firmware is Firmware.UEFI else MenuKind.BIOS
     path = _checked(_path(options, emit))
     title = None if options.title is None else " ".join(options.title.split())
-    return image_entry(path, kind, title=title, new_title=f"{product} (RAM, {path[1:]})",
+    return image_entry(path, kind, title=title, new_title=f"{product} (RAM, {path})",
                        larger=_larger(options) if options.cut else None)
 
 
