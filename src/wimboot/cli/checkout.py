@@ -11,6 +11,7 @@ from wimboot.cli.asking import ask
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from wimboot.ops.restore import Restored
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["apply", "restore"]
 
 _SHOWN = 20
-"""Changed paths that a dry run of restore lists; --json has all of them."""
+"""Changed paths that restore lists, those that go first; -v and --json have all of them."""
 _DOES = {"removed": "remove", "added": "bring back", "changed": "change"}
 """What restore does about a path; `status` has the other direction, what happened to it since the image."""
 _DID = {"removed": "removed", "added": "brought back", "changed": "changed"}
@@ -98,7 +99,9 @@ def apply(wim: Path, image: str, target: str, log_folder: Path | None, **chosen:
 @options.wim_option(required=False)
 @click.option("--keep", multiple=True, metavar="GLOB", help="Leave these paths as they are (may be repeated).")
 @click.option(
-    "--pointers/--full", "pointers", default=None, help="Form of what is written (default: that of the volume)."
+    "--pointers/--full", "pointers", default=None,
+    help="Make pointers of all files that may be some, or ordinary files of all pointers, those that are left alone "
+    "apart. Default: what is written gets the form of the volume, the rest stays.",
 )
 @click.option("--format", "rebuild", is_flag=True, help="Format the volume and deploy the image anew.")
 @click.option(
@@ -115,9 +118,10 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     in such a folder; what it names and the volume does not have is not made. A registry hive that is replaced takes its
     logs with it, whatever lists and --keep say of them; one that is kept keeps them.
 
-    See first with --dry-run what would be done to the volume, and to which names: what was added since goes (`would
-    remove`), what was deleted comes back (`would bring back`). It refuses what the run would refuse, but does not read
-    back the data that new pointers need.
+    Only --format asks first. What was added or changed since and is in no image is lost: `wimboot update` puts it into
+    one, --keep leaves it where it is. See first with --dry-run what would be done to the volume, and to which names:
+    what was added since goes (`would remove`), what was deleted comes back (`would bring back`). It refuses what the
+    run would refuse, but does not read back the data that new pointers need.
 
     \b
     Examples:
@@ -153,17 +157,15 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
         return
     if chosen["quiet"]:
         return
-    if chosen["dry_run"] or chosen["verbose"]:
-        _list(done, dry_run=chosen["dry_run"], verbose=chosen["verbose"])
-    if not (done.removed or done.added or done.changed or done.metadata):
-        click.echo(f"{target} equals image {done.number}, {done.name}: nothing to do.")
-        return
+    _list(done, dry_run=chosen["dry_run"], verbose=chosen["verbose"])
     _say(done, target, dry_run=chosen["dry_run"])
 
 
 def _say(done: Restored, target: str, *, dry_run: bool) -> None:
-    kept = f" It {'would leave' if dry_run else 'left'} {len(done.kept):,} names as they are."
-    if dry_run:
+    if done.idle:
+        but = ", but for what is kept" if done.kept else ""
+        text = f"{target} equals image {done.number}, {done.name}{but}: nothing to do."
+    elif dry_run:
         text = (f"Would restore {target} to image {done.number}, {done.name}: it would remove {done.removed:,} names, "
                 f"bring back {done.added:,} names, change the data of {done.changed:,} files and set back the "
                 f"properties of {done.metadata:,} files.")
@@ -171,7 +173,26 @@ def _say(done: Restored, target: str, *, dry_run: bool) -> None:
         text = (f"Restored {target} to image {done.number}, {done.name}: {done.removed:,} names removed, "
                 f"{done.added:,} brought back, {done.changed:,} files' data and {done.metadata:,} files' properties "
                 "set back.")
-    show.say(text + (kept if done.kept else ""))
+    show.say(text + "".join(f" {sentence}" for sentence in _further(done, dry_run=dry_run)))
+
+
+def _further(done: Restored, *, dry_run: bool) -> Iterator[str]:
+    """What was done besides, in sentences."""
+    from wimboot.windows.wimplace import told_place
+
+    if done.turned:
+        form = "pointers" if done.registered else "ordinary files"
+        yield f"{done.turned:,} files with the right data {'would become' if dry_run else 'became'} {form}."
+    if done.refreshed:
+        yield f"{done.refreshed:,} pointers {'would be' if dry_run else 'were'} brought up to the WIM."
+    if done.registered and done.before is None:
+        yield f"The volume {'would be' if dry_run else 'is'} registered with {done.wim}."
+    elif done.registered and done.before != done.number:
+        yield f"It {'stands' if dry_run else 'stood before'} on image {done.before}."
+    if done.place is not None:
+        yield f"Its WIM {'would be' if dry_run else 'is'} registered {told_place(done.place, 'at')}."
+    if done.kept:
+        yield f"It {'would leave' if dry_run else 'left'} {len(done.kept):,} names as they are."
 
 
 def _list(done: Restored, *, dry_run: bool, verbose: int) -> None:
@@ -187,10 +208,14 @@ def _restored(done: Restored, *, dry_run: bool) -> dict[str, Any]:
     return {
         "wim": done.wim,
         "image": {"index": done.number, "name": done.name},
+        "image_before": done.before,
+        "registered": done.registered,
         "removed": done.removed,
         "added": done.added,
         "changed": done.changed,
         "metadata": done.metadata,
+        "form_changed": done.turned,
+        "refreshed": done.refreshed,
         "kept": list(done.kept),
         "paths": [{"change": change, "action": _DOES[change].replace(" ", "-"), "path": path}
                   for change, path in done.examples],

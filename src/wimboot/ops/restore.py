@@ -28,6 +28,7 @@ from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_s
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
 from wimboot.ops.pointing.placing import find_place, volume_sources
+from wimboot.ops.pointing.pointers import count_behind
 from wimboot.ops.preparing.forgiving import as_prepared
 from wimboot.ops.preparing.wishes import Wanted, prepared_image, wish_for_image
 from wimboot.plan.space import NotEnoughSpace, check_volume_space
@@ -85,7 +86,12 @@ class ForeignVolume(Refused):
 
 
 class Restored(Frozen):
-    """What was changed, or with a dry run would be. Counts are of names and files."""
+    """What was changed, or with a dry run would be. Counts are of names and files.
+
+    `before` is the image of this WIM that the volume stood on, None where it stood on none; `registered` whether it
+    stands on this one now, `place` where its WIM lies then, if that is new. Of the data that is not `changed`, `turned`
+    files got the form that was asked for; `refreshed` pointers were behind the WIM.
+    """
 
     wim: Path
     number: int
@@ -96,6 +102,18 @@ class Restored(Frozen):
     metadata: int
     kept: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
+    before: int | None = None
+    registered: bool = False
+    place: WimPlace | None = None
+    turned: int = 0
+    refreshed: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was to be done."""
+        moved = self.registered and self.before != self.number
+        return not (moved or self.place or self.removed or self.added or self.changed or self.turned or self.metadata
+                    or self.refreshed)
 
 
 def restore(options: RestoreOptions, emit: Emit) -> Restored:
@@ -116,7 +134,8 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
                 number = choose_image(store, str(standing), where=str(wim))
             else:
                 raise ImageNeeded(where=opened.where, wim=wim)
-            return _restore(options, opened, sources, store, wim, number, emit)
+            done = _restore(options, opened, sources, store, wim, number, emit)
+            return replace(done, before=standing)
 
 
 def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened, emit: Emit) -> tuple[Path, int | None]:
@@ -145,23 +164,24 @@ def _restore(
     contents = Contents(ground.tree, opened.device, opened.volume, [store])
     spared = left_alone(ground.tree, view, options.keep, _standing_without(sources, store))
     changes = _changes(ground.tree, view, spared, contents, emit)
-    if options.form is Form.FULL:
-        changes = _with_pointers(changes, ground.tree, view.tree)
-    done = _told(wim, view, ground, changes, spared)
+    turned = _turned(options.form, changes, ground.tree, view.tree, forms)
+    done = replace(_told(wim, view, ground, changes, spared), turned=len(turned), registered=place is not None,
+                   place=None if place is None or place in _places(sources, store) else place)
+    changes = replace(changes, data=[*changes.data, *turned])
     if not options.force:
         _refuse_foreign(opened.where, ground.tree, sources, store, changes)
         if not options.rebuild:
             refuse_backing_others(opened, changes)
     _check_space(ground, view.tree, changes, forms, where=opened.where)
     if opened.transaction is None:
-        return done
+        return replace(done, refreshed=count_behind(opened.volume, ground.tree, store))
     with checking_new_pointers(view, changes, forms, processors(), wim, emit) as checking:
-        carry_out(opened, view, changes, forms, place, emit)
+        refreshed = carry_out(opened, view, changes, forms, place, emit)
         checking.result()
     prepared_image(opened, wish, emit)
     emit(Phase(name="commit"))
     commit(opened.writing, None, wim)
-    return done
+    return replace(done, refreshed=refreshed)
 
 
 class _Ground(Frozen):
@@ -213,17 +233,25 @@ def _tell(emit: Emit, identifier: str, text: str) -> None:
     emit(Note(id=identifier, text=text, warning=True))
 
 
-def _with_pointers(changes: Changes, tree: Tree, image: Tree) -> Changes:
-    """The same, and pointers that lead to the right data become files too: the user asked for all data."""
+def _turned(form: Form | None, changes: Changes, tree: Tree, image: Tree, forms: Forms) -> list[tuple[int, int]]:
+    """(stream of the image, stream of the volume) of files whose data is right and whose form is not what was asked
+    for: pointers that are to become files, files that are to become pointers. None where no form was.
+    """
+    if form is None:
+        return []
     there = {new for new, _ in changes.data}
-    back = []
+    turned = []
     for node, old_node in enumerate(changes.pairs):
-        stream = tree.data_stream(old_node) if old_node >= 0 else -1
-        if stream >= 0 and tree.stream(stream).flags & StreamFlag.POINTER:
-            new = image.data_stream(node)
-            if new >= 0 and new not in there:
-                back.append((new, stream))
-    return replace(changes, data=[*changes.data, *back])
+        new, stream = image.data_stream(node), tree.data_stream(old_node) if old_node >= 0 else -1
+        if new < 0 or stream < 0 or new in there:
+            continue
+        row = tree.stream(stream)
+        is_pointer = bool(row.flags & StreamFlag.POINTER)
+        if form is Form.FULL and is_pointer:
+            turned.append((new, stream))
+        elif form is Form.POINTERS and not is_pointer and forms.is_pointer(node) and row.hash == image.stream(new).hash:
+            turned.append((new, stream))    # what `as_prepared` leaves as it is has another
+    return turned
 
 
 def _check_standing(tree: Tree, view: ImageView, wim: Path, *, where: str) -> None:
@@ -251,6 +279,11 @@ def _refuse_foreign(where: str, tree: Tree, sources: Sources, store: Store, chan
     removed, names = len(changes.removed_links), tree.link_count
     if not sources.of_wim(store.guid) and removed > names // 2:
         raise ForeignVolume(where=where, removed=removed, names=names)
+
+
+def _places(sources: Sources, store: Store) -> list[WimPlace | None]:
+    """Where the volume knows this WIM."""
+    return [sources.place(source.data_source_id) for source in sources.of_wim(store.guid)]
 
 
 def _place(

@@ -70,13 +70,16 @@ def checking_new_pointers(
 
 def carry_out(
     opened: Opened, view: ImageView, changes: Changes, forms: Forms, place: WimPlace | None, emit: Emit
-) -> None:
-    """Change the volume inside its transaction and close it; the caller commits."""
+) -> int:
+    """Change the volume inside its transaction and close it; the caller commits. Returns how many pointers were behind
+    the WIM, and were brought up to it.
+    """
     store = view.store
     steps = len(changes.removed_links) + len(changes.added_links) + len(changes.data) + len(changes.metadata)
     phase = Phase(name="change", total=steps)
     emit(phase)
     source = None if place is None else register(opened.volume, store.guid, view.number, place)
-    refresh_pointers(opened.volume, opened.tree, store)
+    refreshed = refresh_pointers(opened.volume, opened.tree, store)
     Checkout(opened.volume, opened.tree, view.tree, changes, forms, store, source, phase.counter).run()
     opened.volume.close()
+    return refreshed
