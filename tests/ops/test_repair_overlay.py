@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mounting import mounted
 from repair_rig import EXPLORER, USER32, Pair, problem_of
-from running import done, unchanged, wimboot
+from running import NO_PLACE, done, notes, refused, unchanged, wimboot
 
 SVI = "System Volume Information"
 DAT, NEW, BACKUP = (f"{SVI}/WimOverlay.{kind}" for kind in ("dat", "new", "backup"))
@@ -53,6 +53,29 @@ def test_a_missing_overlay_is_built_anew_from_the_pointers(pair: Pair) -> None:
     (source,) = document["sources"]
     assert (source["id"], source["place"], source["image"]) == (0, PLACE, 1)
     pair.assert_whole()
+
+
+def test_each_verb_says_how_to_make_a_lost_overlay_anew(pair: Pair) -> None:
+    """A volume of pointers is none of ordinary files, though it names no WIM; `convert` is no way out."""
+    with pair.edited() as root:
+        (root / DAT).unlink()
+    told = refused("overlay-missing", 4, "status", pair.volume, watching=(pair.volume,))
+    assert f"`wimboot verify {pair.volume} --repair` takes it from" in told.err
+    with pair.edited() as root:
+        (root / BACKUP).unlink()
+    mend = f"`wimboot verify {pair.volume} --repair --wim WIM`"
+    for command in (
+        ("status", pair.volume), ("update", pair.volume), ("restore", pair.volume), ("rehydrate", pair.volume),
+        ("relocate", pair.volume, "--wim", pair.wim), ("convert", pair.volume, "--wim", pair.wim, *NO_PLACE),
+    ):
+        assert mend in refused("overlay-missing", 4, *command, watching=(pair.volume, pair.wim)).err
+    assert mend in notes("info", pair.volume)["overlay-missing"].text
+    assert mend in problem_of(pair.verify()[1])["advice"]
+    read = wimboot("extract", pair.volume, "\\Windows\\explorer.exe", pair.volume.with_name("out"))
+    assert (read.code, f"`wimboot verify {pair.volume}` tells" in read.err) == (1, True)
+    assert "--wim-place" in wimboot("verify", pair.volume, "--wim", pair.wim, "--repair").err
+    done("verify", pair.volume, "--wim", pair.wim, "--repair", "--wim-place", "later")
+    done("status", pair.volume)
 
 
 def test_an_overlay_is_not_built_for_a_wim_that_is_not_theirs(pair: Pair, small_volume: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from wimboot.ops.deploying.changing import carry_out
 from wimboot.ops.deploying.rebuilding import check_rebuildable, rebuild
 from wimboot.ops.deploying.sparing import EncryptedWouldGo
 from wimboot.ops.deploying.viewing import ImageView
-from wimboot.ops.finding.backing import stores_behind
+from wimboot.ops.finding.backing import refuse_unregistered, stores_behind
 from wimboot.ops.opening.inside import free_size
 from wimboot.ops.opening.storing import commit_all
 from wimboot.ops.opening.volume import Opened, open_volume
@@ -178,6 +178,8 @@ def _ready(
     wim = options.capture.wim
     if own is not None and own.not_backable is not None:
         raise CaptureNotBackable(wim=wim, why=own.not_backable)
+    if not options.rebuild:
+        refuse_unregistered(opened)
     wanted = Wanted(wim=wim, driver=options.driver, no_expand=options.no_expand)
     here = wish_in_place(opened, stores, wanted, emit)
     system = None if here is None else here.system

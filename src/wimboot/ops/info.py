@@ -13,6 +13,7 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs.refusals import NotNtfs
 from wimboot.ops.capturing.rules import find_lists
+from wimboot.ops.finding.backing import refuse_unregistered
 from wimboot.ops.finding.locating import Located, locate
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
@@ -156,6 +157,7 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
     virtual, occupied = passes.sizes(tree)
     sources: tuple[SourceInfo, ...] = ()
     try:
+        refuse_unregistered(opened)
         located = locate(opened, read_sources(contents.read_path, where=opened.where))
         sources = tuple(_source(one, opened, emit) for one in located.values())
     except Error as error:

@@ -10,7 +10,7 @@ from wimboot.errors import UsageError
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.frozen import Frozen
-from wimboot.ops.finding.backing import NotWimBoot, OtherWim, require_wim
+from wimboot.ops.finding.backing import OtherWim, not_wimboot, require_wim
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import commit, held_wim, opened_store
 from wimboot.ops.opening.volume import open_volume
@@ -75,8 +75,8 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
     """Register the place of a WIM, and let the pointers into it know its table.
 
     Without `place` it is where the WIM lies now; where Windows could read no WIM, the place registered stays.
-    Raises NotWimBoot, OtherWim, SeveralSources, NoDataSource, MovedNotBackable, BadPlace, UnreadablePlace,
-    PlaceUnknown.
+    Raises NotWimBoot, SourcesMissing, OtherWim, SeveralSources, NoDataSource, MovedNotBackable, BadPlace,
+    UnreadablePlace, PlaceUnknown.
     """
     target, wim = options.target, options.wim
     with (
@@ -111,7 +111,7 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
 def _choose(opened: Opened, sources: Sources, options: RelocateOptions) -> DataSource:
     """The data source that is meant: the one with that id, else the WIM's only one, or its only one that is used."""
     if not sources.all:
-        raise NotWimBoot(where=opened.where)
+        raise not_wimboot(opened)
     newest, _ = require_wim(opened, sources, options.wim, older=True)
     mine = sources.of_wim(newest.wim_guid)
     if options.data_source_id is not None:

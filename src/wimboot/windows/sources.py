@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "BACKUP_PATH", "DAT_PATH", "FOLDER_PATH", "NEW_PATH", "OverlayDamaged", "Registration", "Sources",
+    "BACKUP_PATH", "DAT_PATH", "FOLDER_PATH", "NEW_PATH", "OverlayDamaged", "Registration", "Sources", "how_to_mend",
     "read_sources",
 ]
 
@@ -139,11 +139,12 @@ def read_sources(read: Callable[[str], bytes | None], *, where: str = "TARGET") 
             try:
                 return Sources(overlay=Overlay.parse(data))
             except FormatError as error:
-                raise OverlayDamaged(path=path, why=str(error), repair=_advice(read(BACKUP_PATH), where)) from error
+                raise OverlayDamaged(path=path, why=str(error), repair=how_to_mend(read(BACKUP_PATH), where)) from error
     return Sources()
 
 
-def _advice(backup: bytes | None, where: str) -> str:
+def how_to_mend(backup: bytes | None, where: str) -> str:
+    """The command that makes the table of a volume anew, given the content of its backup, None where there is none."""
     repair = f"wimboot verify {where} --repair"
     try:
         count = len(Overlay.parse(backup or b"").sources)

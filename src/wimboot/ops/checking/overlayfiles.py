@@ -63,7 +63,7 @@ class OverlayFiles(Frozen):
         repair = f"`wimboot verify {volume} --repair`"
         table = self.in_force.table
         if table is None:
-            flaw = self._without_table(ids, repair)
+            flaw = self._without_table(ids, repair, volume)
             return [] if flaw is None else [flaw]
         flaws = []
         if self.new.data is not None:
@@ -79,10 +79,11 @@ class OverlayFiles(Frozen):
                 advice=f"Windows does not read it. {repair} writes it anew."))
         return flaws
 
-    def _without_table(self, ids: Collection[int], repair: str) -> OverlayFlaw | None:
+    def _without_table(self, ids: Collection[int], repair: str, volume: str) -> OverlayFlaw | None:
         sound = next((file for file in (self.new, self.backup) if file.table is not None), None)
         from_other = f"{repair} takes it from {sound.path}, which is sound." if sound is not None else (
-            f"{repair} with --wim WIM builds it anew from the pointers; --wim-place says where Windows finds the WIM.")
+            f"`wimboot verify {volume} --repair --wim WIM` builds it anew from the pointers; --wim-place says where "
+            "Windows finds the WIM.")
         if self.in_force.data is not None:
             return OverlayFlaw(
                 id="overlay-damaged",

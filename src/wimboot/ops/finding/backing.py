@@ -14,7 +14,7 @@ from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.opening.wimfiles import WimFile, host_wim, wim_guid
 from wimboot.tree import StreamFlag, passes
-from wimboot.windows.sources import read_sources
+from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, NEW_PATH, how_to_mend, read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 __all__ = [
     "NotWimBoot",
     "OtherWim",
+    "SourcesMissing",
     "WimNotFound",
     "WimOlder",
     "WimReplaced",
     "likely_folders",
     "not_found",
+    "not_wimboot",
+    "refuse_unregistered",
     "require_wim",
     "search",
     "stores_behind",
@@ -48,6 +51,14 @@ class NotWimBoot(Refused):
     id = "not-wimboot"
     sentence = "{where} is not in WIMBoot form: it has no WimOverlay.dat, so no WIM belongs to it"
     advice = "`wimboot convert` makes it one. To bring an image onto it as it is: restore, or apply, with --wim."
+
+
+class SourcesMissing(Refused):
+    """Pointers, and no table that says into which WIM they lead."""
+
+    id = "overlay-missing"
+    sentence = "{where} has {count} pointers, and {path}, which says into which WIM they lead, {why}"
+    advice = "{repair}"
 
 
 class WimNotFound(Refused):
@@ -119,14 +130,34 @@ def require_wim(
         emit: told which other copies of a WIM that was found were passed over.
 
     Raises:
-        NotWimBoot, WimNotFound, WimReplaced, OtherWim, WimOlder, and what opening the WIM that was named raises.
+        NotWimBoot, SourcesMissing, WimNotFound, WimReplaced, OtherWim, WimOlder, and what opening the WIM that was
+        named raises.
     """
     if not sources.all:
-        raise NotWimBoot(where=opened.where)
+        raise not_wimboot(opened)
     source, file = _found(opened, sources, emit) if wim is None else _named(opened, sources, wim)
     if file.image_count < source.wim_index and not older:
         raise WimOlder(wim=file.path, where=opened.where, count=file.image_count, image=source.wim_index)
     return source, file.path
+
+
+def not_wimboot(opened: Opened) -> NotWimBoot | SourcesMissing:
+    """Why a volume without data sources is none to work with: its files are ordinary ones, or its table is gone."""
+    pointers = len(passes.flagged_streams(opened.tree, StreamFlag.POINTER))
+    if not pointers:
+        return NotWimBoot(where=opened.where)
+    read = Contents(opened.tree, opened.device, opened.volume).read_path
+    why = "is missing" if read(DAT_PATH) is None and read(NEW_PATH) is None else "names none"
+    return SourcesMissing(where=opened.where, count=pointers, path=DAT_PATH, why=why,
+                          repair=how_to_mend(read(BACKUP_PATH), opened.where))
+
+
+def refuse_unregistered(opened: Opened) -> None:
+    """Raises SourcesMissing, OverlayDamaged."""
+    if passes.flagged_streams(opened.tree, StreamFlag.POINTER):
+        read = Contents(opened.tree, opened.device, opened.volume).read_path
+        if not read_sources(read, where=opened.where).all:
+            raise not_wimboot(opened)
 
 
 def _named(opened: Opened, sources: Sources, wim: Path) -> tuple[DataSource, WimFile]:

@@ -67,7 +67,7 @@ def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, befor
     if wim is None:
         return Mending(overlay=table if flawed or table != in_force else None)
     with opened_store(wim, opened.options.folders) as store:
-        table = _adopt(table, uses, store, options, emit)
+        table = _adopt(table, uses, store, options, emit, target=opened.options.place)
         known = () if table is None else table.sources
         mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
         mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None)
@@ -90,7 +90,7 @@ def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -
 
 
 def _adopt(
-    table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit
+    table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit, *, target: str
 ) -> Overlay | None:
     """The table, with the data sources that have to be made for this WIM: those that no table has, those of another.
 
@@ -108,7 +108,7 @@ def _adopt(
             table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=image)
     unknown = [number for number in sorted(uses) if table.get(number) is None and belongs(uses[number], store)]
     if unknown:
-        place = find_place(options.wim_place, wim, emit)
+        place = find_place(options.wim_place, wim, emit, target=target)
         made = tuple(DataSource(
             data_source_id=number, wim_guid=store.guid, location=place.device,
             wim_index=likeliest_image(store, {use.pointer.hash for use in uses[number]})) for number in unknown)

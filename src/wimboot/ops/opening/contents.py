@@ -46,8 +46,8 @@ class PointerUnbacked(Damaged):
     id = "blob-missing"
     sentence = "{where} of {volume} is a pointer to the blob {sha1}, which is in none of the WIMs at hand"
     advice = (
-        "Name the folder of the WIM that it uses with --search; `wimboot info {volume}` shows which one that is. If "
-        "that WIM has lost the data, `wimboot verify {volume} --repair --spare COPY` brings it from a copy."
+        "`wimboot verify {volume}` tells which WIM it uses, what is wrong with that or with the volume's record of it, "
+        "and what mends it. Where the WIM lies elsewhere, name its folder with --search."
     )
 
 

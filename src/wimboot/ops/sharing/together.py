@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import parse_place
 from wimboot.errors import UsageError
 from wimboot.formats.guid import guid_text
-from wimboot.ops.finding.backing import NotWimBoot, OtherWim
+from wimboot.ops.finding.backing import OtherWim, not_wimboot
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.volume import Opened, open_sibling, open_volume
 from wimboot.ops.pointing.pointers import Moved, refresh_pointers
@@ -83,7 +83,7 @@ def _identity(opened: Opened) -> tuple[str, int]:
 def _check_stands_on(opened: Opened, guid: bytes, wim: Path) -> None:
     sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
     if not sources.all:
-        raise NotWimBoot(where=opened.where)
+        raise not_wimboot(opened)
     if not sources.of_wim(guid):
         raise OtherWim(
             wim=wim,
