@@ -122,7 +122,9 @@ def test_second_run_touches_nothing_of_it(yard: Yard) -> None:
     assert "Everything stands as declared" in run.out
     assert "Boot menu, Windows 7 64 位 (WIMBoot): as it was." in run.out
     assert yard.files() == before
-    done("deploy", yard.plan, "--dry-run")
+    tree = done("deploy", yard.plan, "--dry-run").out
+    assert "bootmgr   boot files" in tree
+    assert "not in the plan" not in tree
     assert yard.files() == before
 
 

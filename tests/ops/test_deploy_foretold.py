@@ -35,6 +35,21 @@ def test_disks_and_ram_images_to_come_are_told_of(built_system: Callable[..., bu
     assert dry["no-ram-driver"].warning
 
 
+def test_own_ram_images_are_no_strangers(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+    """One that is a VHD is a volume on the store, and stands in the plan, when the store grows."""
+    yard = Yard(base=tmp_path)
+    yard.folder.mkdir()
+    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, tmp_path / "x64.img")
+    add_boot_files(tmp_path / "x64.img")
+    head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
+    parts = (X64, RAM.format(menu="menu.lst"), 'form = "vhd"\n')
+    yard.says(head, *parts)
+    done("deploy", yard.plan)
+    yard.says(head, '[[store.image]]\nname = "second"\ncapture = "x64.img"\n', *parts)
+    dry, run = _both(yard)
+    assert "not-in-plan" not in dry.keys() | run.keys()
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_an_old_boot_manager_is_told_of_before_there_is_a_system(
         stored: bool, built_system: Callable[..., build.System], tmp_path: Path) -> None:

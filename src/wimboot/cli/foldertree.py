@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from wimboot.ops.assembling.planned import Planned
     from wimboot.ops.deploy import Deployed
 
 __all__ = ["folder_tree"]
 
+_BOOT_FILES = frozenset({"bootmgr", "bootnxt", "boot", "efi", "grldr", "grldr.mbr"})
+"""What `boot` writes, and the folders that it writes into."""
 _MOST_OTHERS = 8
 """Of files that are not in the plan so many are shown in a folder."""
 
@@ -42,6 +44,7 @@ def folder_tree(done: Deployed) -> list[str]:
             _put(root, made.file, f"{ram.step.wish.name} in memory: {ram.step.action.value}, image {ram.step.number}")
             if made.menu is not None:
                 _put(root, made.menu, "menu of grub4dos")
+    _add_boot_files(root, planned)
     _add_others(root, planned.folder)
     return [str(planned.folder), *_drawn(root, "")]
 
@@ -51,6 +54,20 @@ def _put(root: _Node, path: tuple[str, ...], note: str) -> None:
     for part in path:
         node = node.below.setdefault(part, _Node())
     node.note = note
+
+
+def _add_boot_files(root: _Node, planned: Planned) -> None:
+    """Those that are there, where the system partition is in the folder."""
+    if planned.declared.boot is None:
+        return
+    try:
+        to = Path(planned.beside(planned.declared.boot.to)).resolve()
+        names = [entry.name for entry in to.iterdir() if entry.name.casefold() in _BOOT_FILES]
+    except OSError:
+        return      # no folder: PATH#N
+    if to.is_relative_to(planned.folder):
+        for name in names:
+            _put(root, (*to.relative_to(planned.folder).parts, name), "boot files")
 
 
 def _add_others(node: _Node, folder: Path) -> None:

@@ -308,7 +308,8 @@ def _tell_of_others(planned: Planned, emit: Emit) -> None:
     """Say which volumes at hand stand on the store that has grown, and are not in the plan."""
     with opened_store(planned.wim) as store:
         guid = store.guid
-    mine = {real_path(parse_place(planned.target(wish)).path) for wish in planned.declared.systems}
+    mine = {real_path(path) for wish in planned.declared.systems for path in (
+        parse_place(planned.target(wish)).path, *(() if wish.ram is None else (planned.file(wish.ram.file),)))}
     users = users_of(guid, planned.wim, [planned.folder]).found
     others = [user.place for user in users if real_path(parse_place(user.place).path) not in mine]
     if others:
