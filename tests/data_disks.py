@@ -42,10 +42,10 @@ def make_disk(
 
 
 @contextmanager
-def attached_disk(disk: Path) -> Iterator[Path]:
-    """The image as a block device with partitions."""
-    made = subprocess.run(["losetup", "--find", "--show", "--partscan", str(disk)], capture_output=True, text=True,
-                          check=False)
+def attached_disk(disk: Path, *options: str) -> Iterator[Path]:
+    """The image as a block device with partitions; `options` are losetup's."""
+    made = subprocess.run(["losetup", "--find", "--show", "--partscan", *options, str(disk)], capture_output=True,
+                          text=True, check=False)
     if made.returncode:
         pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
     device = made.stdout.strip()

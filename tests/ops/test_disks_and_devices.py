@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import build
 from converted import LOST_BITS, OVERLAY_FILES, SMALL
+from data_disks import attached_disk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
 from running import NO_PLACE, Run, done, refused, unchanged, wimboot
@@ -89,20 +88,6 @@ def test_info_tells_of_the_disk(built_system: Callable[..., build.System], tmp_p
 # -- block devices ----------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def attached(image: Path, *options: str) -> Iterator[Path]:
-    """The image as a loop device."""
-    made = subprocess.run(["losetup", "--find", "--show", *options, str(image)], capture_output=True, text=True,
-                          check=False)
-    if made.returncode:
-        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
-    device = made.stdout.strip()
-    try:
-        yield Path(device)
-    finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
-
-
 def _convert(device: object, wim: Path, *options: object) -> Run:
     return wimboot("convert", device, "--wim", wim, *NO_PLACE, *options)
 
@@ -112,7 +97,7 @@ def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: 
     wim, logs = tmp_path / "store.wim", tmp_path / "logs"
     logs.mkdir()
     before = snapshot(small_volume)
-    with attached(small_volume) as device:
+    with attached_disk(small_volume) as device:
         assert _convert(device, wim, "--log", logs).code == 0
         assert not list(logs.iterdir())
         done("verify", device, "--wim", wim)
@@ -121,7 +106,7 @@ def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: 
     sound_volume(small_volume)
     with mounted(small_volume, write=True) as root:
         (root / "Windows/explorer.exe").unlink()
-    with attached(small_volume) as device:
+    with attached_disk(small_volume) as device:
         done("restore", device, "--wim", wim, "--log", logs)
     assert not differences(before, seen_through(snapshot(small_volume)), attribute_mask=LOST_BITS,
                            without=OVERLAY_FILES)
@@ -130,7 +115,7 @@ def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: 
 def test_a_device_needs_a_folder_for_its_log(small_volume: Path, tmp_path: Path) -> None:
     """There is none beside a device, and one in memory would be lost with the power."""
     wim = tmp_path / "store.wim"
-    with attached(small_volume) as device, unchanged(small_volume, wim):
+    with attached_disk(small_volume) as device, unchanged(small_volume, wim):
         told = refused("log-folder", 2, "convert", device, "--wim", wim, *NO_PLACE)
         assert "--log" in told.err
         refused("log-volatile", 4, "convert", device, "--wim", wim, *NO_PLACE, "--log", "/dev/shm")  # noqa: S108
@@ -138,7 +123,7 @@ def test_a_device_needs_a_folder_for_its_log(small_volume: Path, tmp_path: Path)
 
 def test_a_read_only_device_is_only_read(small_volume: Path, tmp_path: Path) -> None:
     """Write protection is respected; a capture needs no more."""
-    with attached(small_volume, "--read-only") as device:
+    with attached_disk(small_volume, "--read-only") as device:
         refused("read-only", 1, "convert", device, "--wim", tmp_path / "store.wim", *NO_PLACE, "--log", tmp_path,
                 watching=(small_volume,))
         done("capture", device, "--wim", tmp_path / "store.wim")
@@ -148,7 +133,7 @@ def test_a_partition_of_a_device_is_converted(built_system: Callable[..., build.
     """As `/dev/loopN#1` of the disk."""
     system = _disk(built_system, tmp_path, "gpt")
     wim = tmp_path / "store.wim"
-    with attached(system.path) as device:
+    with attached_disk(system.path) as device:
         done("convert", f"{device}#1", "--wim", wim, "--wim-place", "later", "--log", tmp_path)
     assert every_pointer_leads_home(system.path, wim, {}, system.offset) > 20
     sound_volume(system.path, system.offset)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 import build
+from data_disks import attached_disk
 from disk_kinds import KindOfDisk, disk_of_kind, empty_disk
 from judges import sound_volume
 from prepared import HIVE, edit_system, said, values_of
@@ -134,16 +134,11 @@ def test_a_block_device_is_the_partition_that_it_is(built_system: Callable[..., 
     source = disk_of_kind("raw", tmp_path, built_system)
     wim, target = tmp_path / "store.wim", empty_disk("mbr", tmp_path)
     captured(source, wim)
-    made = subprocess.run(["losetup", "--find", "--show", "-P", str(target.path)], check=False, capture_output=True,
-                          text=True)
-    partition = Path(made.stdout.strip() + "p1")
-    if made.returncode or not partition.exists():
-        subprocess.run(["losetup", "-d", made.stdout.strip()], check=False, capture_output=True)
-        pytest.skip("no loop devices with partitions here")
-    try:
+    with attached_disk(target.path) as device:
+        partition = Path(f"{device}p1")
+        if not partition.exists():
+            pytest.skip("no loop devices with partitions here")
         done("apply", wim, "1", partition, *LATER, "--log", tmp_path)
-    finally:
-        subprocess.run(["losetup", "-d", made.stdout.strip()], check=True)
     assert letters(target, tmp_path / "hive") == {"\\DosDevices\\C:": MBR}
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from converted import fresh_volume
+from data_disks import attached_disk
 from mounting import copy_sparse, mounted, need_mounts
 from partition_table import partition
 from running import NO_PLACE, Run, done, refused, unchanged, wimboot
@@ -164,7 +165,7 @@ def test_a_mounted_volume_is_refused(write: bool, small_volume: Path, tmp_path: 
 
 def test_a_loop_device_over_the_image_that_is_mounted_is_found(small_volume: Path, tmp_path: Path) -> None:
     """The image itself is not in the mount table then, but its loop device is."""
-    with looped(small_volume) as device, mounted(device, write=True):
+    with attached_disk(small_volume) as device, mounted(device, write=True):
         told = wimboot("convert", small_volume, "--wim", tmp_path / "store.wim", *NO_PLACE)
     assert told.code == 4
     assert "mounted at" in told.err
@@ -329,17 +330,3 @@ def small_folder(folder: Path, size: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
-
-
-@contextmanager
-def looped(image: Path) -> Iterator[Path]:
-    """A loop device over an image."""
-    made = subprocess.run(["losetup", "--find", "--show", "--partscan", str(image)], capture_output=True, text=True,
-                          check=False)
-    if made.returncode:
-        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
-    device = Path(made.stdout.strip())
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "--detach", str(device)], check=True)

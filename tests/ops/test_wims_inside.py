@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import build
 from converted import LOST_BITS, OVERLAY_FILES
+from data_disks import attached_disk
 from judges import every_pointer_leads_home, sound_volume, sound_wim
 from mounting import carve, copy_sparse, mounted
 from running import NO_PLACE, done, refused, unchanged
@@ -249,24 +249,13 @@ def test_a_wim_on_another_device(pristine_small: Path, data_volume: Path, tmp_pa
     copy_sparse(pristine_small, system)
     copy_sparse(data_volume, home)
     logs.mkdir()
-    with _attached(system) as target, _attached(home) as store:
+    with attached_disk(system) as target, attached_disk(home) as store:
         refused("log-folder", 2, "convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE)
         done("convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE, "--log", logs)
         done("verify", target, "--wim", f"{store}:/{WIM}")
     assert not list(logs.iterdir())
     for image in (system, home):
         sound_volume(image)
-
-
-@contextmanager
-def _attached(image: Path) -> Iterator[Path]:
-    made = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"there are no loop devices here: {made.stderr.strip()}")
-    try:
-        yield Path(made.stdout.strip())
-    finally:
-        subprocess.run(["losetup", "--detach", made.stdout.strip()], check=True)
 
 
 def test_the_list_beside_the_wim_counts_there_too(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:

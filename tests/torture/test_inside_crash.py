@@ -15,7 +15,7 @@ import judges
 from mounting import mounted
 from test_verbs_crash import some_points
 from torture_judge import Whole, is_dirty, look_at
-from torture_scenes import Bases, Pair
+from torture_scenes import Bases, Pair, recorded
 from wimboot.disk import Transaction
 from wimboot.disk.log import PAGE
 from wimboot.errors import Error
@@ -146,19 +146,11 @@ def record(name: str, bases: Bases, root: Path) -> Scene:
     inner = play.start(bases, root, play.home)
     stage, recorder = Stage(root, play.home), Recorder()
     old = _wholes(inner)
-    wrapped = _recorded(recorder, inner)
+    wrapped = recorded(recorder, inner)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "Transaction", partial(Transaction, batch_pages=8))
         play.run(stage, wrapped)
     return Scene(name=name, stage=stage, recorder=recorder, old=old, new=_wholes(inner), returned_at=recorder.point)
-
-
-def _recorded(recorder: Recorder, inner: Pair) -> dict[str, Folder]:
-    wrapped: dict[str, Folder] = {label: recorder.folder(folder, label) for label, folder in inner.items()}
-    for label, folder in inner.items():
-        for name in list(folder.images):
-            wrapped[label].open(name).close()
-    return wrapped
 
 
 @pytest.fixture(scope="session")
@@ -209,7 +201,7 @@ def judge(scene: Scene, state: CrashState) -> str | None:
     try:
         _recover(scene, inner, state.point % 3)
         again = Recorder()
-        _recover(scene, _recorded(again, inner), 0)
+        _recover(scene, recorded(again, inner), 0)
     except Error as error:
         return f"recovery refused: {error!r}"
     if again.point:

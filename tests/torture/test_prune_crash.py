@@ -14,7 +14,7 @@ import judges
 from mounting import mounted
 from test_verbs_crash import some_points
 from torture_judge import Whole, fitting, look_at, names_in
-from torture_scenes import DISK, WIM, WIMS, Bases, Pair
+from torture_scenes import DISK, WIM, WIMS, Bases, Pair, recorded
 from volume_edits import rewrite
 from wimboot.disk import Host, Transaction
 from wimboot.errors import Error
@@ -138,20 +138,12 @@ def scene(bases: Bases, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     old, recorder = _look(inner), Recorder()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "Transaction", partial(Transaction, batch_pages=4))
-        stage.prune(_recorded(recorder, inner))
+        stage.prune(recorded(recorder, inner))
     return Scene(stage=stage, volumes=volumes, wim=wim, recorder=recorder, old=old, new=_look(inner))
 
 
 def _capturing(stage: Stage, inner: Pair, volume: str, image: str) -> CaptureOptions:
     return CaptureOptions(target=stage.options(inner, volume), wim=stage.wim, name=image, threads=2, fast=True)
-
-
-def _recorded(recorder: Recorder, inner: Pair) -> dict[str, Folder]:
-    wrapped: dict[str, Folder] = {label: recorder.folder(folder, label) for label, folder in inner.items()}
-    for label, folder in inner.items():
-        for name in list(folder.images):
-            wrapped[label].open(name).close()
-    return wrapped
 
 
 def _bytes(image: Image) -> bytes:
@@ -171,7 +163,7 @@ def _judged(scene: Scene, found: Iterable[CrashState]) -> set[str]:
             scene.stage.recover(inner, backwards=bool(state.point % 2))
             outcomes.add(scene.verdict(inner))
             again = Recorder()
-            scene.stage.recover(_recorded(again, inner))
+            scene.stage.recover(recorded(again, inner))
             assert not again.point, "a second recovery did something"
         except (AssertionError, Error) as error:
             raise AssertionError(f"{state.key}: {error}") from error
@@ -228,7 +220,7 @@ def test_a_recovery_that_is_cut_off_is_recovered(scene: Scene) -> None:
     """A kill, recovery begun, and then a power cut: what the first left in the host's cache only may be gone."""
     for state in states(scene.recorder, Model.KILL, points=some_points(scene.recorder, 30, 3)):
         again = Recorder()
-        scene.stage.recover(_recorded(again, _folders(state)))
+        scene.stage.recover(recorded(again, _folders(state)))
         if again.point:
             _judged(scene, states(again, Model.SECTOR, points=some_points(again, 5, 7), seeds=[3]))
 
@@ -239,7 +231,7 @@ def test_the_wim_is_durable_before_a_killed_run_is_finished(scene: Scene) -> Non
     renamed = max(number for number, step in enumerate(steps) if step.kind.name == "REPLACE" and step.folder == WIMS)
     (state,) = states(scene.recorder, Model.KILL, points=[renamed + 1])
     recorder = Recorder()
-    scene.stage.recover(_recorded(recorder, _folders(state)))
+    scene.stage.recover(recorded(recorder, _folders(state)))
     synced = next(number for number, step in enumerate(recorder.steps)
                   if step.kind.name == "FOLDER_SYNC" and step.folder == WIMS)
     written = next(number for number, step in enumerate(recorder.steps) if step.name in VOLUMES and step.data)

@@ -52,7 +52,7 @@ from wimboot.wim.errors import WimMissing
 
 __all__ = [
     "DISK", "PLACE", "SIZE", "TARGET", "VERBS", "WIM", "WIMS", "Bases", "Pair", "Scene", "Stage", "folders_of", "judge",
-    "record", "recording_of_recovery", "recover_pair", "start", "verdict",
+    "record", "recorded", "recording_of_recovery", "recover_pair", "start", "verdict",
 ]
 
 DISK, WIMS = "disk", "wims"
@@ -207,7 +207,7 @@ def start(name: str, bases: Bases) -> Pair:
 def record(name: str, bases: Bases, root: Path, *, batch_pages: int = BATCH_PAGES) -> Scene:
     """Run a verb and write down what it does; with smaller batches a commit has more of them."""
     stage, inner, recorder = Stage(root), start(name, bases), Recorder()
-    wrapped = _recorded(recorder, inner)
+    wrapped = recorded(recorder, inner)
     old = look_at(inner[DISK].images[TARGET], inner[WIMS].images.get(WIM))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disks, "Transaction", partial(Transaction, batch_pages=batch_pages))
@@ -216,7 +216,7 @@ def record(name: str, bases: Bases, root: Path, *, batch_pages: int = BATCH_PAGE
     return Scene(name=name, stage=stage, recorder=recorder, old=old, new=new, returned_at=recorder.point)
 
 
-def _recorded(recorder: Recorder, inner: Pair) -> dict[str, Folder]:
+def recorded(recorder: Recorder, inner: Pair) -> dict[str, Folder]:
     """The folders, wrapped, with every file in them known to the recorder."""
     wrapped: dict[str, Folder] = {label: recorder.folder(folder, label) for label, folder in inner.items()}
     for label, folder in inner.items():
@@ -247,7 +247,7 @@ def recover_pair(stage: Stage, inner: Mapping[str, Folder], *, reading: bool) ->
 def recording_of_recovery(stage: Stage, state: CrashState, *, reading: bool) -> Recorder:
     """Recover a state and write down what that does."""
     recorder = Recorder()
-    recover_pair(stage, _recorded(recorder, folders_of(state)), reading=reading)
+    recover_pair(stage, recorded(recorder, folders_of(state)), reading=reading)
     return recorder
 
 
@@ -268,7 +268,7 @@ def judge(scene: Scene, state: CrashState, *, point: int | None = None) -> str |
         recover_pair(scene.stage, inner, reading=bool(state.point % 2))
         wrong = verdict(scene, inner, only_new=over)
         again = Recorder()
-        recover_pair(scene.stage, _recorded(again, inner), reading=not state.point % 2)
+        recover_pair(scene.stage, recorded(again, inner), reading=not state.point % 2)
     except Error as error:
         return f"recovery refused: {error!r}"
     if wrong is None and again.point:
