@@ -214,6 +214,8 @@ class World:
             system = self.built(size=SIZE, files=12, features=SMALL, seed=number, architecture=machine)
             copy_sparse(system.path, self.folder / f"{name}.img")
             add_boot_files(self.folder / f"{name}.img", machine=machine, uefi=False)
+            (self.folder / machine).mkdir()
+            wofadk(self.folder / machine, machine)
         (self.folder / "disk").mkdir()
 
     def shared(self) -> None:

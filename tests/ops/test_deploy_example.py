@@ -12,6 +12,7 @@ import build
 from boot_systems import BIOS_FILES, add_boot_files, files_of
 from converted import SMALL
 from deploy_plans import Yard
+from driver_files import wofadk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse
 from ram_judge import unpack
@@ -20,6 +21,7 @@ from running import done, wimboot
 EXAMPLE = Path(__file__).parents[2] / "docs/two-systems.toml"
 SEED = ["menu.lst", "wimboot.wim", "wimboot/wimboot.wim", "wimboot/x64/win7.vhd", "wimboot/x86/win7.ram",
         "wimboot/x86/win7.vhd"]
+MACHINES = {"x64": "amd64", "x86": "x86"}
 TITLES = {"x64": "Windows 7 64 位 (WIMBoot)", "x86": "Windows 7 32 位 (WIMBoot)"}
 BACK = chr(92)
 
@@ -31,7 +33,9 @@ def built(built_system: Callable[..., build.System], tmp_path_factory: pytest.Te
     for name, arguments in (("x64", {}), ("x86", {"architecture": "x86", "seed": 2})):
         volume = base / f"{name}.img"
         copy_sparse(built_system(size=24 << 20, files=12, features=SMALL, **arguments).path, volume)
-        add_boot_files(volume, machine={"x64": "amd64", "x86": "x86"}[name], uefi=False)
+        add_boot_files(volume, machine=MACHINES[name], uefi=False)
+        (base / MACHINES[name]).mkdir()
+        wofadk(base / MACHINES[name], MACHINES[name])
     yard = Yard(base=base)
     yard.folder.mkdir()
     shutil.copy(EXAMPLE, yard.plan)
@@ -53,7 +57,7 @@ def yard(built: Yard, tmp_path: Path) -> Yard:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             copy_sparse(path, target)
-    for name in ("x64.img", "x86.img"):
+    for name in ("x64.img", "x86.img", *MACHINES.values()):
         (tmp_path / name).symlink_to(built.base / name)
     shutil.copy(EXAMPLE, tmp_path / "plan.toml")
     return Yard(base=tmp_path)
@@ -87,6 +91,7 @@ def test_the_folder_is_that_of_the_article(built: Yard) -> None:
         assert len(data) < 100 << 20
         assert int.from_bytes(data[48:56], "big") == size
         assert done("verify", vhd, "--wim", built.wim).code == 0
+        assert done("info", vhd, "--json").json["volume"]["windows"]["overlay_driver"] == "wofadk"
     others = set(built.names()) - set(SEED) - set(BIOS_FILES)
     assert all(name.startswith(("Boot/", "boot")) for name in others), others
 
