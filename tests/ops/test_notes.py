@@ -101,6 +101,7 @@ def test_passed_over(pair: Pair) -> None:
     older = pair.volume.with_name("older.wim")
     copy_sparse(pair.wim, older)
     assert "passed-over" not in notes("status", pair.volume)
+    assert f"passed over: {older}: it would do as well\n" in done("info", pair.volume).out
     done("capture", pair.volume, "--wim", pair.wim, "--name", "second")
     told = notes("status", pair.volume)["passed-over"]
     assert told.warning

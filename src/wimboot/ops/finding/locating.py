@@ -163,7 +163,7 @@ class _Search:
                 for _, one, lacks, other_table, error in rows]
 
     def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool, Error | None]:
-        """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know; all, and
+        """How many contents of pointers a WIM lacks, and whether its table is not the one that the pointers know; all, and
         why, where it cannot be opened.
         """
         try:
@@ -183,8 +183,10 @@ def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error:
         why = f"it lacks image {wim_index}"
     elif lacks:
         why = f"it lacks the contents of {lacks:,} files"
+    elif images < newest:
+        why = f"it is older, with {images:,} images for {newest:,}"
     else:
-        why = f"it is older, with {images:,} images for {newest}" if images < newest else "it is another copy"
+        why = "its table is not the one that the pointers know" if other_table else "it would do as well"
     whole = images >= wim_index and not lacks
     return PassedOver(path=path, how=one.how, why=why, whole=whole,
                       damage=error if isinstance(error, Damaged) else None,
