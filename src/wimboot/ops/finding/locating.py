@@ -163,7 +163,7 @@ class _Search:
                 for _, one, lacks, other_table, error in rows]
 
     def _compare(self, one: Candidate, hashes: bytes, tables: set[bytes]) -> tuple[int, bool, Error | None]:
-        """How many contents of pointers a WIM lacks, and whether its table is not the one that the pointers know; all, and
+        """How many contents of pointers a WIM lacks, and whether its table is another than the pointers know; all, and
         why, where it cannot be opened.
         """
         try:
