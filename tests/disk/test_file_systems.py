@@ -62,7 +62,7 @@ def test_bare_fat_volumes_are_no_disks(size: int, name: str, tmp_path: Path) -> 
     with pytest.raises(NotADisk, match=f"it is a {name} volume"):
         read_table(opened, where="bare.img")
     opened.close()
-    refused("not-a-disk", 4, "info", path)
+    refused("not-a-disk", 2, "info", path)
 
 
 def test_disk_whose_mbr_looks_like_fat_is_a_disk() -> None:

@@ -94,7 +94,7 @@ def test_a_disk_without_ntfs_is_no_target(tmp_path: Path) -> None:
     """Its partitions are of other kinds; `info` lists them."""
     disk = tmp_path / "fat.img"
     partition(disk, "label: dos\nstart=2048, type=c\n", size=8 << 20)
-    told = refused("no-ntfs", 4, "capture", disk, "--wim", tmp_path / "new.wim", watching=(disk, tmp_path / "new.wim"))
+    told = refused("no-ntfs", 2, "capture", disk, "--wim", tmp_path / "new.wim", watching=(disk, tmp_path / "new.wim"))
     assert "wimboot info" in told.err
     shown = done("info", disk).out
     assert "no NTFS partition" in shown

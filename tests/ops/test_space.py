@@ -300,7 +300,7 @@ def test_named_targets_that_cannot_be_measured_are_refused(tmp_path: Path) -> No
     """What was named must be there and be a disk: nothing is passed over."""
     nothing = tmp_path / "empty.img"
     nothing.write_bytes(bytes(1 << 20))
-    refused("not-a-disk", 4, "space", nothing, watching=(nothing,))
+    refused("not-a-disk", 2, "space", nothing, watching=(nothing,))
     refused("no-target", 2, "space", tmp_path / "missing.img")
     refused("usage", 2, "space", "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from wimboot.errors import FormatError, Refused, Unsupported
+from wimboot.errors import FormatError, Unsupported, UsageError
 from wimboot.formats.fatboot import FatBoot
 from wimboot.formats.gpt import read_gpt
 from wimboot.formats.guid import guid_text
@@ -36,7 +36,7 @@ specifications).
 """
 
 
-class NotADisk(Refused):
+class NotADisk(UsageError):
     """Neither an NTFS volume nor a disk."""
 
     id = "not-a-disk"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from wimboot.disk import DECIDED, NotADisk, PartitionNeeded, TableKind, parse_place
 from wimboot.disk.folderlock import folder_lock
 from wimboot.disk.table import fat_name
-from wimboot.errors import Refused
+from wimboot.errors import UsageError
 from wimboot.fat.refusals import ExFat
 from wimboot.ops.booting.fatpartition import FatPartition
 from wimboot.ops.booting.hostfolder import FolderPartition
@@ -37,7 +37,7 @@ _HEAD: Final = 512
 _LOCK: Final = "boot"
 
 
-class NoSystemPartition(Refused):
+class NoSystemPartition(UsageError):
     """Nothing that a system could be started from."""
 
     id = "no-system-partition"

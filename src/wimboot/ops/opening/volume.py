@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class NoVolume(Refused):
+class NoVolume(UsageError):
     """A disk on which no NTFS volume was found."""
 
     id = "no-ntfs"
