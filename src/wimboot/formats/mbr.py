@@ -137,16 +137,13 @@ class Mbr(Frozen):
 
 
 class MbrPartition(Frozen):
-    """A partition with its place on the disk in sectors. `record_sector` holds the boot record that names
-    it.
-    """
+    """A partition with its place on the disk in sectors."""
 
     number: int
     first_sector: int
     sectors: int
     type: int
     active: bool
-    record_sector: int
 
     @property
     def is_extended(self) -> bool:
@@ -161,7 +158,7 @@ def mbr_partitions(mbr: Mbr, read: Callable[[int], bytes], disk_sectors: int) ->
     """
     found = [
         MbrPartition(number=number, first_sector=entry.first_sector, sectors=entry.sectors, type=entry.type,
-                     active=entry.status == ACTIVE, record_sector=0)
+                     active=entry.status == ACTIVE)
         for number, entry in enumerate(mbr.entries, 1) if entry.is_used
     ]
     for partition in found:
@@ -199,7 +196,7 @@ def _chain(extended: MbrPartition, read: Callable[[int], bytes], number: int) ->
                 raise FormatError("extended boot record", _ENTRIES_OFFSET + 16 * place,
                                   "a logical partition does not lie in its extended partition")
             found.append(MbrPartition(number=number + len(found), first_sector=first, sectors=entry.sectors,
-                                      type=entry.type, active=entry.status == ACTIVE, record_sector=sector))
+                                      type=entry.type, active=entry.status == ACTIVE))
             if len(found) > MAX_LOGICAL:
                 raise FormatError("extended boot record", 0, "too many logical partitions")
         if not following:
