@@ -124,6 +124,23 @@ def test_an_older_copy_is_built_upon_by_no_verb(failing: Pair) -> None:
     done("extract", failing.volume, "\\" + EXPLORER.replace("/", "\\"), out)
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
+def test_a_pointer_whose_data_is_lost_is_met_by_a_dry_run_too(dry: tuple[str, ...], failing: Pair) -> None:
+    """Before anything is read; so is a name that the WIM has already."""
+    with failing.edited() as root:
+        (root / NEW).write_bytes(os.urandom(50_000))
+    commands = (("update", failing.volume), ("capture", failing.volume, "--wim", failing.wim),
+                ("convert", failing.volume, "--wim", failing.wim, *NO_PLACE))
+    watching = (failing.volume, failing.wim)
+    name = done("images", failing.wim, "--json").json["images"][0]["name"]
+    for command in commands:
+        refused("image-name-taken", 2, *command, "--name", name, *dry, watching=watching)
+    failing.lose(KERNEL32)
+    for command in commands:
+        told = refused("blob-missing", 1, *command, *dry, watching=watching)
+        assert "kernel32.dll" in told.err, command
+
+
 @pytest.mark.parametrize("state", ["missing", "replaced", "without its header"])
 def test_pointers_without_their_wim_are_never_read_as_anything_else(state: str, failing: Pair) -> None:
     """A capture into a new WIM fails and leaves none; an extraction fails and leaves no file."""

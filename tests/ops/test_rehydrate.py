@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -118,10 +119,18 @@ def test_a_dry_run_tells_files_and_bytes(converted: Converted) -> None:
     with unchanged(converted.volume, converted.wim):
         told = done("rehydrate", converted.volume, "--dry-run", "--json").json
         people = done("rehydrate", converted.volume, "--dry-run", "\\Windows").out
+        whole = done("rehydrate", converted.volume, "--dry-run").out
+        everything = done("rehydrate", converted.volume, "--dry-run", "-v").out
     after = done("rehydrate", converted.volume, "--json").json
     assert {**told, "dry_run": False} == after
     assert "would be made ordinary files" in people
     assert "\\Windows\\explorer.exe" in people
+    assert re.search(r"They take \S+ MB of the \S+ MB that are free there\.", people)
+    assert told["files"] == len(told["paths"]) > 20
+    assert whole.splitlines()[:20] == told["paths"][:20]      # of all files too, not only of paths that were given
+    assert f"... and {told['files'] - 20} more (-v shows all)" in whole
+    assert everything.splitlines()[:told["files"]] == told["paths"]
+    assert told["on_volume_bytes"] < told["free_bytes"]
 
 
 def test_what_does_not_fit_is_refused_with_both_figures(converted: Converted) -> None:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["rehydrate"]
 
 _SHOWN = 20
-"""Files that a run with paths lists; -v and --json have all of them."""
+"""Files that a dry run lists; -v and --json have all of them."""
 
 
 @click.command(short_help="Make pointers ordinary files again, all or some.")
 @options.targeting
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @options.wim_option(required=False)
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing. Space is checked; the data "
-              "is read, and its hashes compared, only by the run itself.")
+@click.option("--dry-run", is_flag=True, help="List the files and the space that they need, and change nothing. "
+              "The data is read, and its hashes compared, only by the run itself.")
 @options.reporting
 def rehydrate(target: str, log_folder: Path | None, paths: tuple[str, ...], wim: Path | None, **chosen: Any) -> None:
     """Write the data of TARGET's pointers where they stand: every file, or those at each PATH and below.
@@ -51,6 +51,7 @@ def rehydrate(target: str, log_folder: Path | None, paths: tuple[str, ...], wim:
                 "files": done.files,
                 "bytes": done.size,
                 "on_volume_bytes": done.written,
+                "free_bytes": done.free,
                 "pointers_left": done.left,
                 "sources_unregistered": done.unregistered,
                 "wims": list(done.wims),
@@ -75,6 +76,8 @@ def _tell(target: str, done: Rehydration, *, dry_run: bool, verbose: bool) -> No
     if done.files:
         show.say(f"{done.files:,} pointers of {target} {would} made ordinary files, {show.size(done.size)}"
                  + (f"; {done.left:,} pointers stay." if done.left else "."))
+        if dry_run:
+            click.echo(f"They take {show.size(done.written)} of the {show.size(done.free)} that are free there.")
     elif not done.ordinary:
         click.echo(f"{target} has no pointers: nothing to do.")
     if done.unregistered:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.events import Note
 from wimboot.frozen import Frozen
+from wimboot.ops.capturing.foretelling import foretell_image
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
 from wimboot.ops.capturing.readingback import read_back_list, read_back_shared
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
@@ -58,6 +59,7 @@ def capture(options: CaptureOptions, emit: Emit) -> Captured:
             open_others(options.others, options.target, store, options.wim, emit),
         ):
             snapshot, plan = _look(options, opened, stores, emit)
+            foretell_image(store, snapshot, plan, options, stores)
             return _told(snapshot, plan, None)
     with (
         begin_append(options) as append,

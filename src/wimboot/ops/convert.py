@@ -13,6 +13,7 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
+from wimboot.ops.capturing.foretelling import foretell_image
 from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
 from wimboot.ops.capturing.readingback import read_back, read_back_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
@@ -287,6 +288,7 @@ def _preview(options: ConvertOptions, emit: Emit) -> Converted:
         ready = _ready(options, opened, store, stores, emit)
         if ready.already:
             return _idle(ready)
+        foretell_image(store, ready.snapshot, ready.plan, options.capture, stores)
         return Converted(
             image=None,
             files=ready.files,

@@ -61,14 +61,16 @@ class PointersUnbacked(Damaged):
 
 
 class Rehydration(Frozen):
-    """What became ordinary files, or with a dry run would; sizes in bytes, `written` what their clusters take.
+    """What became ordinary files, or with a dry run would; sizes in bytes, `written` what their clusters take of the
+    `free` ones.
 
-    `paths` are those of the files where paths were given; `ordinary` the given ones under which there is no pointer.
+    `paths` are those of the files; `ordinary` the given ones under which there is no pointer.
     """
 
     files: int
     size: int
     written: int
+    free: int
     left: int
     unregistered: int
     wims: tuple[Path, ...]
@@ -95,10 +97,11 @@ def rehydrate(options: RehydrateOptions, emit: Emit) -> Rehydration:
                 files=len(files),
                 size=sum(file.size for file in files),
                 written=ready.check_room(),
+                free=opened.free_size,
                 left=left,
                 unregistered=0 if left else len(sources.all),
                 wims=tuple(stores),
-                paths=tuple(_path(tree, file.node) for file in files) if options.paths else (),
+                paths=tuple(_path(tree, file.node) for file in files),
                 ordinary=ordinary,
             )
             if opened.transaction is None or not (files or done.unregistered):

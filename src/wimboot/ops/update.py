@@ -12,6 +12,7 @@ from wimboot.formats.blobtable import MAX_POINTER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.capturing.comparing import hash_streams
+from wimboot.ops.capturing.foretelling import foretell_image
 from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_append, image_name_for
 from wimboot.ops.capturing.readingback import ReadingBack, read_back, reading_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
@@ -129,7 +130,7 @@ def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: St
 def _carry_out(looked: _Looked, others: list[Opened], append: Append, capturing: CaptureOptions, stores: list[Store],
                emit: Emit) -> Updated:
     plan, standing, tree = looked.plan, looked.standing, looked.opened.tree
-    name = image_name_for(append, looked.snapshot, capturing)
+    name = image_name_for(append.store, looked.snapshot, capturing)
     add_contents(append, looked.snapshot, plan, capturing, emit, stores[1:])
     undo = as_prepared(settled(tree, standing.image, looked.changes, plan.excluded), tree, standing.image,
                        looked.snapshot.contents, stores[0])
@@ -226,6 +227,7 @@ def _preview(options: UpdateOptions, opened: Opened, sources: Sources, source: D
     ):
         looked = _look(options, opened, sources, standing, capturing, stores, emit)
         tree, plan = opened.tree, looked.plan
+        foretell_image(store, looked.snapshot, plan, capturing, stores)
         hash_streams(tree, [stream for _, stream in looked.changes.unknown], looked.snapshot.contents, emit)
         undo = as_prepared(settled(tree, standing.image, looked.changes, plan.excluded), tree, standing.image,
                        looked.snapshot.contents, stores[0])

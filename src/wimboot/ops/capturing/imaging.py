@@ -119,7 +119,7 @@ def write_image(
     `stores` are further WIMs in which blobs behind pointers are found. Raises PointerUnbacked rather than store a
     pointer file as anything but what it contains.
     """
-    name = image_name_for(append, snapshot, options)
+    name = image_name_for(append.store, snapshot, options)
     carry_attributes(snapshot.tree, read_sources(snapshot.contents.read_path),
                      stores if append.store is None else [append.store, *stores])
     add_contents(append, snapshot, plan, options, emit, stores)
@@ -189,12 +189,12 @@ def _list_of(lists: Lists) -> str:
     return "".join(character for character in text if character == "\n" or character >= " ")
 
 
-def image_name_for(append: Append, snapshot: Snapshot, options: CaptureOptions) -> str:
+def image_name_for(store: Store | None, snapshot: Snapshot, options: CaptureOptions) -> str:
     """The name that the user gave, else one of system and time that the WIM lacks.
 
     Raises BadImageName, ImageNameTaken.
     """
-    taken = set() if append.store is None else {image.name for image in append.store.images}
+    taken = set() if store is None else {image.name for image in store.images}
     if options.name is not None:
         if not options.name.strip() or not options.name.isprintable():
             raise BadImageName(name=options.name)
