@@ -6,6 +6,7 @@ call one Codec at once. `cancel()` makes the calls that are running return early
 decompressing call may be hostile: each offset and size is held against its buffer before it is used.
 """
 
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -124,7 +125,8 @@ cdef class Codec:
             if span[2 * i] >= span[2 * i + 1] or span[2 * i + 1] > <uint64_t> source.shape[0]:
                 raise ValueError("a span leaves the buffer")
             room += span[2 * i + 1] - span[2 * i]
-        sizes, flags, out = array("Q", bytes(8 * count)), bytearray(count), bytearray(room)
+        sizes, flags = array("Q", bytes(8 * count)), bytearray(count)
+        out = PyByteArray_FromStringAndSize(NULL, room)     # not zeroed: memory is taken as far as it is written
         cdef uint64_t[::1] size = sizes
         cdef uint8_t[::1] flag = flags
         cdef uint8_t[::1] target = out
@@ -186,7 +188,8 @@ cdef class Codec:
         cdef Py_ssize_t i = 0
         if not self.compression or size == 0:
             raise ValueError("nothing to compress")
-        out, sizes = bytearray(size), array("I", bytes(4 * ((size + self.chunk_size - 1) // self.chunk_size)))
+        out = PyByteArray_FromStringAndSize(NULL, size)     # as above
+        sizes = array("I", bytes(4 * ((size + self.chunk_size - 1) // self.chunk_size)))
         cdef uint8_t[::1] target = out
         cdef unsigned int[::1] length = sizes
         cdef wimlib_compressor *compressor = self._take_compressor()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["BlobProblem", "check_blobs"]
 
 _GAP = 64 << 10         # bytes read in vain rather than beginning another read
-_SPAN = 2 << 20         # uncompressed bytes of a batch
+_SPAN = 1 << 20         # uncompressed bytes of a batch
 
 
 class BlobProblem(Problem):
@@ -162,7 +162,7 @@ class _Checker:
     def _buffer(self, size: int) -> memoryview:
         kept: bytearray | None = getattr(self._buffers, "kept", None)
         if kept is None or len(kept) < size:
-            kept = self._buffers.kept = bytearray(max(size, WINDOW))
+            kept = self._buffers.kept = bytearray(max(size, _SPAN))
         return memoryview(kept)[:size]
 
     def _check_alone(self, row: BlobRow, number: int) -> tuple[int, list[BlobProblem]]:
