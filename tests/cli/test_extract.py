@@ -89,7 +89,7 @@ def test_less_than_all_is_an_error(converted_once: Converted, tmp_path: Path, un
         assert leaving.stdout is not None
         assert leaving.stdout.read(10)
         leaving.stdout.close()
-        assert leaving.wait(60) == 1
+        assert leaving.wait(60) == 141
 
 
 def test_a_closed_output_is_an_error(converted_once: Converted) -> None:
@@ -263,6 +263,21 @@ def test_a_file_s_link_in_the_place_is_replaced_not_followed(converted_once: Con
         refused("already-there", 4, "extract", converted_once.volume, EXPLORER, out)
         done("extract", converted_once.volume, EXPLORER, out, "--force")
     assert not out.is_symlink()
+
+
+def test_a_slash_says_into_which_folder(converted_once: Converted, tmp_path: Path) -> None:
+    """The first time as the second; without it the name is new, where there is no such folder."""
+    volume, backup = converted_once.volume, f"{tmp_path}/backup/"
+    done("extract", volume, "\\Users\\Public", backup)
+    assert [path.name for path in Path(backup).iterdir()] == ["Public"]
+    refused("already-there", 4, "extract", volume, "\\Users\\Public\\NTUSER.DAT", f"{backup}Public/")
+    done("extract", volume, "\\Users\\Public", backup, "--force")
+    assert [path.name for path in Path(backup).iterdir()] == ["Public"]
+    done("extract", volume, "\\Users\\Public", f"{backup}mine")
+    assert Path(f"{backup}mine/Documents").is_dir()
+    refused("no-out-folder", 2, "extract", volume, EXPLORER, f"{tmp_path}/missing/out/")
+    (tmp_path / "file").write_bytes(b"mine")
+    refused("host-not-usable", 1, "extract", volume, EXPLORER, f"{tmp_path}/file/", watching=(tmp_path / "file",))
 
 
 def test_what_cannot_be_asked_for_is_told(converted_once: Converted, tmp_path: Path) -> None:

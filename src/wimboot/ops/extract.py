@@ -16,6 +16,7 @@ from wimboot.ops.browsing.linking import is_link, windows_text
 from wimboot.ops.finding.unbacked import backed_stores
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.volume import NoSuchPath, open_volume
+from wimboot.storage import host_error
 from wimboot.storage.planting import HostPlanter
 from wimboot.tree import ROOT, FileAttribute, StreamKind
 
@@ -85,7 +86,7 @@ def extract(options: ExtractOptions, emit: Emit, output: Callable[[bytes | memor
                 raise FolderToOutput(path=options.path)
             return _to_output(tree, contents, stream, emit, output)
         own = _own_name(tree, found, stream)
-        place, name = _place(options.out, own)
+        place, name = _place(options.out, own, into=options.into)
         planter = stack.enter_context(HostPlanter.open(place))
         run = Extraction(tree, contents, emit, replace=options.force)
         if is_folder:
@@ -153,11 +154,16 @@ def _own_name(tree: Tree, found: Found, stream: int) -> bytes:
     return own + b":" + host_name(name) if name else own
 
 
-def _place(out: Path, own: bytes) -> tuple[Path, bytes | None]:
+def _place(out: Path, own: bytes, *, into: bool) -> tuple[Path, bytes | None]:
     """The folder to make it in, and the name it gets there; None where the volume's root goes into an existing folder.
 
-    Raises NoOutFolder.
+    Raises NoOutFolder, HostError.
     """
+    if into and out.parent.is_dir():
+        try:
+            out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise host_error("making the folder", out, error) from error
     if out.is_dir():
         return out, own or None
     if not out.parent.is_dir():

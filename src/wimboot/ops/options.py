@@ -230,11 +230,14 @@ class PruneOptions(Frozen):
 
 
 class ExtractOptions(Frozen):
-    """Copying files of a volume to the host. `out` None: to standard output; `force` replaces files that are there."""
+    """Copying files of a volume to the host. `out` None: to standard output; with `into` the folder to make it in,
+    which is made where it is missing; `force` replaces files that are there.
+    """
 
     target: TargetOptions
     path: str
     out: Path | None
+    into: bool = False
     wim: Path | None = None
     force: bool = False
 
