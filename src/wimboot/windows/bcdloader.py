@@ -65,6 +65,7 @@ def loader_entry(place: BootPlace, wish: LoaderWish) -> Entry:
         first[ElementType.BOOT_MENU_POLICY] = (wish.menu or MenuPolicy.LEGACY).value
     known = {type_: Element.of(type_, value) for type_, value in first.items()}
     known |= {element.type: element for element in template}
+    # a store may lack the object that is inherited: ntloader's, which start Windows, refer to it without having it;
     # an entry without a recovery system that is told to recover stops at a failed start, and asks for a disc
     always: dict[int, Value] = {ElementType.INHERIT: (Ids.LOADER,), ElementType.RECOVERY_ENABLED: False,
                                 ElementType.DETECT_HAL: True, ElementType.SYSTEM_ROOT: _SYSTEM_ROOT}
