@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,20 @@ def flip(path: Path, at: int) -> None:
         byte = file.read(1)
         file.seek(at)
         file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def test_work_that_gives_way_does_so_with_all_its_threads() -> None:
+    """And nobody else does."""
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    def work() -> tuple[int, int]:
+        with ThreadPoolExecutor(1) as pool:
+            return niceness(), pool.submit(niceness).result()
+
+    before = niceness()
+    with Meanwhile(work, giving_way=True) as giving_way, Meanwhile(work) as equal:
+        assert giving_way.result() == (min(before + 5, 19),) * 2
+        assert equal.result() == (before,) * 2
+    assert niceness() == before
+    assert Meanwhile(work, apart=False, giving_way=True).result() == (before,) * 2

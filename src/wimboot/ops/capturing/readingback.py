@@ -79,7 +79,7 @@ class ReadingBack(Meanwhile[None]):
             append.sync()       # what is not on the disk cannot be dropped from memory, and be read from the disk
             _compare(store.apart(), sizes, options, counter, old)
 
-        super().__init__(work, apart=_on_the_host(options), stop=counter.stop)
+        super().__init__(work, apart=_on_the_host(options), giving_way=True, stop=counter.stop)
 
 
 def _on_the_host(options: CaptureOptions) -> bool:
