@@ -133,8 +133,8 @@ def status(target: str, log_folder: Path | None, **chosen: Any) -> None:
         click.echo(f"{target} stands on image {done.number}, {done.name}, of {done.wim}.")
         _list(done.changes, chosen["verbose"])
         if done.behind:
-            show.say(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update` or "
-                     "`relocate` brings them up to it.")
+            show.say(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update "
+                     f"{target}` or `wimboot relocate {target} --wim {done.wim}` brings them up to it.")
     if done.changes and chosen["exit_code"]:
         raise click.exceptions.Exit(ChecksFailed.exit_code)
 

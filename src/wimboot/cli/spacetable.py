@@ -175,7 +175,7 @@ def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
         show.say(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
     missing = sum(share.missing for share in volume.shares)
     if missing:
-        show.say(f"{where}: {missing:,} pointers without data in the WIM; `wimboot verify` names them.")
+        show.say(f"{where}: {missing:,} pointers without data in the WIM; `wimboot verify {where}` names them.")
     if volume.unregistered:
         show.say(f"{where}: {volume.unregistered:,} pointers into WIMs that the volume does not name.")
     if volume.problem:

@@ -70,7 +70,7 @@ class NoPartition(UsageError):
 
     id = "no-partition"
     sentence = "{where} has no partition {number:d}; it has {numbers}"
-    advice = "`wimboot info` lists the partitions of a disk."
+    advice = "`wimboot info {where}` lists the partitions of that disk."
 
 
 class PartitionNeeded(UsageError):

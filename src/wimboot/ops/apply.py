@@ -45,7 +45,9 @@ class NotEmpty(Refused):
 
     id = "not-empty"
     sentence = "{where} is not empty: it holds {first} and {count} more"
-    advice = "Use `wimboot restore` to change what is there into the image, or --format to give it up."
+    advice = (
+        "`wimboot restore {where} --wim WIM --image N` changes what is there into an image, --format gives it up."
+    )
 
 
 class Applied(Frozen):

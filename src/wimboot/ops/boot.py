@@ -47,7 +47,9 @@ class NothingToDo(UsageError):
 
     id = "nothing-to-boot"
     sentence = "there is nothing to do for {to}: {why}"
-    advice = "Name the system that is to start (boot TARGET --to PARTITION), --timeout, --grub4dos, or --remove-id."
+    advice = (
+        "Name the system that is to start (`wimboot boot TARGET --to {to}`), or --timeout, --grub4dos, --remove-id."
+    )
 
 
 class BadTimeout(UsageError):
@@ -71,7 +73,7 @@ class NoBootStore(Refused):
 
     id = "no-boot-store"
     sentence = "{where} has no boot configuration store to change: neither \\Boot\\BCD nor \\EFI\\Microsoft\\Boot\\BCD"
-    advice = "A store is made when a system is added: boot TARGET --to {where}."
+    advice = "A store is made when a system is added: `wimboot boot TARGET --to {where}`."
 
 
 class NoSuchEntries(UsageError):

@@ -90,7 +90,7 @@ def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
                 warning=True,
                 text=(
                     f"{pointers:,} pointers of {opened.where} now carry the hash of an older table, and Windows "
-                    "may refuse them: `wimboot relocate` brings them up to date."
+                    f"may refuse them: `wimboot relocate {opened.where} --wim WIM` brings them up to date."
                 ),
             )
         )

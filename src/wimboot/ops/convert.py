@@ -66,8 +66,8 @@ class PointsElsewhere(Refused):
     id = "points-elsewhere"
     sentence = "{where} is converted already, into another WIM: no file of it would become a pointer into {wim}"
     advice = (
-        "`wimboot update` adds an image to its own WIM, and `wimboot relocate` says where that lies now. To bring it "
-        "into this one, `wimboot rehydrate` it first, or convert it with --format."
+        "`wimboot update {where}` adds an image to its own WIM, and `wimboot relocate {where} --wim WIM` says where "
+        "that lies now. To bring it into this one, `wimboot rehydrate {where}` first, or convert it with --format."
     )
 
 

@@ -48,7 +48,10 @@ class UsersUnread(Refused):
 
     id = "users-unread"
     sentence = "whether {place} uses {wim} cannot be told: {why}"
-    advice = "Make it readable (end what uses it, run `wimboot recover`), or say --force where it does not use the WIM."
+    advice = (
+        "Make it readable (end what uses it, run `wimboot recover {place}`), or say --force where it does not use the "
+        "WIM."
+    )
 
 
 class KeptDamaged(Damaged):

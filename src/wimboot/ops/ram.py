@@ -198,7 +198,7 @@ def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
     if found.changes:
         emit(Note(id="not-in-image", warning=True, text=(
             f"{len(found.changes):,} changes on {options.target.place} are not in image {found.number}, {found.name}, "
-            "and so not in the RAM image: `wimboot update` first adds them.")))
+            f"and so not in the RAM image: `wimboot update {options.target.place}` first adds them.")))
 
 
 def _target(disk: MadeDisk, options: RamOptions) -> TargetOptions:

@@ -55,8 +55,8 @@ class PointersUnbacked(Damaged):
     id = "pointers-unbacked"
     sentence = "the data of {count} pointers of {where} is missing or damaged: {named}"
     advice = (
-        "Nothing was changed. `wimboot verify` lists all that is wrong; take the WIM from a backup or a spare copy, or "
-        "name other paths only."
+        "Nothing was changed. `wimboot verify {where}` lists all that is wrong; take the WIM from a backup or a spare "
+        "copy, or name other paths only."
     )
 
 

@@ -154,13 +154,14 @@ def _warn_of_lacking(source: DataSource, store: Store, wim: Path, opened: Opened
     if source.wim_index > len(store.images):
         emit(Note(id="wim-older", warning=True, text=(
             f"{wim} has {len(store.images):,} images, and {opened.where} stands on image {source.wim_index}: it is "
-            "an older copy, or one whose images were deleted. Pointers to what it lacks stay (`wimboot verify`).")))
+            "an older copy, or one whose images were deleted. Pointers to what it lacks stay: `wimboot verify "
+            f"{opened.where} --wim {wim}` names them.")))
         return
     lacking = sum(sha1 not in store for sha1, _ in passes.pointer_rows(opened.tree, source.data_source_id))
     if lacking:
         emit(Note(id="blob-missing", warning=True, text=(
             f"{wim} does not have the data of {lacking:,} pointers of {opened.where}, which stay as they are: "
-            "`wimboot verify --repair --spare COPY` brings it from a copy that has.")))
+            f"`wimboot verify {opened.where} --wim {wim} --repair --spare COPY` brings it from a copy that has.")))
 
 
 def _unused(sources: Sources, opened: Opened, *, besides: int) -> tuple[int, ...]:

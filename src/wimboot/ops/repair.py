@@ -47,7 +47,7 @@ class RepairInterrupted(HostError):
 
     id = "repair-interrupted"
     sentence = "the repair of {where} was interrupted; what it had put right by then is whole and stays"
-    advice = "Run `wimboot verify` again to see what is left."
+    advice = "Verify it again, without --repair, to see what is left; the same command again goes on."
 
 
 def repair(options: RepairOptions, emit: Emit) -> Repaired:

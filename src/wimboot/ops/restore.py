@@ -82,7 +82,10 @@ class ForeignVolume(Refused):
 
     id = "foreign-volume"
     sentence = "{where} does not stand on this WIM, and {removed} of its {names} names would be removed"
-    advice = "If that is what you want, say --yes; look first with --dry-run. `apply` deploys onto an empty volume."
+    advice = (
+        "If that is what you want, say --yes; look first with --dry-run. `wimboot apply WIM IMAGE TARGET` deploys onto "
+        "an empty volume."
+    )
 
 
 class Restored(Frozen):

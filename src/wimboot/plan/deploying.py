@@ -32,7 +32,7 @@ class ImageUndeclared(UsageError):
 
     id = "plan-no-image"
     sentence = "system {system!r} is to stand on image {image!r}, which {wim} does not have and the plan does not bring"
-    advice = "Add it to the plan as a [[store.image]], or name another; `wimboot images` lists those that are there."
+    advice = "Add it to the plan as a [[store.image]], or name another; `wimboot images {wim}` lists what is there."
 
 
 class ArchitectureDiffers(Refused):

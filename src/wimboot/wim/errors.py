@@ -198,7 +198,7 @@ class ImageOutOfRange(UsageError):
 
     id = "image-out-of-range"
     sentence = "{where} has {count} images, no image {image:d}"
-    advice = "`wimboot images` lists them."
+    advice = "`wimboot images {where}` lists them."
 
 
 class SourceFailed(HostError):

@@ -23,7 +23,7 @@ class NoSuchEntry(UsageError):
 
     id = "no-such-entry"
     sentence = "{where} has no entry {entry}"
-    advice = "`wimboot boot --list` shows the entries of a store."
+    advice = "`wimboot boot --list PARTITION` shows the entries of its store."
 
 
 class NotAnEntry(Refused):
@@ -31,7 +31,7 @@ class NotAnEntry(Refused):
 
     id = "not-an-entry"
     sentence = "{entry} of {where} is no entry of the menu but {what}"
-    advice = "`wimboot boot --list` shows the entries: Windows boot loaders and real-mode boot sectors."
+    advice = "`wimboot boot --list PARTITION` shows the entries: Windows boot loaders and real-mode boot sectors."
 
 
 def remove_entry(store: Store, id_: str) -> tuple[str, ...]:

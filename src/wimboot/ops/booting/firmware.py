@@ -23,7 +23,7 @@ class NoBootFiles(Refused):
     sentence = "{where} brings no boot manager for {firmware} ({path}), and {partition} has none"
     advice = (
         "Windows 7 for x86 starts from BIOS only, Windows for ARM from UEFI only: see --firmware. Another "
-        "system, of which `boot` is run first, may bring one that starts this one too."
+        "system, for which `wimboot boot TARGET --to {partition}` is run first, may bring one that starts this one too."
     )
 
 

@@ -150,8 +150,8 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
         return Cause(
             id="wim-older", uses=tuple(found.missing),
             text=f"{where} is an older copy of the WIM: it has {counted(images, 'image')}{stands}{lacks}",
-            advice="Put the newer copy in its place, or name it with --wim; `wimboot sync` brings a copy up to date. "
-                   f"`{repair} --spare NEWER` brings the data that is missing.")
+            advice="Put the newer copy in its place, or name it with --wim; `wimboot sync WIM COPY` brings a copy up "
+                   f"to date. `{repair} --spare NEWER` brings the data that is missing.")
     if found.missing:
         return Cause(
             id="blob-missing", uses=tuple(found.missing),
@@ -165,12 +165,12 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
                  "deleted" + (f", and {found.behind:,} pointers carry the hash of an older blob table"
                               if found.behind else ""),
             advice=f"The data is all there. `{repair}` relinks the pointers, `wimboot restore {volume} --image N` "
-                   "makes the volume stand on another image, `wimboot update` on a new one.")
+                   f"makes the volume stand on another image, `wimboot update {volume}` on a new one.")
     if found.behind:
         return Cause(
             id="behind",
             text=f"{found.behind:,} pointers carry the hash of an older blob table: {where} grew since, and Windows "
-                 "may refuse them; `wimboot relocate` brings them up to date",
+                 f"may refuse them; `wimboot relocate {volume} --wim {where}` brings them up to date",
             advice=f"`{repair}` does so, too.")
     return None
 

@@ -34,7 +34,7 @@ class BlobsDamaged(Damaged):
 
     id = "blobs-damaged"
     sentence = "{count} blobs of {where} that files would be replaced by are damaged (the first: {first})"
-    advice = "Nothing was changed. Take the WIM from a backup; `wimboot verify --wim` lists all that is damaged."
+    advice = "Nothing was changed. `wimboot verify --wim {where}` lists all damage; take the WIM from a backup."
 
 
 def check_pointers_possible(view: ImageView, wim: Path) -> None:

@@ -43,7 +43,7 @@ class TargetIsWim(Refused):
 
     id = "target-is-wim"
     sentence = "{where} is a WIM, not a volume: formatting would destroy its images"
-    advice = "TARGET is the disk or volume that an image is put onto; the WIM comes first: apply WIM IMAGE TARGET."
+    advice = "The WIM comes first, then the disk or volume that the image comes onto: `wimboot apply WIM IMAGE TARGET`."
 
 
 class HoldsOther(Refused):

@@ -50,7 +50,10 @@ class NotWimBoot(Refused):
 
     id = "not-wimboot"
     sentence = "{where} is not in WIMBoot form: it has no WimOverlay.dat, so no WIM belongs to it"
-    advice = "`wimboot convert` makes it one. To bring an image onto it as it is: restore, or apply, with --wim."
+    advice = (
+        "`wimboot convert {where} --wim WIM` brings it into that form; `wimboot restore {where} --wim WIM --image N` "
+        "makes it equal to an image as it is."
+    )
 
 
 class SourcesMissing(Refused):
@@ -203,7 +206,7 @@ def _tell(located: Located, found: Found, opened: Opened, emit: Emit) -> None:
     if located.state in (WimState.MOVED, WimState.REPLACED):
         emit(Note(id="wim-moved", warning=True, text=(
             f"{found.path} is not where {opened.where} has it registered ({located.place}); Windows will not find "
-            "it: put it there, or tell its place with `wimboot relocate`.")))
+            f"it: put it there, or tell its place with `wimboot relocate {opened.where} --wim {found.path}`.")))
 
 
 def not_found(opened: Opened, located: Located) -> WimNotFound | WimReplaced:

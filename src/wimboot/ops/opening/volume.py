@@ -45,7 +45,7 @@ class NoWindows(Refused):
 
     id = "no-windows"
     sentence = "there is no Windows on {where}: \\Windows\\System32 has neither a SYSTEM hive nor a kernel"
-    advice = "Name the partition that holds it (PATH#N); `wimboot info` lists them."
+    advice = "Name the partition that holds it (PATH#N); `wimboot info {where}` lists them."
 
 
 class SeveralWindows(Refused):
