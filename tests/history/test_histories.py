@@ -151,11 +151,12 @@ class History:
         return None
 
     def convert_again(self) -> None:
-        """All of it is captured anew, whatever form it has."""
+        """All of it is captured anew, whatever form it has, where there is anything to point."""
         before = self.now()
-        done("convert", self.volume, "--wim", self.wim, "--name", self.name(), *NO_PLACE)
+        told = done("convert", self.volume, "--wim", self.wim, "--name", self.name(), *NO_PLACE, "--json").json
         self.compare(before, self.now(), "the volume")
-        self.recorded.append(before)
+        if not told["already_converted"]:
+            self.recorded.append(before)
 
     def restore(self) -> None:
         """Back, or forward, to any image."""
