@@ -15,7 +15,7 @@ from converted import Converted, fresh_volume
 from data_disks import MIB, attached_disk, make_disk
 from disk_kinds import as_kind
 from mounting import copy_sparse, mounted
-from repair_rig import EXPLORER, KERNEL32, Pair
+from repair_rig import EXPLORER, KERNEL32, Pair, problem_of
 from running import NO_PLACE, done, notes, unchanged, wimboot
 from sample_features import JUNCTION_TAG, set_reparse
 from shared_wim import Shared, make_shared
@@ -114,14 +114,23 @@ def test_wim_moved(pair: Pair, tmp_path: Path) -> None:
     make_disk(tmp_path / "data.img", "mbr", lambda root: (root / "wimboot").mkdir())
     told = notes("status", pair.volume)["wim-moved"]
     assert (str(pair.wim) in told.text, "relocate" in told.text, told.warning) == (True, True, True)
-    told = notes("verify", pair.volume, "--quick")["wim-moved"]
-    assert (str(pair.wim) in told.text, "relocate" in told.text, told.warning) == (True, True, True)
+    code, document = pair.verify("--quick")
+    assert (code, problem_of(document)["id"]) == (3, "wim-moved")
+    assert f"found as {pair.wim}" in problem_of(document)["text"]
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    away = pair.wim.rename(tmp_path / "deep" / "er" / "store.wim")      # where it is found only when it is named
+    pair.spare.unlink()
+    code, document = pair.verify("--quick", wim=away)
+    assert (code, problem_of(document)["id"]) == (3, "wim-moved")
+    assert f"found as {away}" in problem_of(document)["text"]
 
 
 def test_place_not_at_hand(pair: Pair) -> None:
     """Of a place on a disk that is not here it cannot be said whether it is right."""
     told = notes("relocate", pair.volume, "--wim", pair.wim, "--as", FIRST)["place-not-at-hand"]
     assert (f"{build.DISK_SIGNATURE:08x}" in told.text, told.warning) == (True, False)
+    told = notes("verify", pair.volume, "--quick")["place-not-at-hand"]
+    assert (FIRST in told.text, f"found as {pair.wim}" in told.text, told.warning) == (True, True, False)
 
 
 def test_place_no_partition(pair: Pair, tmp_path: Path) -> None:

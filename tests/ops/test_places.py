@@ -12,7 +12,7 @@ from converted import OVERLAY_FILES, SMALL, Converted
 from data_disks import MIB, data_disk
 from judges import every_pointer_leads_home, sound_volume
 from mounting import copy_sparse, mounted
-from running import done, refused, unchanged, wimboot
+from running import done, notes, refused, unchanged, wimboot
 from snapshots import differences, seen_through, snapshot
 
 PLACES = {"mbr": f"mbr:{build.DISK_SIGNATURE:08x}:{MIB}:\\wimboot\\store.wim",
@@ -42,7 +42,7 @@ def test_the_place_of_a_wim_on_a_windows_disk_is_found(table: str, eight: Path, 
 
 def test_a_place_given_for_later_is_told_by_relocate(converted: Converted) -> None:
     """The reminder is gone then; id and pointers stay, and the volume is sound."""
-    assert "relocate" in done("verify", converted.volume, "--wim", converted.wim).err
+    assert "place-later" in notes("verify", converted.volume, "--wim", converted.wim)
     with unchanged(converted.volume, converted.wim):
         told = done("relocate", converted.volume, "--wim", converted.wim, "--as", PLACES["gpt"], "--dry-run",
                     "--json").json
@@ -50,7 +50,7 @@ def test_a_place_given_for_later_is_told_by_relocate(converted: Converted) -> No
     with unchanged(converted.wim):
         done("relocate", converted.volume, "--wim", converted.wim, "--as", PLACES["gpt"])
     assert _place(converted.volume) == PLACES["gpt"]
-    assert "relocate" not in done("verify", converted.volume, "--wim", converted.wim).err
+    assert "place-later" not in notes("verify", converted.volume, "--wim", converted.wim)
     assert every_pointer_leads_home(converted.volume, converted.wim, {}) > 100
     sound_volume(converted.volume)
 

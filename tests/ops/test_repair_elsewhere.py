@@ -121,8 +121,9 @@ def test_another_wim_at_the_registered_place_is_a_problem(pair: Pair, small_volu
     assert (run.code, problem["id"], problem["where"]) == (3, "wim-replaced", place)
     assert f"was found as {pair.wim}" in problem["text"]
     make_disk(tmp_path / "data.img", "mbr", lambda _: None)
-    told = done("verify", pair.volume, "--quick")
-    assert "it is not there: Windows would not find it" in told.err
+    code, document = pair.verify("--quick")
+    assert (code, problem_of(document)["id"]) == (3, "wim-moved")
+    assert f"`wimboot relocate {pair.volume} --wim WIM`" in problem_of(document)["advice"]
 
 
 def test_a_second_disk_with_the_same_signature_is_no_problem_of_the_volume(

@@ -246,6 +246,22 @@ def _patch_pointer(pair: Pair, path: str, offset: int, data: bytes) -> None:
         os.setxattr(root / path, "system.ntfs_reparse_data", bytes(value), follow_symlinks=False)
 
 
+def test_a_changed_hash_is_told_from_data_that_is_gone(pair: Pair) -> None:
+    """The pointer leads to its data all the same; what is advised mends it."""
+    sha1 = pair.sha1(EXPLORER)
+    with pair.edited() as root:
+        value = os.getxattr(root / EXPLORER, "system.ntfs_reparse_data", follow_symlinks=False)
+    _patch_pointer(pair, EXPLORER, value.index(sha1), bytes([sha1[0] ^ 1]))
+    code, document = pair.verify()
+    problem = problem_of(document)
+    assert (code, problem["id"], problem["paths"]) == (3, "pointer-hash", [_shown(EXPLORER)])
+    assert (document["sources"][0]["wrong_hash"], document["sources"][0]["missing"]) == (1, 0)
+    command = problem["advice"].split("`")[1].split()
+    assert command[1:] == ["restore", str(pair.volume), "--wim", str(pair.wim), "--image", "1"]
+    done(*command[1:])
+    pair.assert_whole()
+
+
 def test_a_damaged_pointer_is_told_from_a_rewritten_wim(pair: Pair) -> None:
     """It knows the present table, and leads elsewhere."""
     _patch_pointer(pair, EXPLORER, 0x58, (12345).to_bytes(8, "little"))

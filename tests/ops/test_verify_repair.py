@@ -13,7 +13,7 @@ import build
 from judges import every_pointer_leads_home, read_wim, sound_volume, sound_wim
 from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Pair, problem_of, wimlib
-from running import NO_PLACE, done, unchanged, wimboot
+from running import NO_PLACE, done, notes, unchanged, wimboot
 
 PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
 
@@ -66,7 +66,23 @@ def test_damaged_data_comes_from_the_spare_copy(pair: Pair) -> None:
     assert f"2 blobs ({size} KB) stored " in run.out
     assert f"2 from {pair.spare}" in run.out
     assert "relocate" in run.err
+    assert run.err.count("has no place yet") == 1, "both checks say it"
     assert pair.wim.read_bytes()[208:len(before)] == before[208:]
+    pair.assert_whole()
+
+
+def test_a_copy_that_is_named_takes_the_place_of_a_wim_that_was_cut(pair: Pair) -> None:
+    """Its data cannot be taken over one by one: the command that does it is told, and mends it. So for a WIM alone."""
+    os.truncate(pair.wim, pair.wim.stat().st_size - 5000)
+    sync = f"`wimboot sync {pair.spare} {pair.wim} --force` writes"
+    with unchanged(pair.volume, pair.wim, pair.spare):
+        code, document = pair.repair("--spare", pair.spare)
+        assert (code, problem_of(document)["id"]) == (3, "wim-truncated")
+        assert sync in problem_of(document)["advice"]
+        alone = ("verify", "--wim", pair.wim, "--repair", "--spare")
+        assert sync in notes(*alone, pair.spare, code=1)["spare-instead"].text
+        assert "spare-instead" not in notes(*alone, pair.wim, code=1)
+    done("sync", pair.spare, pair.wim, "--force")
     pair.assert_whole()
 
 

@@ -178,7 +178,8 @@ def _source(one: Diagnosed) -> dict[str, Any]:
         "wim": one.wim, "pointers": one.pointers, "cause": one.causes[0] if one.causes else None, "causes": one.causes,
         **({} if found is None else {
             "moved": len(found.moved), "missing": len(found.missing), "behind": found.behind,
-            "wrong": len(found.wrong), "other_size": len(found.other_size), "not_backable": len(found.unbackable),
+            "wrong": len(found.wrong), "wrong_hash": len(found.wrong_hash), "other_size": len(found.other_size),
+            "not_backable": len(found.unbackable),
         }),
         "damaged_blobs": len(one.damaged),
     }

@@ -188,11 +188,14 @@ class RehydrateOptions(Frozen):
 
 
 class VerifyOptions(Frozen):
-    """Checking a volume, a WIM, or a volume against its WIM. `quick` leaves the data unread."""
+    """Checking a volume, a WIM, or a volume against its WIM. `quick` leaves the data unread; `spares` are copies that
+    may take the place of a WIM that cannot be read.
+    """
 
     target: TargetOptions | None
     wim: Path | None
     quick: bool = False
+    spares: tuple[Path, ...] = ()
     threads: int = field(default_factory=processors)
 
 

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import HostError
-from wimboot.events import Emit, Phase, silent
+from wimboot.errors import Damaged, HostError
+from wimboot.events import Emit, Note, Phase, silent
+from wimboot.ops.mending.copies import whole_spare, written_anew
 from wimboot.ops.mending.outcome import Repaired
 from wimboot.ops.mending.plan import plan_mending
 from wimboot.ops.mending.soundblobs import bring, find_sound
@@ -19,6 +20,7 @@ from wimboot.ops.mending.wims import opened_spares, read_back, repair_store
 from wimboot.ops.opening.inside import growing_wim, wim_exists
 from wimboot.ops.opening.storing import commit, commit_all, opened_store
 from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.opening.wimfiles import wim_guid
 from wimboot.ops.pointing.placing import write_sources
 from wimboot.ops.pointing.pointers import Moved, refresh_pointers
 from wimboot.ops.sharing.fallenbehind import tell_of_others
@@ -32,6 +34,7 @@ from wimboot.windows.sources import NEW_PATH, Sources
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.events import Event
     from wimboot.ops.checking.findings import Verified
     from wimboot.ops.mending.plan import Mending
     from wimboot.ops.mending.soundblobs import Offers
@@ -56,12 +59,17 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
     Raises what opening raises, WimMissing where a copy that was named is not there, Refused where a WIM may not be
     written, UnreadablePlace where WimOverlay.dat has to be made and the place of the WIM is not known.
     """
-    check = options.check
+    emit = _once(emit)
+    check = replace(options.check, spares=options.spares)
     folders = HostFolder if check.target is None else check.target.folders
     for spare in options.spares:
         if not wim_exists(spare, folders):
             raise WimMissing(where=str(spare))
-    before = verify(check, emit)
+    try:
+        before = verify(check, emit)
+    except Damaged:
+        _tell_of_spare(options, emit)
+        raise
     done = Repaired(before=before, after=before)
     if not before.found:
         return done
@@ -77,6 +85,29 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
             raise RepairInterrupted(where=check.wim if check.target is None else check.target.place) from error
         raise
     return done
+
+
+def _once(emit: Emit) -> Emit:
+    """What the second check says just as the first one did, is said once; problems are what is left."""
+    told: set[str] = set()
+
+    def each(event: Event) -> None:
+        if isinstance(event, Note):
+            kind = event.id if event.id == "place-later" else event.text
+            if kind in told:
+                return
+            told.add(kind)
+        emit(event)
+
+    return each
+
+
+def _tell_of_spare(options: RepairOptions, emit: Emit) -> None:
+    """Say which copy that was named may take the place of a WIM that cannot be read."""
+    wim = options.check.wim
+    spare = None if wim is None else whole_spare(options.spares, wim_guid(wim), HostFolder)
+    if wim is not None and spare is not None:
+        emit(Note(id="spare-instead", text=f"{spare} can be read. {written_anew(wim, spare)}"))
 
 
 def _repair_alone(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError
 from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.guid import guid_text
@@ -15,6 +14,7 @@ from wimboot.ops.checking.overlayfiles import read_overlay_files
 from wimboot.ops.checking.wims import check_data, verify_store
 from wimboot.ops.finding.backing import likely_folders
 from wimboot.ops.finding.locating import WimState, locate
+from wimboot.ops.mending.copies import whole_copy, whole_spare, written_anew
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.inside import wim_exists
 from wimboot.ops.opening.storing import opened_store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
-    from wimboot.ops.finding.locating import Found, Located, PassedOver
+    from wimboot.ops.finding.locating import Located
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import VerifyOptions
     from wimboot.tree import Tree
@@ -154,27 +154,35 @@ class _Check:
         return found
 
     def _tell_place(self, one: Diagnosed, located: Located) -> None:
-        """Whether Windows would find the WIM that was found here."""
-        if located.found is None:
+        """Whether Windows would find the WIM that was found here, or named."""
+        wim = one.wim if located.found is None else located.found.path
+        if wim is None or located.place is None or located.place.is_later:
             return
-        if located.state is WimState.MOVED:
-            self._emit(Note(id="wim-moved", warning=True, text=(
-                f"data source {one.data_source_id} has its WIM at {one.place}, and it is not there: Windows would not "
-                f"find it. It was found as {located.found.path}; copy it there, or to where Windows can "
-                "read it, and let `wimboot relocate` register that place.")))
-        elif located.other is not None:
+        if located.state is WimState.MOVED or (located.state is WimState.MISSING and located.at_hand):
+            self._tell(one, Problem(
+                id="wim-moved", where=self._opened.where,
+                text=f"data source {one.data_source_id} has its WIM at {one.place}, and it is not there: Windows would "
+                     f"not find it. It was found as {wim}",
+                advice="Copy it there; or copy it to where Windows can read it, and let `wimboot relocate "
+                       f"{self._place} --wim WIM` register that place."))
+        elif not located.at_hand:
+            self._emit(Note(id="place-not-at-hand", text=(
+                f"Data source {one.data_source_id} has its WIM at {one.place}, and no disk at hand is that one: "
+                f"whether Windows would find it was not checked. It was found as {wim}; where that is its place now, "
+                f"`wimboot relocate {self._place} --wim WIM` registers it.")))
+        elif located.other is not None and located.other.path != wim:
             guid = located.other.guid
             what = "no WIM" if guid is None else f"another WIM, with the GUID {guid_text(guid)}"
-            if located.found.at_registered_place:
+            if located.found is not None and located.found.at_registered_place:
                 self._emit(Note(id="place-twice", warning=True, text=(
                     f"{located.other.path} lies at the place of data source {one.data_source_id} too, on another disk "
-                    f"with the same signature, and is {what}. Its WIM was found as {located.found.path}; Windows takes "
+                    f"with the same signature, and is {what}. Its WIM was found as {wim}; Windows takes "
                     "one of two disks with one signature offline, so attach only that disk.")))
                 return
             self._tell(one, Problem(
                 id="wim-replaced", where=str(located.other.path),
                 text=f"it lies where data source {one.data_source_id} has its WIM, and is {what}: Windows refuses the "
-                     f"pointers. The WIM (GUID {guid_text(one.guid)}) was found as {located.found.path}",
+                     f"pointers. The WIM (GUID {guid_text(one.guid)}) was found as {wim}",
                 advice="Put the WIM there, or tell with `wimboot relocate` where it lies."))
 
     def _tell_damaged(self, one: Diagnosed, located: Located) -> None:
@@ -187,7 +195,7 @@ class _Check:
             if over.damage is None or over.path == wim:
                 continue
             text = f"{over.why}; the pointers are checked against {wim}"
-            advice = f"Where that one is sound: {_written_anew(over.path, wim)}"
+            advice = f"Where that one is sound: {written_anew(over.path, wim)}"
             if over.path.name.casefold() == name != found.path.name.casefold():
                 self._tell(one, Problem(id=over.damage.id, where=str(over.path), text=text, advice=advice))
             else:
@@ -218,10 +226,16 @@ class _Check:
         except Internal:
             raise
         except Error as error:
-            copy = None if located is None or not isinstance(error, Damaged) else _whole_copy(located, wim)
+            copy = self._whole(one, uses, wim) if isinstance(error, Damaged) else None
             advice = error.hint if copy is None else (
-                f"{copy} can be read and has the data of all these pointers. {_written_anew(wim, copy)}")
+                f"{copy} can be read and has the data of all these pointers. {written_anew(wim, copy)}")
             self._tell(one, Problem(id=error.id, where=str(wim), text=str(error), advice=advice))
+
+    def _whole(self, one: Diagnosed, uses: list[Use], wim: Path) -> Path | None:
+        """What may take the place of a damaged WIM: a copy that was named, or one that lies at hand."""
+        located, options = self._located.get(one.data_source_id), self._options
+        spare = whole_spare(options.spares, one.guid, self._opened.options.folders, uses, one.wim_index)
+        return spare if spare is not None or located is None else whole_copy(located, wim)
 
     def _against(self, one: Diagnosed, uses: list[Use], store: Store) -> None:
         if store.guid != one.guid:
@@ -265,20 +279,6 @@ class _Check:
         tree = self._tree
         links = (tree.links_of(tree.stream_node(use.stream)) for use in uses)
         return tuple(tree.path(names[0]) if names else "a file without a name" for names in links)
-
-
-def _whole_copy(located: Located, wim: Path) -> Path | None:
-    """Another copy of a WIM that cannot be read, with the data of all pointers."""
-    found = located.found
-    copies: tuple[Found | PassedOver, ...] = () if found is None else (found, *found.passed_over)
-    return next((one.path for one in copies if one.whole and one.path != wim), None)
-
-
-def _written_anew(wim: Path, copy: Path) -> str:
-    """What makes the WIM what the copy is."""
-    if parse_inside(wim) is not None:
-        return f"Put a copy of {copy} in the place of {wim}."
-    return f"`wimboot sync {copy} {wim} --force` writes {wim} anew, as {copy} is."
 
 
 def _of_that_name(folders: list[Path], place: WimPlace | None) -> Path | None:

@@ -49,15 +49,16 @@ class Comparison:
     """The pointers into one WIM, held against its blob table.
 
     `moved` lead elsewhere than their blob lies and carry another table's hash, `wrong` carry the present one's and do
-    so all the same; `missing` have no blob, that of `other_size` has another size than the file, `unbackable` is
-    stored as Windows' driver does not read it; `behind` is how many of the rest carry another table's hash.
-    `hashes` are the blobs that are there.
+    so all the same; `missing` have no blob; nor have those of `wrong_hash`, but another one lies just where they lead;
+    that of `other_size` has another size than the file, `unbackable` is stored as Windows' driver does not read it;
+    `behind` is how many of the rest carry another table's hash. `hashes` are the blobs that are there.
     """
 
     count: int = 0
     moved: list[Use] = field(default_factory=list)
     wrong: list[Use] = field(default_factory=list)
     missing: list[Use] = field(default_factory=list)
+    wrong_hash: list[Use] = field(default_factory=list)
     other_size: list[Use] = field(default_factory=list)
     unbackable: list[Use] = field(default_factory=list)
     behind: int = 0
@@ -67,7 +68,8 @@ class Comparison:
     @property
     def sound(self) -> int:
         """How many lead where they should, whichever table they know."""
-        return self.count - sum(map(len, (self.moved, self.wrong, self.missing, self.other_size, self.unbackable)))
+        return self.count - sum(map(len, (self.moved, self.wrong, self.missing, self.wrong_hash, self.other_size,
+                                          self.unbackable)))
 
     @property
     def relinkable(self) -> int:
@@ -99,7 +101,20 @@ def compare(uses: Iterable[Use], store: Store) -> Comparison:
             (found.wrong if known else found.moved).append(use)
         elif not known:
             found.behind += 1
+    if found.missing:
+        _part_wrong_hashes(found, store)
     return found
+
+
+def _part_wrong_hashes(found: Comparison, store: Store) -> None:
+    """Tell pointers whose hash alone is wrong from those whose data is gone: a blob lies just where they lead."""
+    blobs = (blob for sha1 in store.hashes() if (blob := store.blob(sha1)) is not None)
+    places = {(blob.size, blob.size_in_wim, blob.offset) for blob in blobs}
+    missing, found.missing = found.missing, []
+    for use in missing:
+        pointer = use.pointer
+        here = pointer.version == 2 and (pointer.size, pointer.size_in_wim, pointer.offset) in places
+        (found.wrong_hash if here else found.missing).append(use)
 
 
 def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) -> list[Cause]:
@@ -112,6 +127,13 @@ def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) ->
             text=f"{len(found.wrong):,} of {found.count:,} pointers lead elsewhere in {store.where} than their data "
                  "lies, though the WIM is the one that they were made for: they are damaged",
             advice=f"{repair} relinks them by their SHA-1."))
+    if found.wrong_hash:
+        causes.append(Cause(
+            id="pointer-hash", uses=tuple(found.wrong_hash),
+            text=f"{len(found.wrong_hash):,} of {found.count:,} pointers have a hash that is none of {store.where}, "
+                 "and lead to where it has other data of that size: they were changed, or are damaged",
+            advice=f"`wimboot restore {volume} --wim {store.where} --image {wim_index}` brings the files back, and all "
+                   f"else that differs from that image (`wimboot status {volume}` lists it)."))
     if found.other_size:
         causes.append(Cause(
             id="pointer-size", uses=tuple(found.other_size),

@@ -44,7 +44,8 @@ class Repaired:
     def commit(self, where: str, emit: Emit) -> None:
         """A part of the work is for good."""
         self.committed = True
-        emit(Note(id="repaired", text=f"What could be repaired with {where} has been, and is committed."))
+        emit(Note(id="repaired", text=(
+            f"What could be repaired with {where} is, and is committed; now all is checked again.")))
 
     def add(self, offers: Offers) -> None:
         """Count what came from whom."""
