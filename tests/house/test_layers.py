@@ -16,7 +16,7 @@ LAYERS = [("frozen", "figures"), ("errors", "events"), ("storage",), ("formats",
 OPS_LAYERS = [("options",), ("opening",),
               ("finding", "pointing", "checking", "browsing", "sample", "creating"),
               ("sharing", "preparing"),
-              ("capturing",), ("deploying", "mending", "booting", "measuring", "ramming"), ("assembling",)]
+              ("capturing",), ("updating", "deploying", "mending", "booting", "measuring", "ramming"), ("assembling",)]
 """Inside ops/: the verbs stand on top of all these."""
 OPS_HEIGHT = {name: height for height, names in enumerate(OPS_LAYERS) for name in names}
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -30,8 +30,12 @@ from sample_features import set_attributes, set_times
 from snapshots import differences, seen_through, snapshot
 from volume_edits import edit, rewrite
 from wim_bytes import read_wim
+from wimboot.errors import Internal
+from wimboot.events import silent
 from wimboot.ops.capturing.readingback import ReadingBack
 from wimboot.ops.opening.storing import commit_all
+from wimboot.ops.opening.volume import open_volume
+from wimboot.ops.options import TargetOptions
 from wimboot.wim import Append
 
 NOT_IN_IMAGE = ("pagefile.sys", "System Volume Information", "Windows/Temp/left over.tmp", "Features/encrypted")
@@ -163,7 +167,7 @@ def test_a_wim_that_goes_during_an_update_takes_no_data_along(
             older.replace(converted.wim)
         commit_all(*arguments)
 
-    monkeypatch.setattr("wimboot.ops.update.commit_all", late)
+    monkeypatch.setattr("wimboot.ops.updating.appending.commit_all", late)
     run = wimboot("update", converted.volume, "--json")
     assert converted.volume.read_bytes() == before
     assert (run.code, run.json["error"]["id"]) == (4, "wim-changed-meanwhile")
@@ -333,3 +337,17 @@ def test_a_second_system_in_the_wim_does_not_leave_the_first_behind(
     sound_volume(converted.volume)
     refused("wim-missing", 2, verb, second, "--wim", tmp_path / "new.wim", "--target", converted.volume, *place,
             watching=(second, converted.volume, tmp_path / "new.wim"))
+
+
+def test_a_volume_that_is_written_while_it_is_scanned_is_no_basis(converted: Converted) -> None:
+    """Whoever begins the scan ahead writes nothing before it is over; a slip is an error, never a wrong image."""
+    with open_volume(TargetOptions(place=str(converted.volume)), silent, write=True, windows=False) as opened:
+        opened.scan_ahead()
+        opened.writing.device.pwrite(0, opened.writing.device.pread(0, 512))
+        with pytest.raises(Internal, match="while it was scanned"):
+            opened.tree  # noqa: B018 - asked for is enough
+    with open_volume(TargetOptions(place=str(converted.volume)), silent, write=True, windows=False) as opened:
+        opened.scan_ahead()
+        opened.wait_for_scan()
+        opened.writing.device.pwrite(0, opened.writing.device.pread(0, 512))
+        assert opened.tree.node_count

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from wimboot.ops.update import Updated
+    from wimboot.ops.updating.appending import Updated
     from wimboot.plan.report import Change
 
 __all__ = ["diff", "status", "update"]

@@ -90,6 +90,7 @@ class Opened:
         self._facts: VolumeFacts | None = None
         self._tree: Tree | None = None
         self._ahead: Meanwhile[Tree] | None = None
+        self._written_before = 0
 
     @property
     def mounted(self) -> bool:
@@ -127,31 +128,45 @@ class Opened:
     @property
     def tree(self) -> Tree:
         """The scan of the volume as it was when first asked for."""
+        self.wait_for_scan()
         if self._tree is None:
             self.slot.settle()
-            self._tree = scan(self.device) if self._ahead is None else self._ahead.result()
+            self._tree = scan(self.device)
         return self._tree
 
     def scan_ahead(self) -> None:
-        """Begin the scan now, in a thread of its own; `tree` waits for it. Only of a volume that is only read: a scan
-        must not meet writes.
-        """
-        if self.transaction is not None:
-            raise Internal(what="a volume that is written was to be scanned meanwhile")
+        """Begin the scan now, in a thread of its own; `tree` waits for it, and before that nothing must be written."""
         self._ahead = Meanwhile(partial(scan, self.device))
+        self._written_before = self._written
+
+    def wait_for_scan(self) -> None:
+        """Until the volume may be written. Raises what the scan raised, Internal where it was written meanwhile."""
+        if self._ahead is not None and self._tree is None:
+            self._tree = self._ahead.result()
+            if self._written != self._written_before:
+                raise Internal(what="a volume was written while it was scanned")
+
+    @property
+    def _written(self) -> int:
+        """Bytes that the transaction has taken so far."""
+        return 0 if self.transaction is None else self.transaction.logged_bytes + self.transaction.straight_bytes
+
+    def _wait(self) -> None:
+        if self._ahead is not None:
+            self._ahead.wait()
 
     def mount(self, *, inspect: bool = False) -> None:
         """Mount what the device holds now; with `inspect` also what Windows left unfinished.
 
         Raises what Volume raises.
         """
-        self._facts, self._tree = None, None
+        self._wait()
+        self._facts, self._tree, self._ahead = None, None, None
         self.slot.mount(inspect=inspect)
 
     def close(self, *, discard: bool) -> None:
         """Unmount; with `discard` nothing more is written."""
-        if self._ahead is not None:
-            self._ahead.wait()
+        self._wait()
         self.slot.close(discard=discard)
 
 

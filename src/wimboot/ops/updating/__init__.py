@@ -1,0 +1,1 @@
+"""What `update` does with a volume that is open; imported while that is scanned."""
