@@ -79,7 +79,7 @@ def test_there_are_no_escapes_where_there_is_no_terminal(converted: Converted) -
 
 def test_a_terminal_gets_bars_and_no_color_is_honoured(converted: Converted) -> None:
     """Colours are SGR sequences; with NO_COLOR there is none that sets one."""
-    command = ("convert", converted.volume, "--wim", converted.wim, *NO_PLACE)
+    command = ("capture", converted.volume, "--wim", converted.wim)
     colour = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38|48)[0-9;]*m")
     assert colour.search(_on_a_terminal(*command))
     plain = _on_a_terminal(*command, NO_COLOR="1")
