@@ -102,6 +102,19 @@ def test_moving_to_another_image_is_told_though_no_file_differs(converted: Conve
     assert "1 name removed" in text
 
 
+def test_ordinary_files_of_another_image_stand_on_that_image(converted: Converted) -> None:
+    """As long as the volume has a record of its WIM, `status` and the next `restore` go by it."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Users/new.bin").write_bytes(os.urandom(50_000))
+    done("update", converted.volume, "--wim", converted.wim)
+    told = done("restore", converted.volume, "--wim", converted.wim, "--image", "1", "--full", "--json").json
+    assert (told["image_before"], told["registered"], told["removed"]) == (2, True, 1)
+    assert done("info", converted.volume, "--json").json["volume"]["pointers"] == 0
+    status = done("status", converted.volume, "--wim", converted.wim, "--json").json
+    assert (status["image"]["index"], status["changes"]) == (1, [])
+    assert "nothing to do" in done("restore", converted.volume, "--wim", converted.wim).out
+
+
 def test_pointers_that_are_brought_up_and_a_new_place_are_told(converted: Converted) -> None:
     """Neither is nothing, though no file differs."""
     done("capture", converted.original, "--wim", converted.wim, "--name", "second")

@@ -158,10 +158,10 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     if chosen["quiet"]:
         return
     _list(done, dry_run=chosen["dry_run"], verbose=chosen["verbose"])
-    _say(done, target, dry_run=chosen["dry_run"])
+    _say(done, target, dry_run=chosen["dry_run"], form="pointers" if chosen["pointers"] else "ordinary files")
 
 
-def _say(done: Restored, target: str, *, dry_run: bool) -> None:
+def _say(done: Restored, target: str, *, dry_run: bool, form: str) -> None:
     if done.idle:
         but = ", but for what is kept" if done.kept else ""
         text = f"{target} equals image {done.number}, {done.name}{but}: nothing to do."
@@ -173,15 +173,14 @@ def _say(done: Restored, target: str, *, dry_run: bool) -> None:
         text = (f"Restored {target} to image {done.number}, {done.name}: {done.removed:,} names removed, "
                 f"{done.added:,} brought back, {done.changed:,} files' data and {done.metadata:,} files' properties "
                 "set back.")
-    show.say(text + "".join(f" {sentence}" for sentence in _further(done, dry_run=dry_run)))
+    show.say(text + "".join(f" {sentence}" for sentence in _further(done, dry_run=dry_run, form=form)))
 
 
-def _further(done: Restored, *, dry_run: bool) -> Iterator[str]:
+def _further(done: Restored, *, dry_run: bool, form: str) -> Iterator[str]:
     """What was done besides, in sentences."""
     from wimboot.windows.wimplace import told_place
 
     if done.turned:
-        form = "pointers" if done.registered else "ordinary files"
         yield f"{done.turned:,} files with the right data {'would become' if dry_run else 'became'} {form}."
     if done.refreshed:
         yield f"{done.refreshed:,} pointers {'would be' if dry_run else 'were'} brought up to the WIM."

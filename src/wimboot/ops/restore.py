@@ -27,7 +27,7 @@ from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_store
 from wimboot.ops.opening.volume import Opened, open_volume
 from wimboot.ops.options import Form, RestoreOptions, processors
-from wimboot.ops.pointing.placing import find_place, volume_sources
+from wimboot.ops.pointing.placing import find_place, volume_sources, write_sources
 from wimboot.ops.pointing.pointers import count_behind
 from wimboot.ops.preparing.forgiving import as_prepared
 from wimboot.ops.preparing.wishes import Wanted, prepared_image, wish_for_image
@@ -168,7 +168,9 @@ def _restore(
     spared = left_alone(ground.tree, view, options.keep, _standing_without(sources, store))
     changes = _changes(ground.tree, view, spared, contents, emit)
     turned = _turned(options.form, changes, ground.tree, view.tree, forms)
-    done = replace(_told(wim, view, ground, changes, spared), turned=len(turned), registered=place is not None,
+    record = sources.of_wim(store.guid)[-1:] if place is None and not options.rebuild else ()
+    done = replace(_told(wim, view, ground, changes, spared), turned=len(turned),
+                   registered=place is not None or bool(record),
                    place=None if place is None or place in _places(sources, store) else place)
     changes = replace(changes, data=[*changes.data, *turned])
     if not options.force:
@@ -179,6 +181,8 @@ def _restore(
     if opened.transaction is None:
         return replace(done, refreshed=count_behind(opened.volume, ground.tree, store))
     with checking_new_pointers(view, changes, forms, processors(), wim, emit) as checking:
+        for source in record:   # of a volume that needs the WIM no more, and is compared with its image all the same
+            write_sources(opened.volume, volume_sources(opened.volume).stand_on(source.data_source_id, number))
         refreshed = carry_out(opened, view, changes, forms, place, emit)
         checking.result()
     prepared_image(opened, wish, emit)
