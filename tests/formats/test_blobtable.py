@@ -82,7 +82,7 @@ def test_any_bytes_raise_only_format_errors(data: bytes, solid: bool) -> None:
 
 
 @pytest.mark.parametrize(("changes", "problem"), [
-    ({"size_in_wim": 800}, "ends at 1008"), ({"offset": 2**64 - 1}, "ends at"), ({"size_in_wim": 0}, "ends at"),
+    ({"size_in_wim": 800}, "ends at 1,008"), ({"offset": 2**64 - 1}, "ends at"), ({"size_in_wim": 0}, "ends at"),
     ({"flags": 0}, "raw blob"), ({"flags": COMPRESSED | SPANNED}, "spans"),
     ({"flags": METADATA | COMPRESSED, "reference_count": 2}, "2 references"),
 ])

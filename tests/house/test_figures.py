@@ -70,6 +70,14 @@ def test_what_is_counted_has_separators(path: Path) -> None:
     assert not strays, strays
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.pyx")), ids=relative)
+def test_what_is_counted_in_cython_has_separators(path: Path) -> None:
+    """As far as a sentence stands on one line."""
+    strays = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()
+              if 'f"' in line and re.search(rf"{{[^{{}}:]+}} ([a-z]+ )?({NOUNS})\b", line)]
+    assert not strays, strays
+
+
 def _is_number(value: ast.expr) -> bool:
     """As far as its name says so; a difference or sum of anything is one."""
     return isinstance(value, ast.BinOp) or A_NUMBER.search(ast.unparse(value)) is not None

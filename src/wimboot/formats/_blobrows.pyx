@@ -65,9 +65,9 @@ def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_si
         if flags & METADATA and references == 0:
             continue
         if in_wim == 0 or offset > file_size or in_wim > file_size - offset:
-            raise FormatError("blob table", row * ROW, f"a blob ends at {offset + in_wim}, the file at {file_size}")
+            raise FormatError("blob table", row * ROW, f"a blob ends at {offset + in_wim:,}, the file at {file_size:,}")
         if not flags & COMPRESSED and in_wim != size:
-            raise FormatError("blob table", row * ROW, f"a raw blob of {size} bytes takes {in_wim}")
+            raise FormatError("blob table", row * ROW, f"a raw blob of {size:,} bytes takes {in_wim:,}")
         if flags & SPANNED:
             raise FormatError("blob table", row * ROW, "a blob spans the parts of a split WIM")
         if offset + in_wim > end:

@@ -166,7 +166,7 @@ cdef class Changes(Links):
             return known
         self.changing()
         if not 20 <= size <= DESCRIPTOR_LIMIT:
-            raise FormatError("the security descriptor", 0, f"{size} bytes is no possible size")
+            raise FormatError("the security descriptor", 0, f"{size:,} bytes is no possible size")
         with nogil:
             result = self.describe(value, size, &security)
         self.settle(result, 0)
@@ -215,7 +215,7 @@ cdef int checked_eas(bytes value) except -1:
     """
     cdef int64_t offset = 0, next_offset, end
     if len(value) > EA_LIMIT:
-        raise FormatError("the extended attributes", 0, f"{len(value)} bytes is no possible size")
+        raise FormatError("the extended attributes", 0, f"{len(value):,} bytes is no possible size")
     while offset < len(value):
         if len(value) - offset < 9:
             raise FormatError("the extended attributes", offset, "an entry is cut off")

@@ -133,14 +133,14 @@ cdef class Contents(Changes):
             for part in parts:
                 view = part
                 if view.shape[0] > size - offset:
-                    raise Internal(what=f"more than the {size} bytes announced were given for a stream")
+                    raise Internal(what=f"more than the {size:,} bytes announced were given for a stream")
                 if view.shape[0]:
                     with nogil:
                         result = self.put(data, &view[0], offset, view.shape[0], sparse and not compressed)
                     self.settle(result, inode.mft_no)
                     offset += view.shape[0]
             if offset != size:
-                raise Internal(what=f"{offset} of {size} bytes were given for a stream")
+                raise Internal(what=f"{offset:,} of {size:,} bytes were given for a stream")
             with nogil:
                 if compressed and ntfs_attr_pclose(data):
                     result = self.fail(b"ntfs_attr_pclose", errno)

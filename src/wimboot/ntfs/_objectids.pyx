@@ -94,7 +94,7 @@ cdef class ObjectIds(Reparse):
         cdef ntfs_inode *inode
         cdef int result
         if size not in (0, GUID_SIZE, FULL_SIZE):
-            raise FormatError("the object id", 0, f"{size} bytes is no possible size")
+            raise FormatError("the object id", 0, f"{size:,} bytes is no possible size")
         self.changing()
         with nogil:
             inode = self.open_target(file_id)

@@ -2,13 +2,13 @@
 # distutils: include_dirs = /usr/include/ntfs-3g
 """New values for many pointers in one ordered pass over $MFT.
 
-After every append to a WIM each pointer needs its new table hash: a few bytes of a resident value, for which opening the
-file, its folder and its index entry is far too much. So the records are read and written by the hundred, as they lie in
-$MFT's data; the library knows where that is, and both go through the same device. Update sequences are undone and
-advanced here, only those of records that change, so that whole pages can be written in which the others stay as they are:
-a page of which a part is written has to be read before. The library keeps records of files it closed; it is told to
-forget those that are changed here. What does not lie in a file's first record, or has another size, goes through the
-library file by file.
+After every append to a WIM each pointer needs its new table hash: a few bytes of a resident value, for which opening
+the file, its folder and its index entry is far too much. So the records are read and written by the hundred, as they
+lie in $MFT's data; the library knows where that is, and both go through the same device. Update sequences are undone
+and advanced here, only those of records that change, so that whole pages can be written in which the others stay as
+they are: a page of which a part is written has to be read before. The library keeps records of files it closed; it is
+told to forget those that are changed here. What does not lie in a file's first record, or has another size, goes
+through the library file by file.
 """
 
 from libc.errno cimport EIO, ENOENT, EPERM, errno
@@ -90,7 +90,7 @@ cdef class Refresh(Contents):
     """A volume that can give many pointers new values."""
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil:
-        """UNCHANGED, PATCHED, or ELSEWHERE where the library has to do it; -1 and `fail`. The record is as it is on disk."""
+        """UNCHANGED, PATCHED, or ELSEWHERE where the library has to do it; -1 and `fail`. The record is as on disk."""
         cdef int state
         if not is_sound(record, self.volume.mft_record_size) or not undo_sequence(record, self.volume.mft_record_size):
             return self.fail(b"reading a file record", EIO)
@@ -145,7 +145,7 @@ cdef class Refresh(Contents):
 
     cdef int write_pages(self, uint8_t *records, uint64_t first, uint8_t *changed, uint32_t count, uint32_t together) \
             noexcept nogil:
-        """Write the pages, each of `together` records, that have one that is marked, as many at once as stand together."""
+        """Write the pages, each of `together` records, that have a marked one, as many at once as stand together."""
         cdef uint32_t start = 0, end, i
         cdef int64_t each = self.volume.mft_record_size
         cdef bint any = True
@@ -239,7 +239,8 @@ cdef class Refresh(Contents):
             return 0
         size = <uint32_t> (len(values) // count) if len(values) // count <= VALUE_LIMIT else 0
         if size < 8 or size * count != <uint64_t> len(values):
-            raise FormatError("the reparse values", 0, f"{len(values)} bytes are not one value for each of {count} files")
+            raise FormatError("the reparse values", 0,
+                              f"{len(values):,} bytes are not one value for each of {count:,} files")
         for i in range(count):
             if u32(raw + i * size) != WOF_TAG or u16(raw + i * size + 4) + 8 != <int> size:
                 raise FormatError("the reparse values", i * size, "it is none of the overlay filter's")

@@ -41,7 +41,7 @@ cdef ReparseEntry reparse_entry(ntfs_inode *inode, uint32_t tag) noexcept nogil:
 cdef int checked_reparse(bytes value) except -1:
     """A reparse value with its header: u32 tag, u16 size of what follows, u16 reserved. Raises FormatError."""
     if not 8 <= len(value) <= REPARSE_LIMIT:
-        raise FormatError("the reparse value", 0, f"{len(value)} bytes is no possible size")
+        raise FormatError("the reparse value", 0, f"{len(value):,} bytes is no possible size")
     tag = int.from_bytes(value[:4], "little")
     if not tag:
         raise FormatError("the reparse value", 0, "it has no tag")

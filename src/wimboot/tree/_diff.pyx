@@ -58,7 +58,7 @@ def diff(Tree old not None, Tree new not None, const uint8_t[::1] ignored=None, 
     work = _Diff(old, new)
     if ignored is not None:
         if ignored.shape[0] != old.link_count:
-            raise Internal(what=f"a mask of {ignored.shape[0]} bytes for {old.link_count} names")
+            raise Internal(what=f"a mask of {ignored.shape[0]:,} bytes for {old.link_count:,} names")
         if old.link_count:
             work.ignored = &ignored[0]
     return work.run(last_access)

@@ -95,7 +95,7 @@ cdef class _Reader:
         if total > self.size:
             _bad(0, "the security data reach past the end")
         if count > (total - 8) // 8:
-            _bad(4, f"{count} security descriptors do not fit into {total} bytes")
+            _bad(4, f"{count:,} security descriptors do not fit into {total:,} bytes")
         at = 8 + <uint64_t> count * 8
         for i in range(count):
             size = get64(self.data + 8 + <uint64_t> i * 8)
@@ -292,7 +292,7 @@ cdef class _Reader:
         if block and not attributes & A_DIRECTORY:
             _bad(at, "a file has entries as if it were a folder")
         if block & 7 or block > self.size - 8:
-            _bad(at, f"a folder's entries cannot lie at {block}")
+            _bad(at, f"a folder's entries cannot lie at {block:,}")
         if node >= self.block_room:
             self.block_room = max(1024, self.block_room * 2)
             grown = <uint32_t *> realloc(self.blocks, self.block_room * 4)

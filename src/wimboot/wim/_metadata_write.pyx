@@ -148,7 +148,7 @@ cdef class _Writer:
             raise MemoryError
         try:
             if excluded is not None and excluded.shape[0] != tree.link_count:
-                raise Internal(what=f"a mask of {excluded.shape[0]} bytes for {tree.link_count} names")
+                raise Internal(what=f"a mask of {excluded.shape[0]:,} bytes for {tree.link_count:,} names")
             if tree.node_count == 0 or tree.link_count == 0:
                 raise Internal(what="a tree without a root")
             tree.index()
@@ -196,7 +196,7 @@ cdef class _Writer:
                 return NULL
             raise Internal(what=f"stream {stream} has no hash yet")
         if blob_key(s.hash) == NULL and s.size:
-            raise Internal(what=f"stream {stream} has {s.size} bytes and the hash of none")
+            raise Internal(what=f"stream {stream} has {s.size:,} bytes and the hash of none")
         return blob_key(s.hash)
 
     # ---- writing
@@ -222,7 +222,7 @@ cdef class _Writer:
         for i in range(self.folder_count):
             at = self.write_block(self.folders[i], at)
         if at != security_size + size:
-            raise Internal(what=f"image metadata of {at} bytes, {security_size + size} expected")
+            raise Internal(what=f"image metadata of {at:,} bytes, {security_size + size:,} expected")
         return out
 
     cdef int prepare(self, uint32_t link) except -1:
@@ -266,7 +266,7 @@ cdef class _Writer:
         if only_main:
             return size
         if count > 0xFFFF:
-            raise NotStorable(path=self.tree.path(link), why=f"it has {count} streams")
+            raise NotStorable(path=self.tree.path(link), why=f"it has {count:,} streams")
         for i in range(node.first_stream, node.first_stream + node.stream_count):
             if is_stored(self.tree, i):
                 size += self.stream_size(i)
@@ -286,7 +286,7 @@ cdef class _Writer:
         cdef uint64_t at = 8 + 8 * <uint64_t> len(self.descriptors)
         cdef uint32_t i = 0
         if size > 0xFFFFFFFF:
-            raise Internal(what=f"{size} bytes of security descriptors")
+            raise Internal(what=f"{size:,} bytes of security descriptors")
         put32(self.out, <uint32_t> size)
         put32(self.out + 4, len(self.descriptors))
         for descriptor in self.descriptors:
