@@ -100,6 +100,20 @@ def test_the_wrong_way_round_is_refused(converted: Converted, tmp_path: Path) ->
     assert f"wimboot sync {converted.wim} {old}" in run.err
 
 
+def test_a_copy_from_before_the_newest_image_was_pruned_can_be_made_anew(converted: Converted, tmp_path: Path) -> None:
+    """It cannot be told from one that went on: what is said to be done then leads on."""
+    copy = tmp_path / "copy.wim"
+    _grow(converted, "second")
+    done("sync", converted.wim, copy)
+    done("restore", converted.volume, "--image", "1")
+    done("prune", converted.wim, "--drop", "2", "--target", converted.volume, "--yes")
+    run = refused("copy-is-newer", 4, "sync", converted.wim, copy, "--force", watching=(converted.wim, copy))
+    assert f"remove {copy} and make it anew" in run.err
+    copy.unlink()
+    done("sync", converted.wim, copy)
+    _same(converted.wim, copy)
+
+
 def test_what_is_no_copy_is_left_alone(converted: Converted, tmp_path: Path) -> None:
     """Another WIM, no WIM, the WIM itself under another name, a place inside a volume, a WIM that is not there."""
     other, text, link = tmp_path / "other.wim", tmp_path / "notes.txt", tmp_path / "link.wim"
