@@ -67,8 +67,8 @@ class CopyIsNewer(Refused):
     id = "copy-is-newer"
     sentence = "{copy} is ahead of {wim}: it has grown from it to {images} images and {size:size}"
     advice = (
-        "Was it meant the other way round? `wimboot sync {copy} {wim}`. Where the newest images were pruned from {wim} on "
-        "purpose, remove {copy} and make it anew."
+        "Was it meant the other way round? `wimboot sync {copy} {wim}`. Where the newest images were pruned from {wim} "
+        "on purpose, remove {copy} and make it anew."
     )
 
 
