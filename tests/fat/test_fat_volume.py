@@ -203,7 +203,7 @@ def test_root_of_fixed_size_gets_full(tmp_path: Path) -> None:
             opened.require_room({"one": 1})
         opened.remove("f7")
         opened.write("last", b"")
-        for number in range(600):
+        for number in range(180):       # of four entries each
             opened.write(f"inner\\a long name for number {number}", b"")
     file.image.save(tmp_path / "root.img")
     sound_fat(tmp_path / "root.img")

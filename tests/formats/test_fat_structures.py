@@ -67,15 +67,21 @@ def test_any_boot_sector_is_parsed_or_refused(noise: bytes, kind: int) -> None:
     assert boot.cluster_count * boot.cluster_size + boot.data_offset <= boot.volume_size
 
 
+@pytest.fixture(scope="module")
+def fat32(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The boot sector of a FAT32."""
+    return sector(tmp_path_factory.mktemp("fat32") / "real.img", "32", 102_400)
+
+
 @pytest.mark.parametrize(("offset", "value"), [
     (0, b"\0"), (11, b"\0\0"), (11, b"\1\2"), (13, b"\0"), (13, b"\3"), (14, b"\0\0"), (16, b"\0"), (16, b"\3"),
     (17, b"\1\0"), (21, b"\1"), (32, b"\0\0\0\0"), (32, b"\1\0\0\0"), (32, b"\xff\xff\xff\xff"), (36, b"\0\0\0\0"),
     (36, b"\1\0\0\0"), (36, b"\xff\xff\xff\xff"), (40, b"\x82\0"), (42, b"\1\0"), (44, b"\1\0\0\0"),
     (44, b"\xff\xff\xff\0"), (48, b"\xf0\0"), (50, b"\xf0\0"), (510, b"\0\0"), (3, b"EXFAT   "), (22, b"\1\0"),
 ])
-def test_absurd_boot_sectors_are_refused(offset: int, value: bytes, tmp_path: Path) -> None:
+def test_absurd_boot_sectors_are_refused(offset: int, value: bytes, fat32: bytes) -> None:
     """Each field that could lead outside of the volume."""
-    raw = bytearray(sector(tmp_path / "real.img", "32", 102_400))
+    raw = bytearray(fat32)
     raw[offset:offset + len(value)] = value
     with pytest.raises(FormatError):
         FatBoot.parse(bytes(raw))
@@ -95,9 +101,9 @@ def test_absurd_fat16_is_refused(tmp_path: Path) -> None:
         FatBoot.parse(bytes(clusters))
 
 
-def test_more_clusters_than_numbers_are_refused(tmp_path: Path) -> None:
+def test_more_clusters_than_numbers_are_refused(fat32: bytes) -> None:
     """FAT32 has 28 bits for a cluster."""
-    raw = bytearray(sector(tmp_path / "real.img", "32", 102_400))
+    raw = bytearray(fat32)
     raw[32:40] = b"\xff\xff\xff\xff\0\0\0\x03"
     raw[13] = 8
     with pytest.raises(FormatError, match="clusters"):
