@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["PACKAGE", "REPOSITORY", "compiled", "functions", "modules", "parsed", "relative", "test_modules"]
+__all__ = ["PACKAGE", "REPOSITORY", "compiled", "each", "functions", "modules", "parsed", "relative", "test_modules"]
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "src" / "wimboot"
@@ -35,6 +35,26 @@ test_modules.__test__ = False  # type: ignore[attr-defined]  # pytest would take
 def relative(path: Path) -> str:
     """For messages and names of cases."""
     return path.relative_to(REPOSITORY).as_posix()
+
+
+def each(paths: list[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make one test of what is asserted of each module, and tell all that fail: thousands of tests as short as that
+    take pytest longer to start and to report than to run.
+    """
+    def made(check: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            wrong = []
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    wrong.append(f"{relative(path)}: {error}")
+            assert paths, "there are none"
+            assert not wrong, "\n".join(wrong)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+    return made
 
 
 @cache

@@ -8,9 +8,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-import pytest
-
-from sources import PACKAGE, modules, parsed, relative
+from sources import PACKAGE, each, modules, parsed
 from wimboot.errors import Error, FormatError
 from wimboot.ntfs.refusals import ReadTooLarge
 
@@ -37,7 +35,7 @@ def test_sentences_of_errors_have_separators() -> None:
     assert str(FormatError("a table", 1 << 20, "no")) == "a table is not valid at byte 1,048,576: no"
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_numbers_that_name_have_no_separators(path: Path) -> None:
     """Image 2015 is called so: its sentence says {image:d}."""
     strays = [ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Assign)
@@ -45,7 +43,7 @@ def test_numbers_that_name_have_no_separators(path: Path) -> None:
     assert not strays, strays
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_facts_are_numbers(path: Path) -> None:
     """Not their texts: a program that reads the error's document calculates with them."""
     strays = [f"{fact.value.lineno}: {ast.unparse(fact)}" for raised in ast.walk(parsed(path))
@@ -55,9 +53,7 @@ def test_facts_are_numbers(path: Path) -> None:
     assert not strays, strays
 
 
-@pytest.mark.parametrize("path", [path for path in modules()
-                                  if not path.relative_to(PACKAGE).as_posix().startswith(NOT_FOR_PEOPLE)],
-                         ids=relative)
+@each([path for path in modules() if not path.relative_to(PACKAGE).as_posix().startswith(NOT_FOR_PEOPLE)])
 def test_what_is_counted_has_separators(path: Path) -> None:
     """In front of the noun, and where a byte is said to be, wherever a sentence is made by hand."""
     strays = []
@@ -70,7 +66,7 @@ def test_what_is_counted_has_separators(path: Path) -> None:
     assert not strays, strays
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.pyx")), ids=relative)
+@each(sorted(PACKAGE.rglob("*.pyx")))
 def test_what_is_counted_in_cython_has_separators(path: Path) -> None:
     """As far as a sentence stands on one line."""
     strays = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from sources import PACKAGE, compiled, modules, parsed, relative
+from sources import PACKAGE, compiled, each, modules, parsed, relative
 
 LAYERS = [("frozen", "figures"), ("errors", "events"), ("storage",), ("formats",), ("tree",), ("disk",),
           ("wim", "ntfs", "registry", "fat"), ("windows",), ("plan",), ("ops",), ("cli",), ("gui",)]
@@ -52,7 +50,7 @@ def _parts(module: str, names: list[str]) -> Iterator[tuple[str, ...]]:
         yield from ((*parts, name) for name in names or [""])
 
 
-@pytest.mark.parametrize("path", [*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))], ids=relative)
+@each([*modules(), *compiled(), *sorted(PACKAGE.rglob("*.pxd"))])
 def test_imports_lead_downwards(path: Path) -> None:
     """gui, cli, ops, plan, windows; wim, ntfs, registry, fat; disk, tree, formats, storage; errors, events; and frozen
     and figures.
@@ -69,7 +67,7 @@ def test_imports_lead_downwards(path: Path) -> None:
         assert HEIGHT[there] < HEIGHT[here], f"{relative(path)}: {here}/ may not import {there}/, which is not below it"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "ops").glob("*/*.py")), ids=relative)
+@each(sorted((PACKAGE / "ops").glob("*/*.py")))
 def test_what_verbs_share_stands_below_them(path: Path) -> None:
     """In ops/ a folder imports no verb, and only folders below its own."""
     here = path.parent.name
@@ -78,7 +76,7 @@ def test_what_verbs_share_stands_below_them(path: Path) -> None:
             assert OPS_HEIGHT.get(target[1], 99) < OPS_HEIGHT[here], f"{relative(path)} imports {'.'.join(target)}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_private_modules_stay_inside_their_package(path: Path) -> None:
     """A name with a leading underscore is imported only by its own folder."""
     here = layer(path.relative_to(PACKAGE).parts)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sources import PACKAGE, compiled, functions, modules, parsed, relative, test_modules
+from sources import PACKAGE, compiled, each, functions, modules, parsed, relative, test_modules
 
 MODULE_LINES, FUNCTION_LINES = 400, 60
 COMPILED_LINES = 560  # a pass over a million rows keeps its inner functions in one C file, to have them inlined
@@ -17,7 +18,14 @@ WRITING = {"write_text", "write_bytes", "symlink_to", "hardlink_to"}
 DOORS = ("storage/",)
 
 
-@pytest.mark.parametrize("path", [*modules(), *compiled(), *test_modules()], ids=relative)
+@pytest.fixture(autouse=True, scope="module")
+def forget() -> Iterator[None]:
+    """The trees of all modules are 190 MB, which the tests that come later would keep, and search for garbage."""
+    yield
+    parsed.cache_clear()
+
+
+@each([*modules(), *compiled(), *test_modules()])
 def test_modules_and_functions_stay_small(path: Path) -> None:
     """One idea a module: at most 400 lines, and 60 a function."""
     lines = len(path.read_text(encoding="utf-8").splitlines())
@@ -26,13 +34,13 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     assert not long, long
 
 
-@pytest.mark.parametrize("path", [*modules(), *compiled(), *test_modules()], ids=relative)
+@each([*modules(), *compiled(), *test_modules()])
 def test_names_of_modules_say_what_is_in_them(path: Path) -> None:
     """No module is called after what every module is."""
     assert not EMPTY_NAMES.search(path.stem)
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_exports_are_listed(path: Path) -> None:
     """`__all__` names what is there, once; whoever defines something public has one."""
     tree = parsed(path)
@@ -78,7 +86,7 @@ def _defined(tree: ast.Module) -> tuple[set[str], set[str]]:
     return defined - {"__all__"}, imported
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_docstrings_stand_where_others_look(path: Path) -> None:
     """Each module, public class and public function says what it is."""
     tree = parsed(path)
@@ -89,7 +97,7 @@ def test_docstrings_stand_where_others_look(path: Path) -> None:
             assert ast.get_docstring(node), node.name
 
 
-@pytest.mark.parametrize("path", test_modules(), ids=relative)
+@each(test_modules())
 def test_tests_say_what_they_promise(path: Path) -> None:
     """Each test has its promise in a sentence, and each module of tests what it is about."""
     tree = parsed(path)
@@ -109,7 +117,7 @@ def test_compiled_modules_have_types() -> None:
     assert not bare, bare
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_nothing_writes_but_through_the_doors(path: Path) -> None:
     """Only storage/ opens host files for writing, so that a test's wrapper sees every write; nobody prints."""
     place = path.relative_to(PACKAGE).as_posix()
@@ -125,7 +133,7 @@ def test_nothing_writes_but_through_the_doors(path: Path) -> None:
         assert name != "print" or place.startswith("cli/"), f"{place}:{node.lineno} prints"
 
 
-@pytest.mark.parametrize("path", modules(), ids=relative)
+@each(modules())
 def test_environment_is_read_by_the_command_line_only(path: Path) -> None:
     """What an operation does depends on its options alone; the host's folder for scratch files is named there."""
     place = path.relative_to(PACKAGE).as_posix()
