@@ -156,3 +156,16 @@ def test_restore_leaves_excluded_and_encrypted_files_alone(converted: Converted)
     now = snapshot(converted.volume)
     for path in ("pagefile.sys", "Windows/Temp/newer.tmp", "Features/encrypted/encrypted.bin"):
         assert not differences({path: before[path]}, {path: now[path]}), path
+
+
+def test_only_what_is_done_is_counted(converted: Converted) -> None:
+    """Nobody has to read that nothing was done of a kind."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Windows/System32/drivers/etc").mkdir(parents=True, exist_ok=True)
+        (root / "Program Files/new.txt").write_text("new")
+    would = " ".join(done("restore", converted.volume, "--dry-run").out.split())
+    did = " ".join(done("restore", converted.volume).out.split())
+    for said in (would, did):
+        assert not re.search(r"\b0 (names|files)", said)
+    assert re.search(r"Would restore .*: remove \d+ names?\b", would)
+    assert re.search(r"Restored .*: \d+ names? removed\b", did)

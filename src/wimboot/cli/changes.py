@@ -86,8 +86,10 @@ def _told(target: str, done: Updated, *, dry_run: bool) -> str:
     counts = ", ".join(f"{count:,} {kind.value}" for kind, count in done.counts.items() if count)
     if dry_run:
         what = f"Would add an image: {counts}" if counts else f"Nothing has changed since image {done.number}"
+        count = done.refreshed + done.others
+        behind = f", {count:,} are behind the WIM" if count else ""
         return (f"{what}. {show.size(done.read_size)} were read or would be, {done.pointed:,} files would become "
-                f"pointers, {done.refreshed + done.others:,} are behind the WIM. Nothing was written.")
+                f"pointers{behind}. Nothing was written.")
     refreshed = f" {done.refreshed:,} pointers were brought up to the WIM." if done.refreshed else ""
     if done.others:
         refreshed += f" So were {done.others:,} of the other volumes."

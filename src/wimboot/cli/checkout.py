@@ -161,18 +161,24 @@ def restore(target: str, log_folder: Path | None, **chosen: Any) -> None:
     _say(done, target, dry_run=chosen["dry_run"], form="pointers" if chosen["pointers"] else "ordinary files")
 
 
+_COUNTED = (
+    ("remove {} names", "{} names removed"),
+    ("bring back {} names", "{} names brought back"),
+    ("change the data of {} files", "the data of {} files set back"),
+    ("set back the properties of {} files", "the properties of {} files set back"),
+)
+"""What is told of names removed and added, files changed and of other properties: what would be, and what was done."""
+
+
 def _say(done: Restored, target: str, *, dry_run: bool, form: str) -> None:
     if done.idle:
         but = ", but for what is kept" if done.kept else ""
         text = f"{target} equals image {done.number}, {done.name}{but}: nothing to do."
-    elif dry_run:
-        text = (f"Would restore {target} to image {done.number}, {done.name}: it would remove {done.removed:,} names, "
-                f"bring back {done.added:,} names, change the data of {done.changed:,} files and set back the "
-                f"properties of {done.metadata:,} files.")
     else:
-        text = (f"Restored {target} to image {done.number}, {done.name}: {done.removed:,} names removed, "
-                f"{done.added:,} brought back, {done.changed:,} files' data and {done.metadata:,} files' properties "
-                "set back.")
+        text = f"{'Would restore' if dry_run else 'Restored'} {target} to image {done.number}, {done.name}"
+        counts = (done.removed, done.added, done.changed, done.metadata)
+        text += ": " * any(counts) + ", ".join(words[not dry_run].format(f"{count:,}") for count, words
+                                               in zip(counts, _COUNTED, strict=True) if count) + "."
     show.say(text + "".join(f" {sentence}" for sentence in _further(done, dry_run=dry_run, form=form)))
 
 
