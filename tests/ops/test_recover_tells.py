@@ -73,6 +73,16 @@ def test_recover_refuses_what_is_not_there(pair: Pair) -> None:
     refused("not-a-disk", 2, "recover", text, watching=(text,))
 
 
+def test_recover_tells_what_it_dropped_beside_what_is_no_disk(tmp_path: Path) -> None:
+    """A disk that was to become one: the torn log is gone, and told; there is nothing else to say of it."""
+    target, log = tmp_path / "new.img", tmp_path / "new.img.wimboot-log"
+    target.write_bytes(bytes(1 << 20))
+    log.write_bytes(b"the beginning of a log")
+    assert done("recover", target, "--json").json["target"] == "dropped"
+    assert not log.exists()
+    refused("not-a-disk", 2, "recover", target, watching=(target,))
+
+
 def test_recover_tells_of_the_wim_that_a_log_goes_with(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at first, for the log is judged by it, and what was done with it is told all the same."""
     with pair.edited() as root:

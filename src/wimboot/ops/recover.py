@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk import Place, Recovered, TableKind, open_target, parse_place, waiting_logs
 from wimboot.disk.inside import parse_inside
-from wimboot.errors import Busy, Damaged, Error, Refused, Unsupported
+from wimboot.errors import Busy, Damaged, Error, Refused, Unsupported, UsageError
 from wimboot.events import silent
 from wimboot.frozen import Frozen
 from wimboot.ops.finding.locating import copies
@@ -155,7 +155,7 @@ def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list
     """
     try:
         places = _places(options)
-    except (Damaged, Refused, Unsupported):
+    except (Damaged, Refused, Unsupported, UsageError):
         if lenient:
             return [], []
         raise
