@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["PACKAGE", "REPOSITORY", "compiled", "each", "functions", "modules", "parsed", "relative", "test_modules"]
+__all__ = [
+    "PACKAGE", "REPOSITORY", "compiled", "documents", "each", "functions", "modules", "parsed", "relative",
+    "test_modules",
+]
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "src" / "wimboot"
@@ -22,6 +25,11 @@ def modules() -> list[Path]:
 def compiled() -> list[Path]:
     """Every Cython module of the product."""
     return sorted(PACKAGE.rglob("*.pyx"))
+
+
+def documents() -> list[Path]:
+    """What people read: README, CHANGELOG, docs/."""
+    return sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").iterdir()])
 
 
 def test_modules() -> list[Path]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sources import PACKAGE, compiled, each, functions, modules, parsed, relative, test_modules
+from sources import PACKAGE, compiled, documents, each, functions, modules, parsed, relative, test_modules
 
-MODULE_LINES, FUNCTION_LINES = 400, 60
+MODULE_LINES, FUNCTION_LINES, LINE_LENGTH = 400, 60, 120
 COMPILED_LINES = 560  # a pass over a million rows keeps its inner functions in one C file, to have them inlined
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|base|misc|manager|stuff)(_|$)")
 WRITING = {"write_text", "write_bytes", "symlink_to", "hardlink_to"}
@@ -32,6 +32,14 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     assert lines <= (COMPILED_LINES if path.suffix == ".pyx" else MODULE_LINES)
     long = [f"{name}: {length} lines" for name, length in functions(path) if length > FUNCTION_LINES]
     assert not long, long
+
+
+@each([*compiled(), *sorted(PACKAGE.rglob("*.pxd")), *documents()])
+def test_lines_are_short(path: Path) -> None:
+    """At most 120 characters also where ruff does not look, in Cython and in documents; rows of tables apart."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    long = [number for number, line in enumerate(lines, 1) if len(line) > LINE_LENGTH and not line.startswith("|")]
+    assert not long, f"lines {long}"
 
 
 @each([*modules(), *compiled(), *test_modules()])

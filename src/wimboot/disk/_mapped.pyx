@@ -116,7 +116,7 @@ cdef class MappedDisk(Device):
             self.base.pwrite(self.head_offset, self.head)
 
     def places(self, int64_t offset, int64_t size):
-        """Where bytes of the disk lie in the file: (offset, size) pairs in their order, or None where some are absent."""
+        """Where bytes of the disk lie in the file: (offset, size) pairs in their order; None where some are absent."""
         cdef int64_t i, part
         found = []
         if offset < 0 or offset > self.length or size > self.length - offset:

@@ -1,13 +1,13 @@
 """Reads and writes of a transaction: pages in use go to the log, pages that were free go straight to the target.
 
-A page is 4 KiB of the base. Its first write copies it into the log, where every later read and write of it goes; the log's
-pages stand one after the other in the order of their first write (slots). A page map of two levels holds the slot of each
-page, so memory follows what was written, not the size of the disk: 84 bytes a page.
+A page is 4 KiB of the base. Its first write copies it into the log, where every later read and write of it goes; the
+log's pages stand one after the other in the order of their first write (slots). A page map of two levels holds the slot
+of each page, so memory follows what was written, not the size of the disk: 84 bytes a page.
 
 The last 256 slots are kept in memory and written as one piece, so the log grows by long writes; measured, 4 MiB
 of them cost twice the time of 1 MiB, which stays in the processor's cache.
-A target may grow. What lay past its end is free: it is written straight, once `before_growth` has made durable how long the
-target was. The page that holds the old end is in use.
+A target may grow. What lay past its end is free: it is written straight, once `before_growth` has made durable how long
+the target was. The page that holds the old end is in use.
 One thread writes; any number may read while none writes.
 """
 
@@ -122,7 +122,7 @@ cdef class Overlay(Device):
         return False
 
     def set_free(self, int64_t start, int64_t unit_size, bytes bitmap, int64_t count):
-        """`count` units of `unit_size` bytes from `start` on; a clear bit (low bit first) says that the unit was free."""
+        """`count` units of `unit_size` bytes from `start` on; a clear bit (low bit first): the unit was free."""
         if start < 0 or unit_size <= 0 or count < 0 or (count + 7) // 8 > len(bitmap):
             raise Internal(what="the map of free clusters is not one")
         if start > self.length or count > (self.length - start) // unit_size or self.map_count == MAPS:

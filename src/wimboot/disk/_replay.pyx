@@ -33,7 +33,8 @@ cdef inline Record record_at(const unsigned char *index, int64_t number) noexcep
 
 
 def copy_pages(Device log, FileDevice target, bytes index, int64_t first, int64_t end, int64_t data_offset):
-    """Copy the new content of records `first` to `end` (not included) to the target, in runs as long as they lie together.
+    """Copy the new content of records `first` to `end` (not included) to the target, in runs as long as they lie
+    together.
 
     A page whose checksum is wrong stops it before the page is written. Returns True, False where that happened.
     Raises HostError.
@@ -89,7 +90,8 @@ def check_pages(Device log, Device target, bytes index, int64_t first, int64_t e
     """Compare log and target for records `first` to `end` (not included).
 
     Returns (the first record whose page in the log is damaged, else -1; the records whose page on the target is neither
-    old nor new, sector by sector, with a stop after `limit`; the first record whose page is not new yet, else `end`). Raises HostError.
+    old nor new, sector by sector, with a stop after `limit`; the first record whose page is not new yet, else `end`).
+    Raises HostError.
     """
     cdef const unsigned char *records = index
     cdef int64_t i = first, size, not_new = end, damaged = -1

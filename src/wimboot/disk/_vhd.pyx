@@ -1,14 +1,14 @@
 """The disk inside a dynamic or differencing VHD (structures: `formats.vhdsparse`).
 
-A block that the file does not hold reads as zeros, or as what the parent has there; of a differencing disk's block so do
-the sectors that its bitmap leaves out. In a dynamic disk's block all sectors are here, whatever the bitmap says; it
+A block that the file does not hold reads as zeros, or as what the parent has there; of a differencing disk's block so
+do the sectors that its bitmap leaves out. In a dynamic disk's block all sectors are here, whatever the bitmap says; it
 is kept for readers who look.
 
-Writing needs a transaction's overlay below. A write to an absent block puts a new block where the footer was and the footer
-behind it, in one piece with zeros in the gap before it, so the file has no holes (Windows attaches no sparse file). The
-data of a new block begins on 4 KiB, as Windows has it. What changes nothing, zeros where zeros are read, allocates no block.
-A differencing disk takes 8 sectors over from its parent at once, one byte of the bitmap: libvhdi (20260901) reads zeros for
-those that follow the last set bit of a byte.
+Writing needs a transaction's overlay below. A write to an absent block puts a new block where the footer was and the
+footer behind it, in one piece with zeros in the gap before it, so the file has no holes (Windows attaches no sparse
+file). The data of a new block begins on 4 KiB, as Windows has it. What changes nothing, zeros where zeros are read,
+allocates no block. A differencing disk takes 8 sectors over from its parent at once, one byte of the bitmap: libvhdi
+(20260901) reads zeros for those that follow the last set bit of a byte.
 One thread writes; any number may read while none writes. Bitmaps are loaded when first needed, under the interpreter's
 lock.
 """
@@ -38,8 +38,8 @@ cdef inline bint bit_of(const unsigned char *bits, int64_t number) noexcept nogi
 
 
 cdef class SparseDisk(Device):
-    """`size` bytes over `base`. `table` holds the block table's entries as they are checked already: no block leaves the
-    file or shares a byte with anything. `parent` is None for a dynamic disk; else it has the same size.
+    """`size` bytes over `base`. `table` holds the block table's entries as they are checked already: no block leaves
+    the file or shares a byte with anything. `parent` is None for a dynamic disk; else it has the same size.
 
     Writable where `base` is a transaction's overlay.
     """
@@ -184,7 +184,8 @@ cdef class SparseDisk(Device):
     # -- writing
 
     cdef int keep_edges(self, unsigned char *data, int64_t size, int64_t offset) noexcept nogil:
-        # `data` stands for the whole groups of sectors around `size` bytes at `offset`: give its edges what is read there.
+        # `data` stands for the whole groups of sectors around `size` bytes at `offset`: give its edges what is read
+        # there
         cdef int64_t before = offset % GROUP
         cdef int64_t behind = -(offset + size) & (GROUP - 1)
         cdef int code = 0
@@ -355,7 +356,7 @@ cdef class SparseDisk(Device):
         self.head_is_broken = self.tail_is_broken = False
 
     def places(self, int64_t offset, int64_t size):
-        """Where bytes of the disk lie in the file: (offset, size) pairs in their order, or None where some are absent."""
+        """Where bytes of the disk lie in the file: (offset, size) pairs in their order; None where some are absent."""
         cdef int64_t block, inside, part
         found = []
         while size > 0:

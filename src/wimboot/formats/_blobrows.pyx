@@ -28,7 +28,8 @@ cdef inline uint64_t number(const uint8_t *data, int size) noexcept nogil:
 
 
 def scan(bytes table, uint32_t part_number, bint solid_version, uint64_t file_size):
-    """Index a table: (index of its hashes, rows of metadata in order, rows with the solid flag, end of the last resource).
+    """Index a table: (index of its hashes, rows of metadata in order, rows with the solid flag, end of the last
+    resource).
 
     Rows that readers skip (no hash, no size, another part, free, metadata that nothing refers to) and later rows of a
     hash are left out. Raises FormatError where a row cannot be right.
@@ -156,7 +157,7 @@ cdef bint takes(const uint8_t *entry, uint64_t size_limit) noexcept nogil:
 
 
 def pointer_places(bytes table, HashIndex index, hashes, uint64_t size_limit):
-    """For each hash (offset, size in the WIM), as a pointer carries them; None where no pointer can lead to that blob."""
+    """For each hash (offset, size in the WIM), as a pointer carries them; None where none can lead to that blob."""
     cdef const uint8_t *raw = table
     cdef const uint8_t *entry
     cdef int64_t row

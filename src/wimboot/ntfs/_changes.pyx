@@ -67,7 +67,9 @@ cdef class Changes(Links):
         self.settle(result, file_id)
 
     def set_attributes(self, uint64_t file_id, uint32_t attributes):
-        """Set what can simply be set (READONLY, HIDDEN, ...; a folder's COMPRESSED and SPARSE); the rest follows the data."""
+        """Set what can simply be set (READONLY, HIDDEN, ...; a folder's COMPRESSED and SPARSE); the rest follows the
+        data.
+        """
         cdef ntfs_inode *inode = self.open_changed(file_id)
         cdef uint32_t mask = PLAIN_BITS
         cdef int result = 0

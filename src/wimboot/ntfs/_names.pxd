@@ -3,7 +3,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wimboot.ntfs._library cimport Mount
-from wimboot.ntfs._ntfs3g cimport FILE_NAME_ATTR, ntfs_attr_search_ctx, ntfs_index_context, ntfs_inode, ntfs_volume, ntfschar
+from wimboot.ntfs._ntfs3g cimport (
+    FILE_NAME_ATTR, ntfs_attr_search_ctx, ntfs_index_context, ntfs_inode, ntfs_volume, ntfschar,
+)
 
 cdef enum:
     NAME_MAX = 255

@@ -97,8 +97,8 @@ cdef int64_t moved_to = 0
 cdef void close_up(ntfs_volume *volume) noexcept nogil:
     """Let the next clusters follow those that were taken last.
 
-    The library leaves a gap after each allocation, for files that grow while others are written. Ours are written whole,
-    and a disk that grows as it is filled, a VHD, would get a block for every gap.
+    The library leaves a gap after each allocation, for files that grow while others are written. Ours are written
+    whole, and a disk that grows as it is filled, a VHD, would get a block for every gap.
     """
     global moved, moved_to
     cdef int64_t place = volume.data1_zone_pos

@@ -14,7 +14,8 @@ cdef class Refresh(Contents):
 
     cdef int patch(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil
     cdef int patch_value(self, uint8_t *record, const Change *change, uint32_t size) noexcept nogil
-    cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) noexcept nogil
+    cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) \
+        noexcept nogil
     cdef int read_records(self, uint64_t first, uint32_t count, uint8_t *records) noexcept nogil
     cdef int write_pages(self, uint8_t *records, uint64_t first, uint8_t *changed, uint32_t count, uint32_t together) \
         noexcept nogil

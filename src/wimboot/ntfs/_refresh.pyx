@@ -165,7 +165,8 @@ cdef class Refresh(Contents):
             start, any = end + together, True
         return 0
 
-    cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) noexcept nogil:
+    cdef int patch_all(self, Change *changes, uint64_t count, uint32_t size, uint8_t *room, uint64_t *left) \
+            noexcept nogil:
         """The pass. `changes` in order of record; those left to the library come first afterwards, `left` of them.
 
         `room`: a WINDOW of records, and a mark for each.

@@ -23,8 +23,8 @@ cdef int grow(ntfs_attr *data, int64_t size) noexcept nogil:
     """Make a stream `size` bytes long; 0 or an errno.
 
     The library calls a zone of the volume full when a search came to the zone's end, and looks there no more until
-    something in it is freed. But a search takes only the largest piece of each part of the bitmap: the others stay free.
-    So before a volume is full all of it is searched once more.
+    something in it is freed. But a search takes only the largest piece of each part of the bitmap: the others stay
+    free. So before a volume is full all of it is searched once more.
     """
     cdef Zoned *volume = <Zoned *> (<Owned *> data).ni.vol
     cdef bint partial = volume.full_zones != 0

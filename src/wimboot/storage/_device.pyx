@@ -1,8 +1,8 @@
 """The byte protocol for C callers; see `_device.pxd`.
 
-A `Device` is also a `File` of `storage.protocol`, so one chain serves Python and C: host file -> transaction's overlay ->
-partition slice -> libntfs-3g. Where the file has a descriptor the calls go straight to the kernel; where it is a wrapper
-(a recorder, a fault source) they go through its Python methods, so that a test sees every byte.
+A `Device` is also a `File` of `storage.protocol`, so one chain serves Python and C: host file -> transaction's overlay
+-> partition slice -> libntfs-3g. Where the file has a descriptor the calls go straight to the kernel; where it is a
+wrapper (a recorder, a fault source) they go through its Python methods, so that a test sees every byte.
 """
 
 from libc.errno cimport EIO, EINTR, errno

@@ -133,7 +133,8 @@ cdef class _Comparison:
     cdef int is_nothing(self, uint32_t new) noexcept:
         """Whether a stream that old lacks is an empty unnamed one, which is the same."""
         cdef Stream *t = &self.new.streams[new]
-        return t.name_size == 0 and t.kind == DATA and t.size == 0 and not (t.flags & HASHED and blob_key(t.hash) != NULL)
+        return (t.name_size == 0 and t.kind == DATA and t.size == 0
+                and not (t.flags & HASHED and blob_key(t.hash) != NULL))
 
     cdef int same_content(self, uint32_t old, uint32_t new) noexcept:
         """1 the same, 0 not, -1 not known."""

@@ -111,8 +111,8 @@ def flagged_streams(Tree tree, int flags):
 def carry_bits(Tree tree, Tree image, pairs):
     """Give pointers of `tree` the SPARSE and COMPRESSED bits of the files of `image` that they stand for; their number.
 
-    `pairs` leads from each node of `image` to one of `tree`, or -1 (`tree.diff(tree, image).pairs`). A bit is carried only
-    where both have the same content.
+    `pairs` leads from each node of `image` to one of `tree`, or -1 (`tree.diff(tree, image).pairs`). A bit is carried
+    only where both have the same content.
     """
     cdef const int[::1] partner = pairs
     cdef uint32_t node
@@ -133,7 +133,9 @@ def carry_bits(Tree tree, Tree image, pairs):
 
 
 def unmatched_pointers(Tree tree, Tree image, pairs, uint64_t data_source_id):
-    """Hashes of the pointers of that data source whose file is not in `image` with that content, by `pairs` of `diff`."""
+    """Hashes of the pointers of that data source whose file `image` does not have with that content, by `pairs` of
+    `diff`.
+    """
     cdef const int[::1] partner = pairs
     cdef uint8_t[::1] matched = bytearray(max(tree.node_count, 1))
     cdef uint32_t node, i
@@ -264,7 +266,8 @@ def decide(const unsigned int[::1] nodes, const uint64_t[::1] lengths, const uin
     """
     cdef Py_ssize_t at
     cdef uint64_t pointed = 0, ruled = 0, resident = 0, lacking = 0, real = 0
-    if nodes.shape[0] != lengths.shape[0] or 2 * nodes.shape[0] != places.shape[0] or rows.shape[0] != ruled_by.shape[0]:
+    if (nodes.shape[0] != lengths.shape[0] or 2 * nodes.shape[0] != places.shape[0]
+            or rows.shape[0] != ruled_by.shape[0]):
         raise ValueError("one entry a node")
     for at in range(nodes.shape[0]):
         if nodes[at] >= <uint64_t> rows.shape[0]:
@@ -305,7 +308,9 @@ def stream_sizes(Tree tree, streams):
 
 
 def small_files(Tree tree, nodes, uint64_t size_limit):
-    """(node, SHA-1) of those of these nodes whose unnamed data is not empty, of at most that size, and of no special kind."""
+    """(node, SHA-1) of those of these nodes whose unnamed data is not empty, of at most that size, and of no special
+    kind.
+    """
     cdef uint32_t node
     cdef int64_t data
     cdef Stream *s
@@ -325,9 +330,10 @@ def small_files(Tree tree, nodes, uint64_t size_limit):
 def creation_rows(Tree tree, links, settled):
     """What it takes to make the file or folder of each link, in one tuple:
 
-    (link, node, parent, name, short name, attributes, (creation, last write, last access), security, more). `settled` has one
-    byte a node, 1 where the unnamed data comes with the file's making, as a pointer or resident; `more` is True where the node has anything beyond that and one
-    name: data to be written, other streams, a reparse point, an object id, extended attributes, further names.
+    (link, node, parent, name, short name, attributes, (creation, last write, last access), security, more). `settled`
+    has one byte a node, 1 where the unnamed data comes with the file's making, as a pointer or resident; `more` is True
+    where the node has anything beyond that and one name: data to be written, other streams, a reparse point, an object
+    id, extended attributes, further names.
     """
     cdef const uint8_t[::1] is_settled = settled
     cdef uint32_t link, i

@@ -1,8 +1,8 @@
 """Which streams make up a file: the one choice behind an image's metadata, its counts and references, and the diff.
 
 DISM stores (wimlib dentry.c): of an encrypted file only its raw form; else the reparse data of a reparse point, the
-unnamed data of what is not a folder, and all named data. A file that the overlay driver backs stands for the plain file:
-neither its reparse point nor the stream with its compressed data is part of it.
+unnamed data of what is not a folder, and all named data. A file that the overlay driver backs stands for the plain
+file: neither its reparse point nor the stream with its compressed data is part of it.
 """
 
 from libc.stdint cimport uint8_t, uint32_t

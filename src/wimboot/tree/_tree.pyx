@@ -15,7 +15,8 @@ from wimboot.formats.upcase import upcase_table
 from wimboot.tree.rows import Extra, LinkRow, NodeRow, StreamRow
 
 cdef extern from "<stdlib.h>" nogil:
-    void qsort_r(void *base, size_t count, size_t size, int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
+    void qsort_r(void *base, size_t count, size_t size,
+                 int (*compare)(const void *, const void *, void *) noexcept nogil, void *argument)
 
 HOLE = 0xFFFFFFFFFFFFFFFF
 MAX_DEPTH = 4096    # of folders: a path of NTFS has at most 32,767 units; a cycle is found much earlier
@@ -386,7 +387,10 @@ cdef class Tree:
         return node
 
     def path(self, uint32_t link):
-        """The path of a name, "\\\\Windows\\\\notepad.exe"; unpaired surrogates stay as they are. Raises FormatError."""
+        """The path of a name, "\\\\Windows\\\\notepad.exe"; unpaired surrogates stay as they are.
+
+        Raises FormatError.
+        """
         self._check(link, self.link_count)
         self.index()
         parts = []

@@ -1,7 +1,7 @@
 """Which node a hard-link group of an image belongs to, by the group's number and the content.
 
-Entries of one group with different content are different files: images of Windows 7 have such groups, and DISM separates
-them too (wimlib inode_fixup.c). The table is seeded, so that no image can make its searches long.
+Entries of one group with different content are different files: images of Windows 7 have such groups, and DISM
+separates them too (wimlib inode_fixup.c). The table is seeded, so that no image can make its searches long.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -7,8 +7,8 @@
     padded          the root's entry, a u64 0, then for each folder a block: entries of its children and a u64 0
 
 Everything in it is hostile until checked: each entry's bytes belong to one entry only (so neither circles nor shared
-folders, and at most one entry per 104 bytes), names that could lead out of their folder are refused, and memory stays in
-proportion to the input. Folders are read level by level, so that a parent's node precedes its children's.
+folders, and at most one entry per 104 bytes), names that could lead out of their folder are refused, and memory stays
+in proportion to the input. Folders are read level by level, so that a parent's node precedes its children's.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -210,7 +210,8 @@ cdef class _Writer:
                 self.prepare(i)
                 size += self.entry_size(i)
         size += 8 * <uint64_t> self.folder_count
-        for i in range(<uint32_t> len(self.tree.securities)):    # in the tree's order: what was read is written as it was
+        # in the tree's order: what was read is written as it was
+        for i in range(<uint32_t> len(self.tree.securities)):
             if self.securities[i] == 0:
                 self.securities[i] = self.descriptors.setdefault(self.tree.securities[i], len(self.descriptors))
         security_size = align8(8 + sum([8 + len(descriptor) for descriptor in self.descriptors]))
