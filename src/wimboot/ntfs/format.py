@@ -55,7 +55,7 @@ class SizeNotFormattable(UsageError):
 
     id = "format-not-possible"
     sentence = (
-        "a volume of {size:size} with clusters of {cluster_size:size} and the label {label!r} cannot be made: {why}"
+        "a volume of {size:size} with clusters of {cluster_size} bytes and the label {label!r} cannot be made: {why}"
     )
 
 
