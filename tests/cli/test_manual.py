@@ -14,7 +14,7 @@ from wimboot.cli.main import SECTIONS, VERBS, cli
 from wimboot.cli.manual import similar
 
 ROOT = Path(__file__).parents[2]
-CODES = {"0", "1", "2", "4", "130"}
+CODES = {"0", "1", "2", "4", "130", "141"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -25,6 +25,7 @@ def test_every_verb_tells_its_exit_codes(verb: str) -> None:
     assert block is not None
     codes = {line.split()[0] for line in block[1].splitlines()}
     assert codes == CODES | ({"3"} if verb == "verify" or "--exit-code" in text else set())
+    assert ("not confirmed" in block[1]) == ("--yes" in text)
     assert "NO_COLOR" in text
     assert max(map(len, text.splitlines())) <= 120
 

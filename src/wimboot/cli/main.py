@@ -143,7 +143,8 @@ def cli() -> None:
       wimboot restore disk.img --wim store.wim                    back to the state of the image
       wimboot demo                                                all of it on a sample system
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found problems, 4 refused for safety, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found problems, 4 refused for safety, 130 interrupted,
+    141 nobody read all of the output.
 
     -WIMPATH:FOLDER before the verb, or the variable WIMBOOT_WIMPATH, names a folder in which WIMs are looked for: on
     the host, beside the target, and on the volumes of its disk.

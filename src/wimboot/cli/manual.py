@@ -24,14 +24,15 @@ _WITHOUT_WIM = frozenset({"compact"})
 _INTERRUPTED = "interrupted: everything is as it was before, or done to its end"
 
 
-def _exit_codes(verb: str, names: Iterable[str]) -> Rows:
+def _exit_codes(verb: str, names: set[str]) -> Rows:
     """What a verb's exit codes mean; `names` are those of its parameters."""
     rows = [("0", "done"), ("1", "the operation failed, as the message says"), ("2", "wrong usage")]
-    checked = "there are differences (with --exit-code)" if "exit_code" in set(names) else _CHECKS.get(verb)
+    checked = "there are differences (with --exit-code)" if "exit_code" in names else _CHECKS.get(verb)
     if checked is not None:
         rows.append(("3", checked))
-    return [*rows, ("4", "refused for safety: in use, hibernated, dirty, no space, not the WIM it was"),
-            ("130", _INTERRUPTED)]
+    unsure = ", not confirmed" if "yes" in names else ""
+    return [*rows, ("4", f"refused for safety: in use, hibernated, dirty, no space, not the WIM it was{unsure}"),
+            ("130", _INTERRUPTED), ("141", "what read the output ended before all of it was written")]
 
 
 def epilog(verb: str, command: click.Command) -> str:
