@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from build import make_volume
 from record_bytes import patch_record, raw_record
 
 from judges import sound_volume
@@ -303,3 +304,19 @@ def test_a_volume_opened_for_reading_stays_as_it_is(volume_file: Path) -> None:
     ids = filled(volume_file, 10)
     with opened(volume_file, write=False) as volume, pytest.raises(refusals.ReadOnlyVolume):
         volume.refresh(array("Q", ids), pointer(SIZE) * len(ids))
+
+
+def test_records_that_the_mirror_has_too_stay_the_same_in_both(tmp_path: Path) -> None:
+    """$MFTMirr is a cluster at least: one of 128 KiB has the first 64 files that a volume gets."""
+    path, cluster_size = tmp_path / "volume.img", 128 << 10
+    make_volume(path, size=64 << 20, cluster=cluster_size)
+    ids = filled(path, 90)
+    assert ids[0] & RECORD < cluster_size // 1024 < ids[-1] & RECORD
+    refreshed(path, ids, [pointer(SIZE, 9999)] * len(ids))
+    with opened(path, write=False) as volume:
+        assert {volume.reparse(file_id) for file_id in ids} == {pointer(SIZE, 9999)}
+    with contextlib.closing(HostFile.open(path)) as file:
+        boot = Metafiles(file).boot
+        assert boot.cluster_size == cluster_size
+        assert (file.pread(boot.mft_lcn * cluster_size, cluster_size)
+                == file.pread(boot.mirror_lcn * cluster_size, cluster_size))

@@ -89,6 +89,7 @@ cdef extern from *:
         int64_t mft_zone_end, data1_zone_pos
         ntfschar *upcase
         ntfs_attr *mft_na
+        int mftmirr_size
         ntfs_inode *vol_ni
         ntfs_index_context *secure_xsii
         ntfs_index_context *secure_xsdh

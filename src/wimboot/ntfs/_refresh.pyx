@@ -199,7 +199,9 @@ cdef class Refresh(Contents):
             while at < next_at:
                 place = MREF(changes[at].file_id) - first
                 self.refused = changes[at].file_id
-                state = self.patch(room + place * each, &changes[at], size)
+                state = ELSEWHERE       # a cluster of 32 KiB or more has room in $MFTMirr for records of files
+                if MREF(self.refused) >= <uint64_t> self.volume.mftmirr_size:
+                    state = self.patch(room + place * each, &changes[at], size)
                 if state < 0:
                     return -1
                 if state == PATCHED:
