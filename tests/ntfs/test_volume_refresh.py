@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from build import make_volume
 from record_bytes import patch_record, raw_record
 
+from build import make_volume
 from judges import sound_volume
 from volume_rig import ROOT, TIMES, facts_of, fresh_volume, opened, pointer, utf16
 from wimboot.disk import Transaction
