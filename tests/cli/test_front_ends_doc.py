@@ -87,11 +87,3 @@ def test_what_the_host_refuses_has_the_facts_that_are_told(
         text = (ROOT / name_of).read_text(encoding="utf-8")
         words = {error, "read-only", "place-kept", "pointer.wim"} - {"not-a-target"}    # told in words there
         assert all(f"`{word}`" in text for word in words)
-
-
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]),
-                         ids=lambda path: path.name)
-def test_a_document_is_as_wide_as_the_code(path: Path) -> None:
-    """120 characters, tables apart, whose rows cannot be broken."""
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    assert not [number for number, line in lines if len(line) > 120 and not line.startswith("|")]
