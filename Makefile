@@ -11,6 +11,7 @@ ARGS    ?=
 SOURCES := $(shell find src -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # each worker, and each program that a test starts, would compile all modules again
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-heavy torture lint bench wheel clean distclean

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import settings
 import build
 from boot_systems import bootable, bootable_volume, esp, newer_volume
 from converted import SMALL, converted, converted_once, pristine_small
+from data_disks import DURABLE
 from deploy_plans import deployed, deployed_once, yard
 from mounting import copy_sparse, need_mounts
 from ram_systems import seven
@@ -34,6 +37,27 @@ settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same"
 
 __all__ = ["bootable", "bootable_volume", "converted", "converted_once", "data_volume", "deployed", "deployed_once",
            "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "seven", "two_places", "yard"]
+
+
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - the tests' folders in it are their own
+"""Where the default suite has its temporary files if there is that much room."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Most of what the tests would wait for is the disk: they make gigabytes, and each verb syncs what it writes.
+
+    What takes minutes stays on the disk, and TMPDIR names any other place. Subprocesses and xdist's workers inherit it.
+    """
+    if ("TMPDIR" not in os.environ and "not heavy" in config.option.markexpr and os.access(MEMORY, os.W_OK | os.X_OK)
+            and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free >= ROOM):
+        os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None
+
+
+@pytest.fixture
+def durable() -> Iterator[Path]:
+    """A folder of the test's own on a disk, where the log of a change of a device has to lie."""
+    with tempfile.TemporaryDirectory(dir=DURABLE, prefix="wimboot-durable-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True, scope="session")

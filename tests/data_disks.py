@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,12 @@ from converted import fresh_volume
 from mounting import copy_sparse, mounted
 from partition_table import partition
 
-__all__ = ["MIB", "attached_disk", "data_disk", "make_disk", "node_of_partition"]
+__all__ = ["DURABLE", "MIB", "attached_disk", "data_disk", "make_disk", "node_of_partition"]
 
 MIB = 1 << 20
+
+DURABLE = Path("/var/tmp")  # noqa: S108 - only folders made for the purpose
+"""Where files outlast a power cut, and device nodes can be used: not so in memory, where the default suite works."""
 
 
 def make_disk(
@@ -59,14 +63,14 @@ def attached_disk(disk: Path, *options: str) -> Iterator[Path]:
 def data_disk(folder: Path, table: str) -> Iterator[Path]:
     """A second disk with an NTFS partition, mounted as a user's would be."""
     disk = make_disk(folder / "data.img", table)
-    with attached_disk(disk) as device:
-        partition = node_of_partition(device.name, folder)
+    with attached_disk(disk) as device, tempfile.TemporaryDirectory(dir=DURABLE, prefix="wimboot-nodes-") as nodes:
+        partition = node_of_partition(device.name, Path(nodes))
         with mounted(partition, write=True) as root:
             yield root
 
 
 def node_of_partition(name: str, folder: Path, number: int = 1) -> Path:
-    """A partition of a loop device as a node; ours where no udev makes one."""
+    """A partition of a loop device as a node; ours, in `folder`, where no udev makes one."""
     node = Path(f"/dev/{name}p{number}")
     if node.exists():
         return node

@@ -189,22 +189,24 @@ def test_file_under_a_loop_device_is_not_written(image: Path, loop: Path, tmp_pa
         open_target(Place(path), write=False).close()
 
 
-def test_loop_device_and_its_file_exclude_each_other(image: Path, loop: Path, tmp_path: Path) -> None:
+def test_loop_device_and_its_file_exclude_each_other(image: Path, loop: Path, tmp_path: Path, durable: Path) -> None:
     """Who writes the device has the file locked too, and finds the log that waits beside it."""
-    with open_target(Place(loop), write=True, log_folder=tmp_path), pytest.raises(Locked):
+    with open_target(Place(loop), write=True, log_folder=durable), pytest.raises(Locked):
         open_target(Place(image), write=False)
     with open_target(Place(image), write=False), pytest.raises(Locked):
-        open_target(Place(loop), write=True, log_folder=tmp_path)
+        open_target(Place(loop), write=True, log_folder=durable)
     (tmp_path / "disk.img.wimboot-log").touch()
     with pytest.raises(LogWaits):
-        open_target(Place(loop), write=True, log_folder=tmp_path)
+        open_target(Place(loop), write=True, log_folder=durable)
 
 
-def test_file_put_in_place_of_the_one_under_a_loop_device_is_another(image: Path, loop: Path, tmp_path: Path) -> None:
+def test_file_put_in_place_of_the_one_under_a_loop_device_is_another(
+    image: Path, loop: Path, tmp_path: Path, durable: Path
+) -> None:
     """The path that the device tells is not taken for the file."""
     image.rename(tmp_path / "renamed.img")
     image.write_bytes(bytes(SIZE))
-    with open_target(Place(loop), write=True, log_folder=tmp_path):
+    with open_target(Place(loop), write=True, log_folder=durable):
         assert is_free(image, write=True)
 
 

@@ -282,7 +282,7 @@ def loop(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         subprocess.run(["losetup", "--detach", device], check=False, capture_output=True)
 
 
-def test_device_needs_a_durable_log_folder(loop: tuple[str, Path], tmp_path: Path) -> None:
+def test_device_needs_a_durable_log_folder(loop: tuple[str, Path], durable: Path) -> None:
     """A device can be read without one; written only with one, and not with one in memory."""
     device, _ = loop
     with open_target(Place(Path(device + "p1")), write=False) as target:
@@ -294,30 +294,30 @@ def test_device_needs_a_durable_log_folder(loop: tuple[str, Path], tmp_path: Pat
     if Path("/dev/shm").is_dir():  # noqa: S108 - the one tmpfs that is everywhere
         with pytest.raises(LogVolatile):
             open_target(Place(Path(device)), write=True, log_folder=Path("/dev/shm"))  # noqa: S108
-    with open_target(parse_place(f"{device}#1"), write=True, log_folder=tmp_path) as target:
+    with open_target(parse_place(f"{device}#1"), write=True, log_folder=durable) as target:
         assert target.slice(1) == (2048 * 512, 40_000 * 512)
         with pytest.raises(Locked):
-            open_target(parse_place(f"{device}#1"), write=True, log_folder=tmp_path)
+            open_target(parse_place(f"{device}#1"), write=True, log_folder=durable)
 
 
-def test_write_protected_device_is_refused_for_writing(loop: tuple[str, Path], tmp_path: Path) -> None:
+def test_write_protected_device_is_refused_for_writing(loop: tuple[str, Path], durable: Path) -> None:
     """The medium's switch is seen before anything is tried."""
     device, _ = loop
     subprocess.run(["blockdev", "--setro", device + "p1"], check=True)
     open_target(Place(Path(device + "p1")), write=False).close()
     with pytest.raises(ReadOnlyTarget) as caught:
-        open_target(Place(Path(device + "p1")), write=True, log_folder=tmp_path)
+        open_target(Place(Path(device + "p1")), write=True, log_folder=durable)
     assert caught.value.exit_code == 1
 
 
-def test_change_of_a_device_is_committed_through_the_log(loop: tuple[str, Path], tmp_path: Path) -> None:
+def test_change_of_a_device_is_committed_through_the_log(loop: tuple[str, Path], durable: Path) -> None:
     """The whole way on a block device; its partition sees the disk's waiting log, and the disk its partition's."""
     device, path = loop
     for first, second in ((device, device + "p1"), (device + "p1", device)):
-        with open_target(Place(Path(first)), write=True, log_folder=tmp_path) as target:
+        with open_target(Place(Path(first)), write=True, log_folder=durable) as target:
             transaction = Transaction(target.file, target.folder, target.log_name, where=first)
             with pytest.raises(LogWaits):
-                open_target(Place(Path(second)), write=False, log_folder=tmp_path)
+                open_target(Place(Path(second)), write=False, log_folder=durable)
             transaction.device.pwrite(3 << 20, first.encode())
             transaction.commit()
             assert target.file.pread(3 << 20, len(first)) == first.encode()

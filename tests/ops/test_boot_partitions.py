@@ -172,13 +172,15 @@ def test_entry_that_names_the_same_partition_in_another_way_is_the_entry(bootabl
 
 
 @pytest.mark.heavy
-def test_partition_given_as_a_device_is_known_by_its_disk(bootable: Path, data_volume: Path, tmp_path: Path) -> None:
+def test_partition_given_as_a_device_is_known_by_its_disk(
+    bootable: Path, data_volume: Path, tmp_path: Path, durable: Path
+) -> None:
     """The kernel says where on which disk it is, the disk's table what Windows calls it."""
     disk = tmp_path / "disk.img"
     start = two_partitions(disk, data_volume, bootable)
     (tmp_path / "esp").mkdir()
     with attached_disk(disk) as device:
-        node = node_of_partition(device.name, tmp_path, 2)
+        node = node_of_partition(device.name, durable, 2)
         done("boot", node, "--to", tmp_path / "esp", "--firmware", "bios")
     (entry,) = entries(tmp_path / "esp" / BIOS_STORE)
     assert devices(entry) == (BootPlace.parse_volume(f"mbr:{build.DISK_SIGNATURE:08x}:{start}").device,) * 2

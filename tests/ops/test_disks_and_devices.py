@@ -92,14 +92,13 @@ def _convert(device: object, wim: Path, *options: object) -> Run:
     return wimboot("convert", device, "--wim", wim, *NO_PLACE, *options)
 
 
-def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: Path) -> None:
+def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: Path, durable: Path) -> None:
     """With its log in the folder that was named, and nothing left there afterwards."""
-    wim, logs = tmp_path / "store.wim", tmp_path / "logs"
-    logs.mkdir()
+    wim = tmp_path / "store.wim"
     before = snapshot(small_volume)
     with attached_disk(small_volume) as device:
-        assert _convert(device, wim, "--log", logs).code == 0
-        assert not list(logs.iterdir())
+        assert _convert(device, wim, "--log", durable).code == 0
+        assert not list(durable.iterdir())
         done("verify", device, "--wim", wim)
     assert not differences(before, seen_through(snapshot(small_volume)), attribute_mask=LOST_BITS,
                            without=OVERLAY_FILES)
@@ -107,7 +106,7 @@ def test_a_block_device_is_converted_and_restored(small_volume: Path, tmp_path: 
     with mounted(small_volume, write=True) as root:
         (root / "Windows/explorer.exe").unlink()
     with attached_disk(small_volume) as device:
-        done("restore", device, "--wim", wim, "--log", logs)
+        done("restore", device, "--wim", wim, "--log", durable)
     assert not differences(before, seen_through(snapshot(small_volume)), attribute_mask=LOST_BITS,
                            without=OVERLAY_FILES)
 
@@ -121,20 +120,22 @@ def test_a_device_needs_a_folder_for_its_log(small_volume: Path, tmp_path: Path)
         refused("log-volatile", 4, "convert", device, "--wim", wim, *NO_PLACE, "--log", "/dev/shm")  # noqa: S108
 
 
-def test_a_read_only_device_is_only_read(small_volume: Path, tmp_path: Path) -> None:
+def test_a_read_only_device_is_only_read(small_volume: Path, tmp_path: Path, durable: Path) -> None:
     """Write protection is respected; a capture needs no more."""
     with attached_disk(small_volume, "--read-only") as device:
-        refused("read-only", 1, "convert", device, "--wim", tmp_path / "store.wim", *NO_PLACE, "--log", tmp_path,
+        refused("read-only", 1, "convert", device, "--wim", tmp_path / "store.wim", *NO_PLACE, "--log", durable,
                 watching=(small_volume,))
         done("capture", device, "--wim", tmp_path / "store.wim")
 
 
-def test_a_partition_of_a_device_is_converted(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+def test_a_partition_of_a_device_is_converted(
+    built_system: Callable[..., build.System], tmp_path: Path, durable: Path
+) -> None:
     """As `/dev/loopN#1` of the disk."""
     system = _disk(built_system, tmp_path, "gpt")
     wim = tmp_path / "store.wim"
     with attached_disk(system.path) as device:
-        done("convert", f"{device}#1", "--wim", wim, "--wim-place", "later", "--log", tmp_path)
+        done("convert", f"{device}#1", "--wim", wim, "--wim-place", "later", "--log", durable)
     assert every_pointer_leads_home(system.path, wim, {}, system.offset) > 20
     sound_volume(system.path, system.offset)
 

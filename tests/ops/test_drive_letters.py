@@ -129,7 +129,9 @@ def test_converting_in_place_leaves_letters_alone(built_system: Callable[..., bu
     assert letters(source, tmp_path / "hive") == {"\\DosDevices\\C:": OTHER}
 
 
-def test_a_block_device_is_the_partition_that_it_is(built_system: Callable[..., build.System], tmp_path: Path) -> None:
+def test_a_block_device_is_the_partition_that_it_is(
+    built_system: Callable[..., build.System], tmp_path: Path, durable: Path
+) -> None:
     """The partition's own device, without its disk being named."""
     source = disk_of_kind("raw", tmp_path, built_system)
     wim, target = tmp_path / "store.wim", empty_disk("mbr", tmp_path)
@@ -138,7 +140,7 @@ def test_a_block_device_is_the_partition_that_it_is(built_system: Callable[..., 
         partition = Path(f"{device}p1")
         if not partition.exists():
             pytest.skip("no loop devices with partitions here")
-        done("apply", wim, "1", partition, *LATER, "--log", tmp_path)
+        done("apply", wim, "1", partition, *LATER, "--log", durable)
     assert letters(target, tmp_path / "hive") == {"\\DosDevices\\C:": MBR}
 
 

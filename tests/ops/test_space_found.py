@@ -270,11 +270,11 @@ def test_unreadable_folders_and_files_are_said(pristine_small: Path, tmp_path: P
             raise HostError(what="opening", where=str(path), why="Permission denied")
         return kind(path)
 
-    monkeypatch.setattr("wimboot.ops.measuring.walking.os.scandir", scandir)
-    monkeypatch.setattr(space, "kind_of", kind_of)
-    told = done("space", tmp_path, "--json").json
-    assert {(Path(one["path"]).name, one["what"]) for one in told["others"]} == {
-        ("shut", "unread"), ("bad.img", "unread")}
+    with monkeypatch.context() as patch:    # ends before pytest removes the folder
+        patch.setattr("wimboot.ops.measuring.walking.os.scandir", scandir)
+        patch.setattr(space, "kind_of", kind_of)
+        told = done("space", tmp_path, "--json").json
+    assert {(Path(one["path"]).name, one["what"]) for one in told["others"]} == {("shut", "unread"), ("bad.img", "unread")}
     assert len(told["volumes"]) == 1
 
 

@@ -220,17 +220,17 @@ def test_a_wim_on_another_partition_of_the_disk_is_found(stick: Path, alone: Con
     assert (found["how"], found["state"]) == ("same-disk", "in-place")
 
 
-def test_a_partition_that_is_a_device_belongs_to_its_disk(stick: Path, alone: Converted, tmp_path: Path) -> None:
+def test_a_partition_that_is_a_device_belongs_to_its_disk(stick: Path, alone: Converted, durable: Path) -> None:
     """Whatever the volume is called, the partitions beside it are found and read."""
     with attached_disk(stick) as device:
-        target = node_of_partition(device.name, tmp_path, 2)
+        target = node_of_partition(device.name, durable, 2)
         assert source(target)["how"] == "same-disk"
-        done("relocate", target, "--wim", alone.wim, "--log", tmp_path, "--as", MBR)
+        done("relocate", target, "--wim", alone.wim, "--log", durable, "--as", MBR)
         found = source(target)
         assert (found["how"], found["state"], found["place"]) == ("same-disk", "in-place", MBR)
         assert found["wim"] == f"{device}#1:/wimboot/store.wim"
         done("verify", target)
-        done("restore", f"{device}#2", "--log", tmp_path)
+        done("restore", f"{device}#2", "--log", durable)
 
 
 # -- several

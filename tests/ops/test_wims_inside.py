@@ -243,17 +243,16 @@ def test_an_export_goes_into_such_a_wim(pristine_small: Path, data_volume: Path,
         sound_wim(root / "store.wim")
 
 
-def test_a_wim_on_another_device(pristine_small: Path, data_volume: Path, tmp_path: Path) -> None:
+def test_a_wim_on_another_device(pristine_small: Path, data_volume: Path, tmp_path: Path, durable: Path) -> None:
     """Two devices, both logs in the folder that was named; nothing stays there."""
-    system, home, logs = tmp_path / "system.img", tmp_path / "home.img", tmp_path / "logs"
+    system, home = tmp_path / "system.img", tmp_path / "home.img"
     copy_sparse(pristine_small, system)
     copy_sparse(data_volume, home)
-    logs.mkdir()
     with attached_disk(system) as target, attached_disk(home) as store:
         refused("log-folder", 2, "convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE)
-        done("convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE, "--log", logs)
+        done("convert", target, "--wim", f"{store}:/{WIM}", *NO_PLACE, "--log", durable)
         done("verify", target, "--wim", f"{store}:/{WIM}")
-    assert not list(logs.iterdir())
+    assert not list(durable.iterdir())
     for image in (system, home):
         sound_volume(image)
 
