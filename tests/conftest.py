@@ -21,10 +21,10 @@ from mounting import copy_sparse, need_mounts
 from ram_systems import seven
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
-from wimboot.disk import attached_volumes
+from wimboot.disk import attached_volumes, mounts_of_ntfs
 from wimboot.disk.lookup import Disks, attached_disks
 from wimboot.disk.loops import backing_of
-from wimboot.disk.mounts import HOST, Host
+from wimboot.disk.mounts import HOST, Host, Mount
 from wimboot.ops.finding import athand
 from wimboot.ops.pointing import placecheck
 from wimboot.ops.sharing import users
@@ -76,14 +76,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def only_own_devices(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Loop devices of tests that run at the same time are not attached: one may be locked, half made, or have the
-    signature that a test of its own looks for.
+    """No other devices of the host are attached, among them those of tests that run at the same time: one may be
+    locked, half made, or have the signature that a test of its own looks for. Nor are volumes of such tests mounted:
+    while one is looked at, its own test cannot unmount it.
     """
     own = tmp_path_factory.getbasetemp()
 
     def is_foreign(path: Path) -> bool:
-        loop = backing_of(path, HOST)
-        return loop is not None and "/pytest-of-" in loop.backing and not Path(loop.backing).is_relative_to(own)
+        if path.is_block_device():
+            loop = backing_of(path, HOST)
+            return loop is None or not Path(loop.backing).is_relative_to(own)
+        return "/pytest-of-" in str(path) and not path.is_relative_to(own)
 
     def volumes(host: Host = HOST) -> list[Path]:
         return [path for path in attached_volumes(host) if not is_foreign(path)]
@@ -93,7 +96,11 @@ def only_own_devices(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         return Disks(found=tuple(disk for disk in found.found if not is_foreign(disk.path)),
                      unread=tuple(path for path in found.unread if not is_foreign(path)))
 
+    def mounts(host: Host = HOST) -> list[Mount]:
+        return [mount for mount in mounts_of_ntfs(host) if not is_foreign(Path(mount.source))]
+
     monkeypatch.setattr(users, "attached_volumes", volumes)
+    monkeypatch.setattr(users, "mounts_of_ntfs", mounts)
     for module in (athand, placecheck):
         monkeypatch.setattr(module, "attached_disks", disks)
 
