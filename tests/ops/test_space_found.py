@@ -274,7 +274,7 @@ def test_unreadable_folders_and_files_are_said(pristine_small: Path, tmp_path: P
         patch.setattr("wimboot.ops.measuring.walking.os.scandir", scandir)
         patch.setattr(space, "kind_of", kind_of)
         told = done("space", tmp_path, "--json").json
-    assert {(Path(one["path"]).name, one["what"]) for one in told["others"]} == {("shut", "unread"), ("bad.img", "unread")}
+    assert {Path(one["path"]).name: one["what"] for one in told["others"]} == {"shut": "unread", "bad.img": "unread"}
     assert len(told["volumes"]) == 1
 
 
