@@ -41,6 +41,20 @@ __all__ = ["bootable", "bootable_volume", "converted", "converted_once", "data_v
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - the tests' folders in it are their own
 """Where the default suite has its temporary files if there is that much room."""
+WORKERS_NEED = 2 << 30
+"""Bytes of memory besides."""
+
+
+def free_memory() -> int:
+    """Bytes, of the machine and of the container that this may be."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) << 10
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        return free if limit == "max" else min(free, int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):       # no container, or one of another kind
+        return free
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     What takes minutes stays on the disk, and TMPDIR names any other place. Subprocesses and xdist's workers inherit it.
     """
     if ("TMPDIR" not in os.environ and "not heavy" in config.option.markexpr and os.access(MEMORY, os.W_OK | os.X_OK)
-            and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free >= ROOM):
+            and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free >= ROOM
+            and free_memory() >= ROOM + WORKERS_NEED):
         os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None
 
 
