@@ -17,6 +17,7 @@ A concrete error is a subclass near the code that raises it: a stable `id`, a `s
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import ClassVar
 
 from wimboot.figures import Figure
@@ -37,7 +38,7 @@ class Error(Exception):
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
-        self.hint = self.advice.format(**facts)
+        self.hint = _hint(self.advice, facts)
         told = {name: Figure(fact) if type(fact) is int else fact for name, fact in facts.items()}
         super().__init__(self.sentence.format(**told))
 
@@ -45,6 +46,16 @@ class Error(Exception):
     def told(self) -> str:
         """The sentence and what to do, where there is one line for both."""
         return f"{self}. {self.hint}" if self.hint else str(self)
+
+
+def _hint(advice: str, facts: dict[str, object]) -> str:
+    """The advice with its facts; where it is a command to be typed, `in backticks`, as a shell has to get them."""
+    if "`" not in advice:
+        return advice.format(**facts)
+    from shlex import quote
+
+    typed = {name: quote(str(fact)) if isinstance(fact, (str, PurePath)) else fact for name, fact in facts.items()}
+    return "`".join(part.format(**(typed if number % 2 else facts)) for number, part in enumerate(advice.split("`")))
 
 
 class UsageError(Error):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
 
 from test_error_tree import classes
 from wimboot.cli.main import VERBS, cli
+from wimboot.errors import Error
 
 ADVICE = sorted({(kind.__name__, span) for kind in classes() for span in re.findall(r"`([^`]+)`", kind.advice)
                  if span.split()[0] in {"wimboot", *VERBS}})
@@ -33,3 +35,17 @@ def test_a_command_in_an_advice_can_be_typed(name: str, command: str) -> None:
 def test_there_are_some() -> None:
     """Nothing would be checked without."""
     assert len(ADVICE) > 20
+
+
+def test_what_is_typed_is_quoted() -> None:
+    """A path with a space is one word of a command, and as it is in a sentence."""
+    class Told(Error):
+        sentence = "It is so."
+        advice = "Look at {where}, or try `wimboot info {where}#{number}` and `wimboot verify {wim}`."
+
+    hint = Told(where=Path("/data/my disk.img"), number=2, wim="it's.wim").hint
+    assert hint.startswith("Look at /data/my disk.img, or")
+    assert [shlex.split(span) for span in re.findall(r"`([^`]+)`", hint)] == [
+        ["wimboot", "info", "/data/my disk.img#2"], ["wimboot", "verify", "it's.wim"]]
+    plain = {"where": "disk.img", "number": 2, "wim": "a.wim"}
+    assert Told(**plain).hint == Told.advice.format(**plain)
