@@ -54,6 +54,9 @@ def test_what_is_converted_already_is_left_alone(converted: Converted, tmp_path:
         assert done(*again, "--json").json["image"] is None
         assert "is converted already" in done(*again).out
         done(*again[:-2], "--driver", "none")
+        told = done(*again[:4], "--wim-place", "mbr:5cbea03e:1048576:\\store.wim", "--driver", "none")
+        assert "--as 'mbr:5cbea03e:1048576:\\store.wim'` registers it" in told.err     # a wish that was not fulfilled
+    assert "registers it" not in done(*again).err
     other = tmp_path / "other.wim"
     for more in ((), ("--dry-run",)):
         refused("points-elsewhere", 4, "convert", converted.volume, "--wim", other, *NO_PLACE, *more,

@@ -185,7 +185,7 @@ def _ready(
     here = wish_in_place(opened, stores, wanted, emit)
     system = None if here is None else here.system
     ready = _look(options, opened, own, stores, system, emit)
-    if (here is None or not here.lacking) and _is_done(options, opened, own, ready):
+    if (here is None or not here.lacking) and _is_done(options, opened, own, ready, emit):
         return replace(ready, already=True)
     driver = None if here is None else here.wish.driver
     check_pointing_space(opened.free_size, opened.facts.cluster_size, 0 if driver is None else len(driver.file.data),
@@ -218,16 +218,25 @@ def _look(
     return _Ready(snapshot=snapshot, plan=plan, place=place)
 
 
-def _is_done(options: ConvertOptions, opened: Opened, own: Store | None, ready: _Ready) -> bool:
-    """Whether the volume stands on an image of this WIM, and no file would become a pointer. Raises PointsElsewhere."""
+def _is_done(options: ConvertOptions, opened: Opened, own: Store | None, ready: _Ready, emit: Emit) -> bool:
+    """Whether the volume stands on an image of this WIM, and no file would become a pointer: then nothing is written,
+    which is told of the WIM's place where that is another than it was. Raises PointsElsewhere.
+    """
     tree = opened.tree
     if options.rebuild or not passes.flagged_streams(tree, StreamFlag.POINTER) or any(True for _ in ready.candidates()):
         return False
-    sources = () if own is None else volume_sources(opened.volume).of_wim(own.guid)
-    standing = [source.wim_index for source in sources if passes.pointer_rows(tree, source.data_source_id)]
+    wim, sources = options.capture.wim, volume_sources(opened.volume)
+    standing = [] if own is None else [
+        source for source in sources.of_wim(own.guid) if passes.pointer_rows(tree, source.data_source_id)]
     if own is None or not standing:
-        raise PointsElsewhere(where=opened.where, wim=options.capture.wim)
-    return max(standing) <= len(own.images)     # an older copy is named as that by what lacks its data
+        raise PointsElsewhere(where=opened.where, wim=wim)
+    if max(source.wim_index for source in standing) > len(own.images):
+        return False    # an older copy is named as that by what lacks its data
+    if not ready.place.is_later and ready.place not in [sources.place(source.data_source_id) for source in standing]:
+        emit(Note(id="wim-moved", warning=True, text=(
+            f"{opened.where} does not have {ready.place} registered as the place of its WIM, and nothing was changed: "
+            f"`wimboot relocate {opened.where} --wim {wim} --as '{ready.place}'` registers it.")))
+    return True
 
 
 def _idle(ready: _Ready) -> Converted:
