@@ -258,7 +258,8 @@ def _tell_volume(volume: VolumeInfo) -> None:
         click.echo(f"data source {fields['id']}: image {fields['image']} of {{{fields['guid']}}}{',' * later} "
                    f"{told_place(found.place, 'at')}")
         state = "" if found.in_wim is None else f"; {show.size(found.in_wim)} in the WIM"
-        show.say(f"  {found.pointers:,} pointers{state}" + ("; BEHIND: the WIM grew since" if found.behind else ""))
+        behind = "; BEHIND: they know another table than the WIM has" if found.behind else ""
+        show.say(f"  {found.pointers:,} pointers{state}{behind}")
         for line in located_lines(found.located):
             click.echo(f"  {line}")
 

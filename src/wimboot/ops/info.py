@@ -15,6 +15,7 @@ from wimboot.ntfs.refusals import NotNtfs
 from wimboot.ops.capturing.rules import find_lists
 from wimboot.ops.finding.backing import refuse_unregistered
 from wimboot.ops.finding.locating import Located, locate
+from wimboot.ops.finding.numbering import check_number
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.opening.volume import NoVolume, NoWindows, SeveralWindows, finish_interrupted, open_volume
@@ -209,6 +210,8 @@ def _source(located: Located, opened: Opened, emit: Emit) -> SourceInfo:
                 used = usage.pointers(opened.tree, located.source.data_source_id).marks
                 in_wim = usage.sums([used]).together.in_wim
                 behind = bool({table_hash for _, table_hash in mine} - {store.table_hash})
+                if located.source.wim_index <= len(store.images):
+                    check_number(opened.tree, located.source, store, where=opened.where, wim=wim)
         except Error as error:
             emit(Note(id=error.id, text=error.told, warning=True))
     return SourceInfo(

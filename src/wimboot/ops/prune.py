@@ -39,7 +39,8 @@ class UsersNotGiven(Refused):
     sentence = "these volumes use {wim} and were not given: {places}"
     advice = (
         "Give each with --target, and its pointers follow. With --force they are left behind: such a system does not "
-        "start before `wimboot restore VOLUME --wim {wim} --image N` has brought it to an image that stays."
+        "start before `wimboot verify VOLUME --wim {wim} --repair` has relinked its pointers; what no image holds any "
+        "more `wimboot restore VOLUME --wim {wim} --image N` takes away."
     )
 
 

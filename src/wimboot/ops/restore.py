@@ -22,6 +22,7 @@ from wimboot.ops.deploying.rebuilding import check_rebuildable, preview, rebuild
 from wimboot.ops.deploying.sparing import Spared, leave_out, left_alone, refuse_encrypted
 from wimboot.ops.deploying.viewing import ImageView, exclusions_of, loading_image, view_image
 from wimboot.ops.finding.backing import require_wim
+from wimboot.ops.finding.numbering import check_number
 from wimboot.ops.finding.ownwims import note_registered, own_files, refuse_in_the_way
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import choose_image, commit, held_wim, opened_store
@@ -135,6 +136,8 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
                 number = choose_image(store, options.image, where=str(wim))
             elif standing is not None:
                 number = choose_image(store, str(standing), where=str(wim))
+                for source in sources.of_wim(store.guid)[-1:]:
+                    check_number(opened.tree, source, store, where=opened.where, wim=wim)
             else:
                 raise ImageNeeded(where=opened.where, wim=wim)
             done = _restore(options, opened, sources, store, wim, number, emit)

@@ -71,6 +71,7 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
             emit: Emit) -> Status:
     from wimboot.ops.capturing.comparing import hash_streams
     from wimboot.ops.capturing.snapshot import take_snapshot
+    from wimboot.ops.finding.numbering import check_number
     from wimboot.ops.finding.standing import carry_known, hash_candidates
     from wimboot.ops.pointing.pointers import count_behind
     from wimboot.ops.preparing.forgiving import as_prepared
@@ -80,6 +81,7 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
 
     tree = opened.tree
     emit(Phase(name="scan"))
+    check_number(tree, standing.source, stores[0], where=opened.where, wim=wim)
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
     carried = carry_known(tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)

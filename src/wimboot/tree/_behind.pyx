@@ -13,6 +13,7 @@ cdef enum:                  # of a reparse value, as formats.reparse.WimPointer 
     HASH_OFFSET = 0x20
     HASH_SIZE = 20
     PLACE_OFFSET = 0x48     # u64 size, u64 size in the WIM, u64 offset
+    TABLE_OFFSET = 0x34
     OLD_SIZE = 0x34         # of the shortest value that has a hash: version 1 without its padding
 
 
@@ -97,3 +98,23 @@ def pointers_behind(Tree tree, bytes templates not None, places):
     with nogil:
         count = _fill(raw, kinds, tree, &place_view[0], &id_view[0], &value_view[0], &mark_view[0])
     return file_ids[:count], bytes(memoryview(values)[:VALUE_SIZE * <uint64_t> count]), bytes(marks[:count])
+
+
+def table_hashes(Tree tree, uint64_t data_source):
+    """The set of hashes of blob tables that the version 2 pointers of a data source carry."""
+    cdef const uint8_t *value
+    cdef const uint8_t *last = NULL
+    cdef const Stream *stream
+    cdef uint32_t i
+    found = set()
+    for i in range(tree.stream_count):
+        stream = &tree.streams[i]
+        if not stream.flags & POINTER or stream.run_count != VALUE_SIZE:
+            continue
+        value = tree.pool + stream.first_run
+        if memcmp(value + SOURCE_OFFSET, &data_source, 8) != 0:
+            continue
+        if last == NULL or memcmp(last, value + TABLE_OFFSET, HASH_SIZE) != 0:
+            last = value + TABLE_OFFSET
+            found.add(last[:HASH_SIZE])
+    return found

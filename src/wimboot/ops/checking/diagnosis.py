@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wimboot.formats.reparse import WimPointer
 from wimboot.frozen import Frozen
 from wimboot.tree import StreamFlag, passes
+from wimboot.wim import grew_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,8 @@ class Comparison:
     `moved` lead elsewhere than their blob lies and carry another table's hash, `wrong` carry the present one's and do
     so all the same; `missing` have no blob; nor have those of `wrong_hash`, but another one lies just where they lead;
     that of `other_size` has another size than the file, `unbackable` is stored as Windows' driver does not read it;
-    `behind` is how many of the rest carry another table's hash. `hashes` are the blobs that are there.
+    `behind` is how many of the rest carry another table's hash. `hashes` are the blobs that are there, `tables` the
+    hashes of other tables that pointers carry.
     """
 
     count: int = 0
@@ -64,6 +66,7 @@ class Comparison:
     behind: int = 0
     knows_table: bool = False
     hashes: set[bytes] = field(default_factory=set)
+    tables: set[bytes] = field(default_factory=set)
 
     @property
     def sound(self) -> int:
@@ -86,6 +89,8 @@ def compare(uses: Iterable[Use], store: Store) -> Comparison:
         pointer = use.pointer
         known = pointer.version == 1 or pointer.table_hash == table_hash
         found.knows_table |= known
+        if not known:
+            found.tables.add(pointer.table_hash)
         blob = store.blob(pointer.hash)
         if blob is None:
             found.missing.append(use)
@@ -186,8 +191,16 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
             text=f"the volume stands on image {wim_index}, and {where} has {counted(images, 'image')}: that image was "
                  "deleted" + (f", and {found.behind:,} pointers carry the hash of an older blob table"
                               if found.behind else ""),
-            advice=f"The data is all there. `{repair}` relinks the pointers, `wimboot restore {volume} --image N` "
-                   f"makes the volume stand on another image, `wimboot update {volume}` on a new one.")
+            advice=f"The data is all there. `{repair}` lets the volume stand on the nearest image and changes no file; "
+                   f"then `wimboot update {volume}` makes a new one of it. `wimboot restore {volume} --image N` makes "
+                   "it equal to another image, and removes what that does not have.")
+    if found.behind and not any(grew_from(store, table) for table in found.tables):
+        return Cause(
+            id="wim-rewritten",
+            text=f"{found.behind:,} pointers carry the hash of a blob table that {where} never had: it was rewritten "
+                 "without this volume, and its images may have other numbers, or its table is damaged (`wimboot verify "
+                 f"--wim {where}` tells)",
+            advice=f"Where it is sound, `{repair}` relinks them and finds the volume's image by its files.")
     if found.behind:
         return Cause(
             id="behind",

@@ -97,7 +97,8 @@ class WimOlder(Refused):
                 "{image:d}")
     advice = (
         "Name a newer copy with --wim, or let one be found with --search. If images were deleted from it on purpose, "
-        "`wimboot restore {where} --image N` brings the volume to one that is left."
+        "`wimboot verify {where} --wim {wim} --repair` finds the volume's among those that are left, and changes no "
+        "file; `wimboot restore {where} --wim {wim} --image N` makes the volume another one."
     )
 
 

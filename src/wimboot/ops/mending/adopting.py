@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged
-from wimboot.tree import passes
-
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from wimboot.ops.checking.diagnosis import Use
     from wimboot.wim import Store
 
-__all__ = ["belongs", "holds_all", "likeliest_image"]
+__all__ = ["belongs", "holds_all"]
 
 
 def holds_all(uses: Sequence[Use], store: Store) -> bool:
@@ -32,16 +29,3 @@ def belongs(uses: Sequence[Use], store: Store) -> bool:
     right = sum(1 for use, place in zip(uses, places, strict=True)
                 if place == (use.pointer.offset, use.pointer.size_in_wim))
     return 2 * right > len(uses) or holds_all(uses, store)
-
-
-def likeliest_image(store: Store, hashes: Collection[bytes]) -> int:
-    """The number of the image that has most of these blobs, the newest of several; 1 where none has any."""
-    wanted, best, most = set(hashes), 1, 0
-    for number in range(1, len(store.images) + 1):
-        try:
-            count = len(wanted & passes.hashes(store.load_tree(number, allow_missing=True)))
-        except Damaged:
-            continue
-        if count >= most and count:
-            best, most = number, count
-    return best

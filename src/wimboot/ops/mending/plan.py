@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
+from wimboot.events import Note
 from wimboot.formats.overlaydat import DataSource, Overlay
 from wimboot.ops.checking.diagnosis import compare, uses_of
 from wimboot.ops.checking.overlayfiles import read_overlay_files
-from wimboot.ops.mending.adopting import belongs, holds_all, likeliest_image
+from wimboot.ops.finding.numbering import nearest_image, renumbered
+from wimboot.ops.mending.adopting import belongs, holds_all
 from wimboot.ops.mending.soundblobs import RealFiles, count_references
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
 from wimboot.ops.pointing.placing import find_place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from wimboot.events import Emit
@@ -23,9 +26,16 @@ if TYPE_CHECKING:
     from wimboot.ops.checking.findings import Verified
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import RepairOptions
+    from wimboot.tree import Tree
     from wimboot.wim import Store
 
 __all__ = ["Mending", "plan_mending"]
+
+
+class _Choice(Protocol):
+    """Which image these pointers mean; `registered` is its number so far."""
+
+    def __call__(self, uses: Sequence[Use], registered: int = 0) -> int: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,16 +77,29 @@ def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, befor
     if wim is None:
         return Mending(overlay=table if flawed or table != in_force else None)
     with opened_store(wim, opened.options.folders) as store:
-        table = _adopt(table, uses, store, options, emit, target=opened.options.place)
+        choose = partial(_chosen, opened, store, emit)
+        table = _adopt(table, uses, store, options, emit, choose, target=opened.options.place)
         known = () if table is None else table.sources
         mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
         mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None)
         damaged = {sha1 for one in before.sources if one.wim == wim for sha1 in one.damaged}
         for number in sorted(mine & uses.keys()) if store.not_backable is None else ():
             _add(mending, uses[number], store, damaged)
-        if table is not None and mending.relinkable:
-            _renumber(mending, table, mine, uses, store)
+        if table is not None:
+            right = _renumber(table, mine, uses, store, opened.tree, choose)
+            mending.overlay = right if right != table else mending.overlay
     return mending
+
+
+def _chosen(opened: Opened, store: Store, emit: Emit, uses: Sequence[Use], registered: int = 0) -> int:
+    """The image that the volume stands on, as far as its files tell; which is told."""
+    number = nearest_image(opened.tree, store, {use.pointer.hash for use in uses}, registered=registered)
+    if number != registered:
+        before = f" (registered was image {registered})" if registered else ""
+        emit(Note(id="image-chosen", text=(
+            f"{opened.where} stands on image {number}, {store.images[number - 1].name}, of {store.where}: of its "
+            f"images that is the one with the volume's data from which it differs least{before}.")))
+    return number
 
 
 def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -> None:
@@ -90,7 +113,8 @@ def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -
 
 
 def _adopt(
-    table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit, *, target: str
+    table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit,
+    choose: _Choice, *, target: str
 ) -> Overlay | None:
     """The table, with the data sources that have to be made for this WIM: those that no table has, those of another.
 
@@ -104,27 +128,28 @@ def _adopt(
     for source in of_another:
         mine = uses.get(source.data_source_id, [])
         if holds_all(mine, store):
-            image = likeliest_image(store, {use.pointer.hash for use in mine})
-            table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=image)
+            table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=choose(mine))
     unknown = [number for number in sorted(uses) if table.get(number) is None and belongs(uses[number], store)]
     if unknown:
         place = find_place(options.wim_place, wim, emit, target=target)
         made = tuple(DataSource(
             data_source_id=number, wim_guid=store.guid, location=place.device,
-            wim_index=likeliest_image(store, {use.pointer.hash for use in uses[number]})) for number in unknown)
+            wim_index=choose(uses[number])) for number in unknown)
         table = replace(table, sources=(*table.sources, *made), next_id=max(table.next_id, unknown[-1] + 1))
     return table if table.sources else None
 
 
-def _renumber(
-    mending: Mending, table: Overlay, mine: set[int], uses: dict[int, list[Use]], store: Store
-) -> None:
-    """Where a rewritten WIM has no image of the recorded number any more, the one that has the pointers' data."""
-    changed = table
+def _renumber(table: Overlay, mine: set[int], uses: dict[int, list[Use]], store: Store, tree: Tree, choose: _Choice
+              ) -> Overlay:
+    """Where the WIM was rewritten without this volume, its image has another number now."""
     for number in sorted(mine & uses.keys()):
         source = table.get(number)
-        if source is None or 1 <= source.wim_index <= len(store.images) or not compare(uses[number], store).moved:
+        if source is None:
             continue
-        changed = changed.replace(number, wim_index=likeliest_image(store, {use.pointer.hash for use in uses[number]}))
-    if changed != table:
-        mending.overlay = changed
+        if 1 <= source.wim_index <= len(store.images):
+            if renumbered(tree, source, store) == source.wim_index:
+                continue
+        elif not compare(uses[number], store).moved and not holds_all(uses[number], store):
+            continue    # an older copy of the WIM
+        table = table.replace(number, wim_index=choose(uses[number], source.wim_index))
+    return table

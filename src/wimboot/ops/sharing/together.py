@@ -10,6 +10,7 @@ from wimboot.disk import parse_place
 from wimboot.errors import UsageError
 from wimboot.formats.guid import guid_text
 from wimboot.ops.finding.backing import OtherWim, not_wimboot
+from wimboot.ops.finding.numbering import check_number
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.volume import Opened, open_sibling, open_volume
 from wimboot.ops.pointing.pointers import Moved, refresh_pointers
@@ -54,7 +55,7 @@ def open_others(
             other = _open(place, like, opened, stack, emit)
             if any(_identity(other) == _identity(one) for one in opened):
                 raise SameVolume(where=place)
-            _check_stands_on(other, store.guid, wim)
+            _check_stands_on(other, store, wim)
             opened.append(other)
         yield opened[besides is not None:]
 
@@ -80,7 +81,8 @@ def _identity(opened: Opened) -> tuple[str, int]:
     return str(opened.target.path), opened.start
 
 
-def _check_stands_on(opened: Opened, guid: bytes, wim: Path) -> None:
+def _check_stands_on(opened: Opened, store: Store, wim: Path) -> None:
+    guid = store.guid
     sources = read_sources(Contents(opened.tree, opened.device, opened.volume).read_path, where=opened.where)
     if not sources.all:
         raise not_wimboot(opened)
@@ -91,6 +93,9 @@ def _check_stands_on(opened: Opened, guid: bytes, wim: Path) -> None:
             found=guid_text(guid),
             expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
         )
+    for source in sources.of_wim(guid):
+        if source.wim_index <= len(store.images):
+            check_number(opened.tree, source, store, where=opened.where, wim=wim)
 
 
 def refresh_others(others: Sequence[Opened], store: Store, *, moved: Moved = Moved.READ) -> int:

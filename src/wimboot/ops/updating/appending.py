@@ -18,6 +18,7 @@ from wimboot.ops.capturing.imaging import Image, add_contents, add_image, begin_
 from wimboot.ops.capturing.readingback import ReadingBack, read_back, reading_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import require_wim, stores_behind
+from wimboot.ops.finding.numbering import check_number
 from wimboot.ops.finding.standing import Standing, carry_known
 from wimboot.ops.opening.inside import free_size
 from wimboot.ops.opening.meanwhile import Meanwhile
@@ -107,6 +108,7 @@ class _Looked(Frozen):
 def _look(options: UpdateOptions, opened: Opened, sources: Sources, standing: Standing, capturing: CaptureOptions,
           stores: list[Store], emit: Emit) -> _Looked:
     """All that is refused is refused here; `stores` begin with the WIM that grows."""
+    check_number(opened.tree, standing.source, stores[0], where=opened.where, wim=capturing.wim)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))

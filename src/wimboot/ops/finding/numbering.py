@@ -1,0 +1,77 @@
+"""Whether the image that a volume is registered with has still its number.
+
+A data source names its image by number, and a WIM that grows keeps the numbers. One that was rewritten without the
+volume (pruned, or changed by another program) may have given them to others. The volume's pointers carry the hash of
+the blob table that they were made for: where the WIM did not grow from that one, the volume's files have to tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wimboot.errors import Damaged, Refused
+from wimboot.tree import diff, passes, table_hashes
+from wimboot.wim import grew_from
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from wimboot.formats.overlaydat import DataSource
+    from wimboot.tree import Tree
+    from wimboot.wim import Store
+
+__all__ = ["ImageMoved", "check_number", "nearest_image", "renumbered"]
+
+
+class ImageMoved(Refused):
+    """The WIM was rewritten without the volume, and another image has the number now."""
+
+    id = "image-moved"
+    sentence = (
+        "{where} is registered with image {number:d} of {wim}, but that was rewritten without it since, and the image "
+        "that the volume is nearest to is {nearest:d}, {name}"
+    )
+    advice = (
+        "`wimboot verify {where} --wim {wim} --repair` registers that one and relinks the pointers; nothing else of "
+        "the volume changes. `wimboot restore {where} --wim {wim} --image N` makes it another image, and removes what "
+        "that does not have."
+    )
+
+
+def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path) -> None:
+    """Nothing where the WIM grew from the table that a pointer of this data source knows, or the volume is nearest to
+    the image that it is registered with. Raises ImageMoved, HostError.
+    """
+    nearest = renumbered(tree, source, store)
+    if nearest != source.wim_index:
+        raise ImageMoved(where=where, wim=wim, number=source.wim_index, nearest=nearest,
+                         name=store.images[nearest - 1].name)
+
+
+def renumbered(tree: Tree, source: DataSource, store: Store) -> int:
+    """The number of the image that the volume stands on now. Raises HostError."""
+    known = table_hashes(tree, source.data_source_id)
+    in_range = 1 <= source.wim_index <= len(store.images)
+    if (len(store.images) == 1 and in_range) or not known or any(grew_from(store, table) for table in known):
+        return source.wim_index
+    hashes = {sha1 for sha1, _ in passes.pointer_rows(tree, source.data_source_id)}
+    return nearest_image(tree, store, hashes, registered=source.wim_index)
+
+
+def nearest_image(tree: Tree, store: Store, hashes: Collection[bytes], *, registered: int = 0) -> int:
+    """The number of the image that has most of these blobs; of several the one from which the fewest names and files of
+    the volume differ, then the registered one, then the newest. 1 where none has any of the blobs.
+    """
+    wanted, best, nearest = set(hashes), (0, 0, False), 1
+    for number in range(1, len(store.images) + 1):
+        try:
+            image = store.load_tree(number, allow_missing=True)
+        except Damaged:
+            continue
+        changes = diff(tree, image)
+        differing = len(changes.removed_links) + len(changes.added_links) + len(changes.data)
+        rank = (len(wanted & passes.hashes(image)), -differing, number == registered)
+        if rank[0] and rank >= best:
+            best, nearest = rank, number
+    return nearest

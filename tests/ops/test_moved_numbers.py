@@ -1,0 +1,71 @@
+"""Volumes whose WIM was rewritten without them: the number of their image is another's now."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converted import Converted
+from mounting import mounted
+from running import done, notes, refused, wimboot
+from snapshots import differences, snapshot
+
+
+@pytest.fixture
+def left_out(converted: Converted, tmp_path: Path) -> Converted:
+    """Two systems in one WIM; the first image went while the second system was away: its image is 1 now, not 2."""
+    away = tmp_path / "away"
+    away.mkdir()
+    other = away / "other.img"
+    shutil.copy(converted.volume, other)
+    with mounted(converted.volume, write=True) as root:
+        (root / "I am the first.txt").write_text("first")
+    with mounted(other, write=True) as root:
+        (root / "I am the other.txt").write_text("other")
+    done("update", other, "--wim", converted.wim, "--name", "other")
+    done("update", converted.volume, "--name", "first again", "--target", other)
+    done("prune", converted.wim, "--drop", "1", "--target", converted.volume, "--force", "--yes")
+    return replace(converted, volume=other)
+
+
+def test_another_systems_image_is_not_taken_for_the_volumes(left_out: Converted) -> None:
+    """Nothing is told, restored, appended or brought up to the WIM on the ground of a number that moved."""
+    both = (left_out.volume, left_out.wim)
+    for verb in (("status",), ("update",), ("update", "--dry-run"), ("restore",), ("restore", "--dry-run"),
+                 ("relocate", "--as", "later")):
+        run = refused("image-moved", 4, verb[0], left_out.volume, "--wim", left_out.wim, *verb[1:], watching=both)
+        assert "nearest to is 1, other" in run.err
+
+
+def test_info_and_verify_tell_it(left_out: Converted) -> None:
+    """As what it is: nothing grew."""
+    assert notes("info", left_out.volume, "--search", left_out.wim.parent)["image-moved"].warning
+    problem = json.loads(wimboot("verify", left_out.volume, "--wim", left_out.wim, "--json").out)["problems"][0]
+    assert problem["id"] == "wim-rewritten"
+    assert "--repair" in problem["advice"]
+
+
+def test_repair_finds_the_image_of_the_volume(left_out: Converted) -> None:
+    """By its files; it says so, and changes none of them."""
+    before = snapshot(left_out.volume)
+    told = notes("verify", left_out.volume, "--wim", left_out.wim, "--repair")
+    assert "stands on image 1, other" in told["image-chosen"].text
+    assert not differences(before, snapshot(left_out.volume), ignore=("change_time", "reparse", "last_access"),
+                           without=("System Volume Information/WimOverlay.dat",
+                                    "System Volume Information/WimOverlay.backup"))
+    assert done("status", left_out.volume, "--wim", left_out.wim, "--json").json["image"]["name"] == "other"
+    assert done("restore", left_out.volume, "--wim", left_out.wim, "--json").json["removed"] == 0
+
+
+def test_a_table_that_was_lost_is_made_for_the_right_image(left_out: Converted) -> None:
+    """Of two images that have all the data of the pointers it is that from which the volume differs least."""
+    with mounted(left_out.volume, write=True) as root:
+        for file in (root / "System Volume Information").glob("WimOverlay*"):
+            file.unlink()
+    told = done("verify", left_out.volume, "--wim", left_out.wim, "--repair", "--wim-place", "later")
+    assert "stands on image 1, other" in told.err + told.out
+    assert done("status", left_out.volume, "--wim", left_out.wim, "--json").json["image"]["index"] == 1
