@@ -67,7 +67,7 @@ def test_people_are_not_told_what_follows_from_something_else(converted: Convert
     assert "\\new folder\\\n" in told
     assert "3.bin" not in told
     assert "3.bin" in all_of_it
-    assert "\\Features\\resident -> \\Features\\in the record\\" in told
+    assert "\\Features\\resident\\ -> \\Features\\in the record\\" in told
     assert "400 bytes.txt" not in told
     assert "400 bytes.txt" in all_of_it
 
@@ -117,3 +117,23 @@ def test_bad_images_and_wims_are_refused(converted_once: Converted, tmp_path: Pa
     (tmp_path / "no.wim").write_bytes(b"not a WIM" * 100)
     refused("not-a-wim", 1, "diff", tmp_path / "no.wim", "1", "1")
     refused("wim-missing", 2, "diff", tmp_path / "missing.wim", "1", "1")
+
+
+def test_what_happened_in_a_folder_that_moved_is_told(converted: Converted) -> None:
+    """It came or went by itself; what only went along is counted."""
+    with mounted(converted.volume, write=True) as root:
+        folder = root / "Users/letters"
+        folder.mkdir(parents=True)
+        for name in ("one.txt", "two.txt", "three.txt"):
+            (folder / name).write_text(name * 100)
+    done("update", converted.volume)
+    with mounted(converted.volume, write=True) as root:
+        moved = (root / "Users/letters").rename(root / "Users/post")
+        (moved / "two.txt").unlink()
+        (moved / "four.txt").write_text("new")
+    out = done("status", converted.volume).out
+    assert "moved     \\Users\\letters\\ -> \\Users\\post\\" in out
+    assert "removed   \\Users\\letters\\two.txt" in out
+    assert "added     \\Users\\post\\four.txt" in out
+    assert "one.txt" not in out
+    assert "more (-v shows all)" in out

@@ -189,8 +189,9 @@ def _list(changes: Sequence[Change], verbose: int) -> None:
     shown = [one for one in changes if verbose or not (one.within or _is_noise(one))]
     for change in shown[: None if verbose else _SHOWN]:
         click.echo(f"  {change.kind.value:9} {_line(change)}")
-    if len(shown) > _SHOWN and not verbose:
-        click.echo(f"  ... and {len(shown) - _SHOWN:,} more (-v shows all)")
+    more = 0 if verbose else len(changes) - min(len(shown), _SHOWN)
+    if more:
+        click.echo(f"  ... and {more:,} more (-v shows all)")
     counts = ", ".join(f"{count:,} {kind}" for kind, count in _counts(changes).items() if count)
     click.echo(f"{counts}." if counts else "Nothing has changed.")
 
@@ -200,10 +201,14 @@ def _is_noise(change: Change) -> bool:
     return change.folder and change.properties == ("times",)
 
 
+def _name(path: str, change: Change) -> str:
+    return path.rstrip("\\") + "\\" if change.folder else path
+
+
 def _line(change: Change) -> str:
-    name = change.path + ("\\" if change.folder else "")
+    name = _name(change.path, change)
     if change.was is not None:
-        return f"{change.was} -> {name}"
+        return f"{_name(change.was, change)} -> {name}"
     if change.properties and change.size == change.old_size:
         return f"{name}  ({', '.join(change.properties)})"
     if change.size is None or change.old_size is None:

@@ -75,8 +75,10 @@ class _Listing:
         self._kept = _kept(base, now, undo)
         self._renamed_short = {now.link_node(after) for after, before in undo.respelled
                                if now.link(after).name == base.link(before).name}
-        self._came = {now.link_node(link) for link in undo.removed_links}
-        self._went = {base.link_node(link) for link in undo.added_links}
+        # what came or went in a folder that only moved did so by itself
+        found = set(self._moved.values())
+        self._came = {now.link_node(link) for link in undo.removed_links if link not in self._moved}
+        self._went = {base.link_node(link) for link in undo.added_links if link not in found}
 
     def all(self) -> list[Change]:
         """Every change, in no order."""
