@@ -123,6 +123,12 @@ def test_wim_moved(pair: Pair, tmp_path: Path) -> None:
     code, document = pair.verify("--quick", wim=away)
     assert (code, problem_of(document)["id"]) == (3, "wim-moved")
     assert f"found as {away}" in problem_of(document)["text"]
+    data = away.read_bytes()
+    pair.wim.write_bytes(data[:0x18] + bytes(range(16)) + data[0x28:])
+    away.unlink()
+    document = wimboot("verify", pair.volume, "--quick", "--json").json     # another WIM of that name was not moved
+    assert [problem["id"] for problem in document["problems"]] == ["other-wim"]
+    assert "only has the name" in problem_of(document)["text"]
 
 
 def test_place_not_at_hand(pair: Pair) -> None:

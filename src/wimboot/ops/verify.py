@@ -153,10 +153,15 @@ class _Check:
             found |= dict.fromkeys(mine or [source.data_source_id for source in sources.all], named)
         return found
 
+    def _is_namesake(self, located: Located) -> bool:
+        """Whether the WIM was not found, and what is held against the pointers only has its name."""
+        registered = located.place is not None and not located.place.is_later
+        return registered and located.found is None and located.other is None and self._options.wim is None
+
     def _tell_place(self, one: Diagnosed, located: Located) -> None:
         """Whether Windows would find the WIM that was found here, or named."""
         wim = one.wim if located.found is None else located.found.path
-        if wim is None or located.place is None or located.place.is_later:
+        if wim is None or located.place is None or located.place.is_later or self._is_namesake(located):
             return
         if located.state is WimState.MOVED or (located.state is WimState.MISSING and located.at_hand):
             self._tell(one, Problem(
@@ -239,11 +244,16 @@ class _Check:
 
     def _against(self, one: Diagnosed, uses: list[Use], store: Store) -> None:
         if store.guid != one.guid:
+            located = self._located.get(one.data_source_id)
+            lost = located is not None and self._is_namesake(located)
+            why = "it only has the name of that one, which was not found" if lost else "it was replaced by another WIM"
+            back = "Name the WIM with --wim, or a folder to search with --search" if lost else (
+                "Put back the WIM that was there, or name it with --wim")
             self._tell(one, Problem(
                 id="other-wim", where=store.where,
                 text=f"it is not the WIM of data source {one.data_source_id}: its GUID is {guid_text(store.guid)}, the "
-                     f"volume stands on {guid_text(one.guid)}: it was replaced by another WIM",
-                advice="Put back the WIM that was there, or name it with --wim. Where this one has all its data, "
+                     f"volume stands on {guid_text(one.guid)}: {why}",
+                advice=f"{back}. Where this one has all its data, "
                        f"`wimboot verify {self._place} --wim {store.where} --repair` relinks the volume to it."))
             return
         self._verified.wim = one.wim
