@@ -87,8 +87,14 @@ def test_a_stopped_sync_leaves_the_old_or_the_new_copy(number: signal.Signals, s
         if turn % 2:
             copy.write_bytes(old)
         code = _stopped(["sync", shared.wim, copy], number, chance.random() * 0.2)
-        done("sync", shared.wim, copy, "--dry-run")      # which recovers it
+        left = {path.name for path in copy.parent.iterdir()}
+        done("sync", shared.wim, copy, "--dry-run")
+        assert {path.name for path in copy.parent.iterdir()} == left    # a dry run leaves all as it is
+        if copy.exists():
+            done("images", copy)        # which recovers it
         if code == 0:
             assert copy.read_bytes() == new
         assert (copy.read_bytes() if copy.exists() else b"") in ((new, old) if turn % 2 else (new, b""))
-        assert {path.name for path in copy.parent.iterdir()} <= {"copy.wim"}
+        done("sync", shared.wim, copy)
+        assert copy.read_bytes() == new
+        assert {path.name for path in copy.parent.iterdir()} == {"copy.wim"}
