@@ -13,6 +13,9 @@ from converted import Converted
 from mounting import mounted
 from running import done, notes, refused, wimboot
 from snapshots import differences, snapshot
+from wimboot.ops.finding.numbering import nearest_image
+from wimboot.ops.opening.storing import opened_store
+from wimboot.tree import passes
 
 
 @pytest.fixture
@@ -69,3 +72,12 @@ def test_a_table_that_was_lost_is_made_for_the_right_image(left_out: Converted) 
     told = done("verify", left_out.volume, "--wim", left_out.wim, "--repair", "--wim-place", "later")
     assert "stands on image 1, other" in told.err + told.out
     assert done("status", left_out.volume, "--wim", left_out.wim, "--json").json["image"]["index"] == 1
+
+
+def test_a_wim_that_has_none_of_the_data_names_no_image(left_out: Converted) -> None:
+    """Then nothing speaks against the number; of several that have all of it the files decide, then the number."""
+    with opened_store(left_out.wim) as store:
+        tree = store.load_tree(1)
+        assert nearest_image(tree, store, [b"x" * 20], registered=2) == 2
+        assert nearest_image(tree, store, [b"x" * 20], registered=9) == 1
+        assert nearest_image(tree, store, passes.hashes(tree), registered=2) == 1

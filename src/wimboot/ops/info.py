@@ -210,8 +210,7 @@ def _source(located: Located, opened: Opened, emit: Emit) -> SourceInfo:
                 used = usage.pointers(opened.tree, located.source.data_source_id).marks
                 in_wim = usage.sums([used]).together.in_wim
                 behind = bool({table_hash for _, table_hash in mine} - {store.table_hash})
-                if located.source.wim_index <= len(store.images):
-                    check_number(opened.tree, located.source, store, where=opened.where, wim=wim)
+                check_number(opened.tree, located.source, store, where=opened.where, wim=wim)
         except Error as error:
             emit(Note(id=error.id, text=error.told, warning=True))
     return SourceInfo(

@@ -94,8 +94,7 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
         with opened_store(wim, target.folders) as store:
             if store.not_backable is not None:
                 raise MovedNotBackable(wim=wim, why=store.not_backable, where=opened.where)
-            if source.wim_index <= len(store.images):
-                check_number(opened.tree, source, store, where=opened.where, wim=wim)
+            check_number(opened.tree, source, store, where=opened.where, wim=wim)
             _warn_of_lacking(source, store, wim, opened, emit)
             refreshed = refresh(opened.volume, opened.tree, store)
         moved = sources.relocate(number, after).sources

@@ -41,9 +41,10 @@ class ImageMoved(Refused):
 
 def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path) -> None:
     """Nothing where the WIM grew from the table that a pointer of this data source knows, or the volume is nearest to
-    the image that it is registered with. Raises ImageMoved, HostError.
+    the image that it is registered with; nor where the WIM has no image of that number, which is told elsewhere.
+    Raises ImageMoved, HostError.
     """
-    nearest = renumbered(tree, source, store)
+    nearest = renumbered(tree, source, store) if source.wim_index <= len(store.images) else source.wim_index
     if nearest != source.wim_index:
         raise ImageMoved(where=where, wim=wim, number=source.wim_index, nearest=nearest,
                          name=store.images[nearest - 1].name)
@@ -61,9 +62,11 @@ def renumbered(tree: Tree, source: DataSource, store: Store) -> int:
 
 def nearest_image(tree: Tree, store: Store, hashes: Collection[bytes], *, registered: int = 0) -> int:
     """The number of the image that has most of these blobs; of several the one from which the fewest names and files of
-    the volume differ, then the registered one, then the newest. 1 where none has any of the blobs.
+    the volume differ, then the registered one, then the newest. The registered one, or 1, where none has any of the
+    blobs.
     """
-    wanted, best, nearest = set(hashes), (0, 0, False), 1
+    wanted, best = set(hashes), (0, 0, False)
+    nearest = registered if 1 <= registered <= len(store.images) else 1
     for number in range(1, len(store.images) + 1):
         try:
             image = store.load_tree(number, allow_missing=True)
