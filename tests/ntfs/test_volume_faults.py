@@ -56,7 +56,7 @@ class Memory:
         self.content[offset:offset + len(data)] = data
 
     def truncate(self, size: int) -> None:
-        raise NotImplementedError(f"a volume never changes the size of its device, here to {size}")
+        raise AssertionError(f"a volume never changes the size of its device, here to {size}")
 
     def sync(self) -> None:
         self._count("sync")

@@ -16,6 +16,18 @@ from running import Noted, done, notes, refused
 RAM = '[system.ram]\nfile = "wimboot/x64/win7.ram"\nsize = "64 MB"\nmenu = "{menu}"\n'
 
 
+ONE_HEAD = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
+
+
+def _with_one_system(built_system: Callable[..., build.System], folder: Path) -> Yard:
+    """A yard beside the volume of a small system that can be started."""
+    yard = Yard(base=folder)
+    yard.folder.mkdir()
+    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, folder / "x64.img")
+    add_boot_files(folder / "x64.img")
+    return yard
+
+
 def _both(yard: Yard) -> tuple[dict[str, Noted], dict[str, Noted]]:
     """What the dry run says, then what the run does."""
     return notes("deploy", yard.plan, "--dry-run"), notes("deploy", yard.plan)
@@ -23,12 +35,8 @@ def _both(yard: Yard) -> tuple[dict[str, Noted], dict[str, Noted]]:
 
 def test_disks_and_ram_images_to_come_are_told_of(built_system: Callable[..., build.System], tmp_path: Path) -> None:
     """A VHD that grows, the memory of the machine, no driver of disks in memory."""
-    yard = Yard(base=tmp_path)
-    yard.folder.mkdir()
-    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, tmp_path / "x64.img")
-    add_boot_files(tmp_path / "x64.img")
-    head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
-    yard.says(head, X64, RAM.format(menu="menu.lst"))
+    yard = _with_one_system(built_system, tmp_path)
+    yard.says(ONE_HEAD, X64, RAM.format(menu="menu.lst"))
     dry, run = _both(yard)
     assert {"vhd-expands", "ram-needed", "no-ram-driver", "ram-cut"} <= run.keys()
     assert {name: told for name, told in run.items() if name not in dry or dry[name] != told} == {}
@@ -37,15 +45,11 @@ def test_disks_and_ram_images_to_come_are_told_of(built_system: Callable[..., bu
 
 def test_own_ram_images_are_no_strangers(built_system: Callable[..., build.System], tmp_path: Path) -> None:
     """One that is a VHD is a volume on the store, and stands in the plan, when the store grows."""
-    yard = Yard(base=tmp_path)
-    yard.folder.mkdir()
-    copy_sparse(built_system(size=32 << 20, files=24, features=()).path, tmp_path / "x64.img")
-    add_boot_files(tmp_path / "x64.img")
-    head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
+    yard = _with_one_system(built_system, tmp_path)
     parts = (X64, RAM.format(menu="menu.lst"), 'form = "vhd"\n')
-    yard.says(head, *parts)
+    yard.says(ONE_HEAD, *parts)
     done("deploy", yard.plan)
-    yard.says(head, '[[store.image]]\nname = "second"\ncapture = "x64.img"\n', *parts)
+    yard.says(ONE_HEAD, '[[store.image]]\nname = "second"\ncapture = "x64.img"\n', *parts)
     dry, run = _both(yard)
     assert "not-in-plan" not in dry.keys() | run.keys()
 
@@ -60,7 +64,7 @@ def test_an_old_boot_manager_is_told_of_before_there_is_a_system(
     copy_sparse(built_system(size=32 << 20, files=24, features=()).path, volume)
     head = HEAD.partition('[[store.image]]\nname = "win7-x86"')[0]
     wish = X64 + 'title = "x64"\n[boot]\nto = "disk"\n'
-    yard.says(head, wish)
+    yard.says(ONE_HEAD, wish)
     refused("no-boot-files", 4, "deploy", yard.plan, "--dry-run", watching=(yard.wim,))
     add_boot_files(volume)
     if stored:
