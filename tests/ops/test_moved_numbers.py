@@ -81,3 +81,19 @@ def test_a_wim_that_has_none_of_the_data_names_no_image(left_out: Converted) -> 
         assert nearest_image(tree, store, [b"x" * 20], registered=2) == 2
         assert nearest_image(tree, store, [b"x" * 20], registered=9) == 1
         assert nearest_image(tree, store, passes.hashes(tree), registered=2) == 1
+
+
+def test_the_last_image_that_is_left_is_not_restored_unasked(converted: Converted, tmp_path: Path) -> None:
+    """It may be another than the volume stood on, whose own was dropped; it has to be named, or repaired to."""
+    away = tmp_path / "away" / "other.img"
+    away.parent.mkdir()
+    shutil.copy(converted.volume, away)
+    with mounted(converted.volume, write=True) as root:
+        (root / "Features/resident/400 bytes.txt").unlink()
+    done("update", converted.volume, "--name", "second")
+    done("prune", converted.wim, "--drop", "1", "--target", converted.volume, "--force", "--yes")
+    for verb in ("restore", "restore --dry-run"):
+        refused("image-moved", 4, *verb.split(), away, "--wim", converted.wim, watching=(away, converted.wim))
+    for verb in ("relocate --as later --dry-run", "verify --repair"):
+        assert "second" in notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
+    done("restore", away, "--wim", converted.wim)

@@ -136,8 +136,6 @@ def restore(options: RestoreOptions, emit: Emit) -> Restored:
                 number = choose_image(store, options.image, where=str(wim))
             elif standing is not None:
                 number = choose_image(store, str(standing), where=str(wim))
-                for source in sources.of_wim(store.guid)[-1:]:
-                    check_number(opened.tree, source, store, where=opened.where, wim=wim)
             else:
                 raise ImageNeeded(where=opened.where, wim=wim)
             done = _restore(options, opened, sources, store, wim, number, emit)
@@ -163,6 +161,8 @@ def _restore(
     refuse_in_the_way(view.tree, opened)
     if options.image is None:
         _check_standing(scanned, view, wim, where=opened.where)
+        for source in sources.of_wim(store.guid)[-1:]:
+            check_number(scanned, source, store, where=opened.where, wim=wim, sure=True)
     place = _place(options, sources, view, wim, emit)
     wish = wish_for_image(opened, view, _wanted(options, sources, wim, pointers=place is not None), emit, moved=False)
     forms = view.forms(pointers=place is not None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Refused
+from wimboot.events import Note
 from wimboot.tree import diff, passes, table_hashes
 from wimboot.wim import grew_from
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
     from wimboot.wim import Store
 
-__all__ = ["ImageMoved", "check_number", "nearest_image", "renumbered"]
+__all__ = ["ImageMoved", "check_number", "has_grown", "nearest_image", "nearest_note"]
 
 
 class ImageMoved(Refused):
@@ -39,25 +40,36 @@ class ImageMoved(Refused):
     )
 
 
-def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path) -> None:
-    """Nothing where the WIM grew from the table that a pointer of this data source knows, or the volume is nearest to
-    the image that it is registered with; nor where the WIM has no image of that number, which is told elsewhere.
-    Raises ImageMoved, HostError.
+def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path, sure: bool = False) -> None:
+    """Nothing where the WIM grew from the table that a pointer of this data source knows, nor where it has no image of
+    that number, which is told elsewhere. Else the volume has to be nearest to the image that it is registered with.
+
+    With `sure` that is not enough, for its own image may have been dropped: for who changes files by that number, or
+    lets the pointers know the new table, after which nobody could tell. Raises ImageMoved, HostError.
     """
-    nearest = renumbered(tree, source, store) if source.wim_index <= len(store.images) else source.wim_index
-    if nearest != source.wim_index:
+    if source.wim_index > len(store.images) or has_grown(tree, source, store):
+        return
+    hashes = {sha1 for sha1, _ in passes.pointer_rows(tree, source.data_source_id)}
+    nearest = nearest_image(tree, store, hashes, registered=source.wim_index)
+    if sure or nearest != source.wim_index:
         raise ImageMoved(where=where, wim=wim, number=source.wim_index, nearest=nearest,
                          name=store.images[nearest - 1].name)
 
 
-def renumbered(tree: Tree, source: DataSource, store: Store) -> int:
-    """The number of the image that the volume stands on now. Raises HostError."""
+def nearest_note(number: int, store: Store, *, where: str, registered: int = 0) -> Note:
+    """That a volume stands on an image as far as its files tell; whoever knows better can say so before a restore."""
+    before = f" (registered was image {registered})" if registered else ""
+    return Note(id="image-chosen", text=(
+        f"{where} stands on image {number}, {store.images[number - 1].name}, of {store.where}: of its images that is "
+        f"the one with the volume's data from which it differs least{before}."))
+
+
+def has_grown(tree: Tree, source: DataSource, store: Store) -> bool:
+    """Whether the WIM grew, if it changed at all, from what a pointer of this data source was made for; so the images
+    have their numbers. True where no pointer tells. Raises HostError.
+    """
     known = table_hashes(tree, source.data_source_id)
-    in_range = 1 <= source.wim_index <= len(store.images)
-    if (len(store.images) == 1 and in_range) or not known or any(grew_from(store, table) for table in known):
-        return source.wim_index
-    hashes = {sha1 for sha1, _ in passes.pointer_rows(tree, source.data_source_id)}
-    return nearest_image(tree, store, hashes, registered=source.wim_index)
+    return not known or any(grew_from(store, table) for table in known)
 
 
 def nearest_image(tree: Tree, store: Store, hashes: Collection[bytes], *, registered: int = 0) -> int:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from wimboot.events import Note
 from wimboot.formats.overlaydat import DataSource, Overlay
 from wimboot.ops.checking.diagnosis import compare, uses_of
 from wimboot.ops.checking.overlayfiles import read_overlay_files
-from wimboot.ops.finding.numbering import nearest_image, renumbered
+from wimboot.ops.finding.numbering import has_grown, nearest_image, nearest_note
 from wimboot.ops.mending.adopting import belongs, holds_all
 from wimboot.ops.mending.soundblobs import RealFiles, count_references
 from wimboot.ops.opening.contents import Contents
@@ -94,11 +93,7 @@ def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, befor
 def _chosen(opened: Opened, store: Store, emit: Emit, uses: Sequence[Use], registered: int = 0) -> int:
     """The image that the volume stands on, as far as its files tell; which is told."""
     number = nearest_image(opened.tree, store, {use.pointer.hash for use in uses}, registered=registered)
-    if number != registered:
-        before = f" (registered was image {registered})" if registered else ""
-        emit(Note(id="image-chosen", text=(
-            f"{opened.where} stands on image {number}, {store.images[number - 1].name}, of {store.where}: of its "
-            f"images that is the one with the volume's data from which it differs least{before}.")))
+    emit(nearest_note(number, store, where=opened.where, registered=registered))
     return number
 
 
@@ -147,7 +142,7 @@ def _renumber(table: Overlay, mine: set[int], uses: dict[int, list[Use]], store:
         if source is None:
             continue
         if 1 <= source.wim_index <= len(store.images):
-            if renumbered(tree, source, store) == source.wim_index:
+            if has_grown(tree, source, store):
                 continue
         elif not compare(uses[number], store).moved and not holds_all(uses[number], store):
             continue    # an older copy of the WIM

@@ -94,7 +94,7 @@ def _check_stands_on(opened: Opened, store: Store, wim: Path) -> None:
             expected=" or ".join(guid_text(source.wim_guid) for source in sources.all),
         )
     for source in sources.of_wim(guid):
-        check_number(opened.tree, source, store, where=opened.where, wim=wim)
+        check_number(opened.tree, source, store, where=opened.where, wim=wim, sure=True)
 
 
 def refresh_others(others: Sequence[Opened], store: Store, *, moved: Moved = Moved.READ) -> int:
