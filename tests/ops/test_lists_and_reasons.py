@@ -138,10 +138,18 @@ def test_explain_names_every_name_of_a_file(converted_once: Converted) -> None:
     assert len(told["names"]) == 4
 
 
-def test_explain_says_what_could_be_a_pointer(converted_once: Converted) -> None:
-    """On a volume that was not converted yet, nothing keeps this file real."""
-    told = done("explain", converted_once.original, "\\Windows\\explorer.exe", "--json").json
-    assert (told["form"], told["reason"]) == ("real", None)
+def test_explain_says_what_could_be_a_pointer(converted_once: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a volume that was not converted yet, nothing keeps this file real but that a Windows 7 needs a driver."""
+    asked = ("explain", converted_once.original, "\\Windows\\explorer.exe")
+    told = done(*asked, "--json").json
+    assert (told["form"], told["reason"], told["refusal"]["id"]) == ("real", None, "driver-needed")
+    people = done(*asked).out
+    assert "is refused:" in people
+    assert "--driver" in people
+    assert "makes it a pointer" not in people
+    monkeypatch.setenv("WIMBOOT_WOFADK", "none")
+    assert done(*asked, "--json").json["refusal"] is None
+    assert "the next conversion or update makes it a pointer" in done(*asked).out
     compact = done("explain", converted_once.original, "\\Features\\compact\\compact.exe", "--json").json
     assert compact["form"] == "compact"
 
@@ -153,6 +161,45 @@ def test_explain_uses_the_list_that_is_named(small_volume: Path, tmp_path: Path)
     told = done("explain", small_volume, "\\Windows\\explorer.exe", "--config", config, "--json").json
     assert told["reason"] == "rule"
     assert (told["rule"]["origin"], told["rule"]["line"]) == (str(config), 3)
+
+
+def test_explain_goes_by_the_list_beside_the_wim(converted: Converted) -> None:
+    """As the next update will; and where none is found it promises nothing, as that would be refused."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "added.exe").write_bytes(b"MZ" * 5000)
+    away = converted.wim.parent / "away"
+    away.mkdir()
+    converted.wim.rename(away / "store.wim")
+    added = ("explain", converted.volume, "\\added.exe")
+    assert done(*added, "--json").json["refusal"]["id"] == "wim-not-found"
+    pointer = ("explain", converted.volume, "\\Windows\\explorer.exe")
+    lost = done(*pointer)
+    assert "No WIM at hand holds it." in lost.out
+    assert "was not found" in lost.err
+    told = done(*pointer, "--json").json
+    assert (told["pointer"]["wim"], len(told["warnings"])) == (None, 1)
+    for option in (("--wim", away / "store.wim"), ("--search", away)):
+        assert done(*pointer, *option, "--json").json["pointer"]["wim"] == str(away / "store.wim")
+        told = done(*added, *option, "--json").json
+        assert (told["reason"], told["refusal"], told["warnings"]) == (None, None, [])
+    (away / "WimBootCompress.ini").write_text("[PrepopulateList]\n\\added.exe\n")
+    assert done(*added, "--search", away, "--json").json["reason"] == "rule"
+
+
+def test_a_windows_of_unknown_version_is_explained(small_volume: Path) -> None:
+    """By the rules of all; what would refuse it is named, and `info` does not say that there is none."""
+    with mounted(small_volume, write=True) as root:
+        for name in ("config/SOFTWARE", "ntoskrnl.exe", "kernel32.dll"):
+            (root / "Windows/System32" / name).unlink()
+    told = done("explain", small_volume, "\\Windows\\explorer.exe", "--json").json
+    assert (told["reason"], told["refusal"]["id"]) == (None, "unknown-windows")
+    assert "a Windows is there" in told["warnings"][0]
+    refused("unknown-windows", 1, "convert", small_volume, "--wim", small_volume.with_name("store.wim"), *NO_PLACE)
+    seen = done("info", small_volume)
+    assert "one whose version cannot be read" in seen.out
+    assert "none found" not in seen.out
+    found = done("info", small_volume, "--json").json["volume"]
+    assert (found["windows"], found["windows_unknown"]) == (None, True)
 
 
 def test_explain_refuses_what_is_not_there(small_volume: Path) -> None:

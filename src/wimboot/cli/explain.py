@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from wimboot.cli import options, show
 from wimboot.cli.progress import listener
 
 if TYPE_CHECKING:
+    from wimboot.errors import Error
     from wimboot.ops.explain import Explained
     from wimboot.tree.selection import Rule
     from wimboot.windows.codes import Code
@@ -21,10 +23,12 @@ __all__ = ["explain", "rule_fields"]
 @click.command(short_help="Why a file is real or a pointer; what an error code means.")
 @click.argument("target", metavar="[TARGET|CODE]", required=False)
 @click.argument("path", required=False)
+@options.wim_option(required=False)
+@options.searching
 @click.option("--config", type=options.CONFIG, metavar="INI", help="The list that a conversion would use.")
 @options.log_option
 @options.reporting
-def explain(target: str | None, path: str | None, config: Path | None, log_folder: Path | None, **chosen: Any) -> None:
+def explain(target: str | None, path: str | None, log_folder: Path | None, **chosen: Any) -> None:
     """Explain the file at PATH on TARGET: whether it is real or a pointer, which rule made it so, where its bytes lie.
     With one argument, explain an error code of Windows, of wimlib or of this program; without any, list those known.
 
@@ -43,11 +47,13 @@ def explain(target: str | None, path: str | None, config: Path | None, log_folde
         _explain_code(target, as_json=chosen["as_json"])
         return
     from wimboot.ops.explain import explain as run
+    from wimboot.ops.options import ExplainOptions
 
     with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
-        found = run(options.target_options(target, log_folder), path, config, listen)
+        found = run(ExplainOptions(target=options.target_options(target, log_folder), path=path, wim=chosen["wim"],
+                                   config=chosen["config"], driver=os.environ.get("WIMBOOT_WOFADK") or None), listen)
     if chosen["as_json"]:
-        show.document(_fields(found))
+        show.document({**_fields(found), "warnings": [note.text for note in listen.notes if note.warning]})
     else:
         _tell(found)
 
@@ -102,6 +108,7 @@ def _fields(found: Explained) -> dict[str, Any]:
         "form": _form(found),
         "reason": None if found.reason is None else found.reason.value,
         "rule": rule_fields(found.rule),
+        "refusal": None if found.refusal is None else _refusal(found.refusal),
         "pointer": None
         if pointer is None
         else {
@@ -119,6 +126,10 @@ def _fields(found: Explained) -> dict[str, Any]:
     }
 
 
+def _refusal(error: Error) -> dict[str, Any]:
+    return {"id": error.id, "message": str(error), "hint": error.hint}
+
+
 def _tell(found: Explained) -> None:
     show.lines([("path", found.path), ("size", show.size(found.size)), ("form", _form(found))])
     for name in found.names:
@@ -132,10 +143,13 @@ def _tell(found: Explained) -> None:
             f"Its data is the blob {pointer.hash.hex()}: {show.size(pointer.size_in_wim)} at byte {pointer.offset:,} "
             f"of the WIM of data source {pointer.data_source_id}\n({told_place(found.place, 'at')})."
         )
-        if found.wim is not None:
-            click.echo(f"On this machine {found.wim} holds it.")
+        held = "No WIM at hand holds it." if found.wim is None else f"On this machine {found.wim} holds it."
+        click.echo(held)
         return
-    if found.reason is None:
+    if found.refusal is not None:
+        show.say("Nothing about the file keeps it real, but a conversion or an update of the volume is refused: "
+                 f"{found.refusal.told}")
+    elif found.reason is None:
         click.echo("Nothing keeps it real: the next conversion or update makes it a pointer.")
     else:
         click.echo(found.reason.explain(found.rule))

@@ -150,6 +150,7 @@ def _volume(volume: VolumeInfo) -> dict[str, Any]:
             "languages": list(system.languages),
             "overlay_driver": system.overlay.value,
         },
+        "windows_unknown": volume.unknown,
         "state": volume.state,
         "next_image_name": volume.next_name,
         "wimboot": bool(volume.sources or volume.pointers),
@@ -223,7 +224,7 @@ def _tell_volume(volume: VolumeInfo) -> None:
         )
     ]
     if system is None:
-        rows.append(("Windows", "none found"))
+        rows.append(("Windows", "one whose version cannot be read" if volume.unknown else "none found"))
     else:
         rows += [
             (

@@ -95,6 +95,8 @@ class VolumeInfo(Frozen):
     virtual: int
     occupied: int
     sources: tuple[SourceInfo, ...]
+    unknown: bool = False
+    """A Windows is there, and which one could not be read."""
 
 
 class Info(Frozen):
@@ -163,11 +165,12 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
         sources = tuple(_source(one, opened, emit) for one in located.values())
     except Error as error:
         emit(Note(id=error.id, text=error.told, warning=True))
+    system, unknown = None, False
     try:
         system = _identify(contents, sources, opened.options.folders)
     except UnknownWindows as error:
-        system = None
-        emit(Note(id=error.id, text=str(error), warning=True))
+        unknown = True
+        emit(Note(id=error.id, text=error.told, warning=True))
     resident = classes[passes.RESIDENT_DATA] + classes[passes.EMPTY]
     lists = find_lists(None, None, contents.read_path, system, silent)
     ruled = select(tree, lists).real_by
@@ -188,6 +191,7 @@ def _volume(opened: Opened, emit: Emit) -> VolumeInfo:
         virtual=virtual,
         occupied=occupied,
         sources=sources,
+        unknown=unknown,
     )
 
 

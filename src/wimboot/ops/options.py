@@ -21,6 +21,7 @@ __all__ = [
     "CaptureOptions",
     "Compression",
     "ConvertOptions",
+    "ExplainOptions",
     "ExtractOptions",
     "Folders",
     "Form",
@@ -168,6 +169,16 @@ class UpdateOptions(Frozen):
     threads: int = field(default_factory=processors)
     name: str | None = None
     rehash: bool = False
+
+
+class ExplainOptions(Frozen):
+    """Explaining the file at `path`. `driver` is the overlay driver that a conversion would be given."""
+
+    target: TargetOptions
+    path: str
+    config: Path | None = None
+    wim: Path | None = None
+    driver: str | None = None
 
 
 class StatusOptions(Frozen):
