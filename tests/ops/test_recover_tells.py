@@ -19,17 +19,31 @@ from wimboot.wim import Append
 
 
 def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp_path: Path) -> None:
-    """By name, for people and for programs; a second time there is nothing of it, not even the WIM."""
+    """By name, for people and for programs; a second time there is nothing of it, not even the WIM, and all is well."""
     wim = tmp_path / "store.wim"
+    recover = ("recover", small_volume, "--wim", wim)
     for told in (("--json",), ()):
         (tmp_path / "store.wim.wimboot-new").write_bytes(b"the beginning of a WIM")
-        run = done("recover", small_volume, "--wim", wim, *told)
+        run = done(*recover, *told)
         if told:
             assert (run.json["removed"], run.json["wim"]) == (["store.wim.wimboot-new"], "nothing")
+            assert run.json["problems"] == [f"There is no WIM {wim}."]
         else:
-            assert "store.wim.wimboot-new, which an unfinished run left beside the WIM, was removed." in run.out
+            assert run.out.startswith("store.wim.wimboot-new, which an unfinished run left beside the WIM, was removed")
+            assert "No interrupted run" not in run.out
         assert not (tmp_path / "store.wim.wimboot-new").exists()
-    refused("wim-missing", 2, "recover", small_volume, "--wim", wim, watching=(small_volume,))
+    with unchanged(small_volume):
+        again = done(*recover, "--json").json
+        assert done(*recover).out == f"No interrupted run was found on the target. There is no WIM {wim}.\n"
+    assert (again["removed"], again["wims"], again["problems"]) == ([], [], [f"There is no WIM {wim}."])
+
+
+def test_recover_tells_of_several_wims_in_one_sentence(converted: Converted) -> None:
+    """Where nothing is to be done with any."""
+    second = converted.wim.with_name("second.wim")
+    copy_sparse(converted.wim, second)
+    run = done("recover", converted.volume)
+    assert run.out == f"No interrupted run was found on the target, on {second}, on {converted.wim}.\n"
 
 
 def test_recover_finds_the_wim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,16 +73,25 @@ def test_recover_finds_the_wim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     assert told["wims"] == [{"wim": str(pair.wim), "found": "undone", "removed": []}]
     assert (pair.wim.read_bytes(), record.exists()) == (before, False)
     pair.wim.unlink()
-    assert "The WIM of" in done("recover", pair.volume).out
+    assert "The WIM of" in done("recover", pair.volume, "--json").json["problems"][0]
     assert "was not found: name it with --wim" in done("recover", pair.volume).out
 
 
 def test_recover_refuses_what_is_not_there(pair: Pair) -> None:
-    """A WIM, a partition, a disk: exit code 0 would say that all is well with them."""
+    """A partition, a disk, a WIM where the volume's own is not there either: exit code 0 would say that all is well.
+    Where only the name was wrong, that is said, and the volume's own is looked at."""
     text = pair.wim.with_name("notes.txt")
     text.write_bytes(b"what I must not forget" * 300)
     both = (pair.volume, pair.wim)
-    refused("wim-missing", 2, "recover", pair.volume, "--wim", pair.wim.with_name("nosuch.wim"), watching=both)
+    nosuch = pair.wim.with_name("nosuch.wim")
+    with unchanged(*both):
+        told = done("recover", pair.volume, "--wim", nosuch, "--json").json
+        assert told["problems"] == [f"There is no WIM {nosuch}."]
+        assert [one["wim"] for one in told["wims"]] == [str(pair.wim)]
+    (pair.wim.parent / "elsewhere").mkdir()
+    away = pair.wim.rename(pair.wim.parent / "elsewhere/store.wim")
+    refused("wim-missing", 2, "recover", pair.volume, "--wim", nosuch, watching=(pair.volume, away))
+    away.rename(pair.wim)
     refused("no-partition", 2, "recover", f"{pair.volume}#7", watching=both)
     refused("not-a-disk", 2, "recover", text, watching=(text,))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from wimboot.disk import Place, Recovered, TableKind, open_target, parse_place, waiting_logs
@@ -22,7 +23,7 @@ from wimboot.wim import recover as recover_wim
 from wimboot.wim.errors import WimMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from wimboot.events import Emit
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["RecoverDone", "RecoveredWim", "recover"]
 
 _TARGET = {
-    Recovered.NOTHING: "No interrupted run was found on the target.",
     Recovered.DROPPED: "A run had been interrupted before its commit: the volume is as it was before that run.",
     Recovered.COMPLETED: "A run had been interrupted after its commit: it has been finished.",
 }
 
 _WIM = {
-    Outcome.NOTHING: "No interrupted run was found on {}.",
     Outcome.COMPLETED: "A run had been interrupted after {} was whole: it has been finished.",
     Outcome.UNDONE: "A run had been interrupted while {} grew: it is as it was before that run.",
 }
@@ -60,49 +59,64 @@ class RecoveredWim(Frozen):
 class RecoverDone(Frozen):
     """What was found: on the target, on its WIMs or the one given, and all of it in words.
 
-    `waiting` are files of other runs in the folders of these: logs, each with its target, records, unfinished WIMs.
+    `problems` are WIMs that were not found, in words; `waiting` files of other runs in the folders of these: logs, each
+    with its target, records, unfinished WIMs.
     """
 
     target: Recovered
     wims: tuple[RecoveredWim, ...]
+    problems: tuple[str, ...]
     waiting: tuple[str, ...]
     told: str
 
 
 def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone:
-    """Bring a target, and a WIM, to one whole state; without `wim` those that the target's volumes stand on, as far as
-    they are found.
+    """Bring a target, and a WIM, to one whole state; without `wim`, or where that is not there, those that the target's
+    volumes stand on, as far as they are found.
 
-    Raises Refused where they are not what the run left; where there was nothing to do NotADisk, NoPartition, WimMissing
-    of what is not there.
+    Raises Refused where they are not what the run left; where there was nothing to do NotADisk, NoPartition, and
+    WimMissing where neither the WIM is there nor all those of the volumes.
     """
     wims = _Wims(options, emit)
     if wim is not None:
         wims.recover(wim)
     found = finish_interrupted(options, emit, before=wims.recover_if_possible)
-    told = [_TARGET[found]]
     files, problems = _look(options, lenient=found is not Recovered.NOTHING)
-    if wim is None:
-        told += problems
+    missing = wim is not None and not wim_exists(wim, options.folders)
+    if wim is None or missing:
         for file in files:
             wims.recover(file.path, file.recovered)
     done = wims.conclude(found)
-    if wim is not None and not wim_exists(wim, options.folders):
-        if found is Recovered.NOTHING and not any(one.removed or one.outcome is not Outcome.NOTHING for one in done):
+    if missing:
+        done = tuple(one for one in done if one.path != wim or _was_left(one))
+        if problems and found is Recovered.NOTHING and not any(map(_was_left, done)):
             raise WimMissing(where=str(wim))
-        told.append(f"There is no WIM {wim}.")
-        done = tuple(one for one in done if one.removed or one.outcome is not Outcome.NOTHING)
-    for one in done:
-        told.append(_WIM[one.outcome].format(one.path))
+        problems.insert(0, f"There is no WIM {wim}.")
+    elif wim is not None:
+        problems = []
+    waiting = {folder: left for folder in _folders(options, done) if (left := _left(folder))}
+    return RecoverDone(target=found, wims=done, problems=tuple(problems), waiting=tuple(chain(*waiting.values())),
+                       told=" ".join([*_tell(found, done), *problems, *_tell_waiting(waiting)]))
+
+
+def _was_left(one: RecoveredWim) -> bool:
+    return one.outcome is not Outcome.NOTHING or bool(one.removed)
+
+
+def _tell(target: Recovered, wims: Sequence[RecoveredWim]) -> list[str]:
+    """What was found; where that is nothing, on what."""
+    told = [] if target is Recovered.NOTHING else [_TARGET[target]]
+    for one in wims:
+        told += [] if one.outcome is Outcome.NOTHING else [_WIM[one.outcome].format(one.path)]
         told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in one.removed]
-    waiting = []
-    for folder in _folders(options, done):
-        left = _left(folder)
-        waiting += left
-        if left:
-            told.append(f"Files of other runs lie in {folder}: {', '.join(left)}. Where those were interrupted, "
-                        "`wimboot recover TARGET --wim WIM` of each target and WIM finishes them or takes them back.")
-    return RecoverDone(target=found, wims=done, waiting=tuple(waiting), told=" ".join(told))
+    places = ", ".join(["on the target", *(f"on {one.path}" for one in wims)])
+    return told or [f"No interrupted run was found {places}."]
+
+
+def _tell_waiting(waiting: dict[Path, list[str]]) -> list[str]:
+    return [f"Files of other runs lie in {folder}: {', '.join(left)}. Where those were interrupted, `wimboot recover "
+            "TARGET --wim WIM` of each target and WIM finishes them or takes them back."
+            for folder, left in waiting.items()]
 
 
 class _Wims:
