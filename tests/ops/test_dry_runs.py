@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_a_dry_run_of_formatting_tells_what_the_run_does(converted: Converted) -
     assert {"change": "removed", "action": "remove", "path": "\\Users\\only here.txt"} in told["paths"]
     assert {"change": "added", "action": "bring-back", "path": "\\Windows"} in told["paths"]
     assert {**told, "dry_run": False} == done(*command, "--yes").json
+
+
+def test_a_dry_conversion_counts_what_the_run_counts(small_volume: Path, tmp_path: Path) -> None:
+    """Files, without the folders."""
+    command = ("convert", small_volume, "--wim", tmp_path / "store.wim", *NO_PLACE)
+    told = done(*command, "--dry-run").out
+    count = re.match(r"Would capture (\d+) files, reading ", told)
+    assert count is not None, told
+    assert f" of {count[1]} files became pointers" in done(*command).out
 
 
 def test_a_dry_restore_refuses_what_does_not_fit(converted: Converted) -> None:

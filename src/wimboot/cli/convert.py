@@ -136,7 +136,7 @@ def _told(done: Converted, target: str) -> str:
         return (f"{show.plain(target)} is converted already, and no file of it would become a pointer: nothing to do. "
                 "`wimboot update` adds an image of what has changed since.")
     if image is None:
-        return (f"Would capture {done.files:,} files and folders, reading {show.size(done.read_size)}, and point "
+        return (f"Would capture {done.files:,} files, reading {show.size(done.read_size)}, and point "
                 f"about {done.pointed:,} of them. Nothing was written.")
     return (f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
             f"{done.pointed:,} of {done.files:,} files became pointers; {show.size(done.freed)} are free again.")
