@@ -142,6 +142,8 @@ def test_nothing_is_written_where_nothing_gets_better(spoil: str, pair: Pair) ->
         run = wimboot("verify", pair.volume, "--wim", pair.wim, "--repair")
     assert run.code == 3
     assert "Nothing can be repaired with what is at hand; nothing was written." in run.out
+    assert "Sound data was found nowhere of 1 blob: name another copy with --spare." in run.out
+    assert "--repair --spare COPY`" in run.err
 
 
 def test_pointers_are_not_led_into_a_wim_that_windows_does_not_read(pair: Pair) -> None:
@@ -161,6 +163,8 @@ def test_a_dry_run_says_what_would_be_repaired(pair: Pair) -> None:
         document = pair.repair("--spare", pair.spare, "--dry-run")[1]
     assert run.code == 3
     assert "Would be repaired: 2 blobs" in run.out
+    assert f"--repair --spare {pair.spare}`" in run.err
+    assert "COPY" not in run.err + str(document)
     assert "Nothing was written." in run.out
     assert (document["repair"]["dry_run"], document["repair"]["blobs"], document["sound"]) == (True, 2, False)
 

@@ -129,7 +129,8 @@ def _told(done: Repaired, *, dry_run: bool) -> str:
 
     if not done.before.problems:
         return "There is nothing to repair."
-    lacking = f" Sound data was found nowhere of {counted(len(done.lacking), 'blob')}." if done.lacking else ""
+    lacking = "" if not done.lacking else (
+        f" Sound data was found nowhere of {counted(len(done.lacking), 'blob')}: name another copy with --spare.")
     if not done.changed:
         return f"Nothing can be repaired with what is at hand; nothing was written.{lacking}"
     parts = []

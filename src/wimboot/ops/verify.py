@@ -52,7 +52,7 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
 
     A WIM that a volume needs and that cannot be opened is a problem of the volume; one that is named alone raises.
     """
-    verified = Verified(emit=emit)
+    verified = Verified(emit=emit, spares=options.spares)
     folders = HostFolder if options.target is None else options.target.folders
     if options.wim is not None and not wim_exists(options.wim, folders):
         raise WimMissing(where=str(options.wim))
