@@ -154,6 +154,7 @@ def _repaired(done: Repaired, *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run, "changed": done.changed, "relinked": done.relinked, "blobs": done.brought,
         "bytes": done.brought_size, "from": done.come_from, "lists": done.lists, "overlay": done.overlay,
         "relinked_in_others": done.others,
+        "refused": [_problem(one) for one in done.refused],
         "lacking": sorted(sha1.hex() for sha1 in done.lacking), "found": [_problem(one) for one in done.before.found],
     }
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, HostError
-from wimboot.events import Emit, Note, Phase, silent
+from wimboot.events import Emit, Note, Phase
 from wimboot.ops.mending.copies import whole_spare, written_anew
+from wimboot.ops.mending.doubting import doubtful
 from wimboot.ops.mending.outcome import Repaired
-from wimboot.ops.mending.plan import plan_mending
+from wimboot.ops.mending.plan import Mending, plan_mending
 from wimboot.ops.mending.soundblobs import bring, find_sound
 from wimboot.ops.mending.wims import opened_spares, read_back, repair_store
 from wimboot.ops.opening.inside import growing_wim, wim_exists
@@ -32,11 +33,11 @@ from wimboot.wim.errors import WimMissing
 from wimboot.windows.sources import NEW_PATH, Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from wimboot.events import Event
     from wimboot.ops.checking.findings import Verified
-    from wimboot.ops.mending.plan import Mending
     from wimboot.ops.mending.soundblobs import Offers
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import RepairOptions, TargetOptions
@@ -127,14 +128,16 @@ def _repair_volume(options: RepairOptions, target: TargetOptions, done: Repaired
     for wim in wims or (None,):
         with ExitStack() as stack:
             with open_volume(replace(target, dry_run=True), emit, write=False, windows=False) as opened:
-                mending = plan_mending(opened, wim, options, done.before, emit if options.dry_run else silent)
+                plan = plan_mending(opened, wim, options, done.before, emit if options.dry_run else _phases(emit))
+                mending = _possible(options, opened, plan, plan.wanted, done, emit)
             if options.dry_run or not mending.worthwhile:
                 if mending.worthwhile:
                     _preview(options, target, wim, mending, done, emit)
                 continue
             append = None if wim is None or not mending.wanted else stack.enter_context(growing_wim(wim, target, None))
             opened = stack.enter_context(open_volume(target, emit, write=True, windows=False))
-            mending = plan_mending(opened, wim, options, done.before, emit)
+            plan = plan_mending(opened, wim, options, done.before, emit, plan)
+            mending = _possible(options, opened, plan, plan.wanted, done, emit)
             _mend(options, opened, wim, append, mending, done, emit)
 
 
@@ -153,9 +156,29 @@ def _preview(
     with open_volume(target, emit, write=False, windows=False) as opened, ExitStack() as stack:
         if wim is not None and mending.wanted:
             own = stack.enter_context(opened_store(wim, target.folders))
-            done.add(_offers(options, opened, own, mending, stack, emit))
+            offers = _offers(options, opened, own, mending, stack, emit)
+            done.lacking |= offers.lacking
+            mending = _possible(options, opened, mending, offers.hashes, done, emit)
+            if mending.wanted:
+                done.add(offers)
         done.relinked += mending.relinkable
         done.overlay |= mending.overlay is not None
+
+
+def _phases(emit: Emit) -> Emit:
+    """A first look at what is to be done says how far it is, and nothing else."""
+    return lambda event: emit(event) if isinstance(event, Phase) else None
+
+
+def _possible(
+    options: RepairOptions, opened: Opened, mending: Mending, brought: Collection[bytes], done: Repaired, emit: Emit
+) -> Mending:
+    """The plan; where pointers would be led to a table that is in doubt even so, that is said, with what is left."""
+    if mending.doubt is None or not mending.doubt.stays(brought):
+        return mending
+    with opened_store(mending.doubt.wim, opened.options.folders) as own, opened_spares(options, own, opened) as spares:
+        done.refuse(doubtful(opened, own, spares, mending.doubt), emit)
+    return mending.spared or Mending()
 
 
 def _offers(
@@ -177,10 +200,14 @@ def _mend(
         if append is not None and append.store is not None and wim is not None:
             others = stack.enter_context(
                 open_others(options.others, opened.options, append.store, wim, emit, besides=opened))
-            pending = _bring(options, opened, append, append.store, mending, done, emit, stack)
-        elif wim is not None:
+            offers = _offers(options, opened, append.store, mending, stack, emit)
+            done.lacking |= offers.lacking
+            mending = _possible(options, opened, mending, offers.hashes, done, emit)
+            if mending.wanted:
+                pending = _bring(options, append, append.store, mending, offers, done, emit)
+        elif wim is not None and mending.pointers:
             pending = stack.enter_context(opened_store(wim, opened.options.folders))
-        grown = append is not None and pending is not append.store
+        grown = append is not None and pending is not None and pending is not append.store
         if not (mending.overlay is not None or mending.relinkable or grown):
             return
         if mending.overlay is not None:
@@ -201,11 +228,9 @@ def _mend(
 
 
 def _bring(
-    options: RepairOptions, opened: Opened, append: Append, own: Store, mending: Mending, done: Repaired, emit: Emit,
-    stack: ExitStack,
+    options: RepairOptions, append: Append, own: Store, mending: Mending, offers: Offers, done: Repaired, emit: Emit
 ) -> Store:
     """Store sound data of what is damaged or missing; the WIM as it will be, or as it is where none was to be had."""
-    offers = _offers(options, opened, own, mending, stack, emit)
     done.add(offers)
     if not offers.hashes:
         return own

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from wimboot.errors import Damaged, Unsupported
 from wimboot.formats.reparse import WimPointer
 from wimboot.frozen import Frozen
 from wimboot.tree import StreamFlag, passes
@@ -112,14 +113,28 @@ def compare(uses: Iterable[Use], store: Store) -> Comparison:
 
 
 def _part_wrong_hashes(found: Comparison, store: Store) -> None:
-    """Tell pointers whose hash alone is wrong from those whose data is gone: a blob lies just where they lead."""
+    """Tell pointers whose hash alone is wrong from those whose data is gone: a blob lies just where they lead, and no
+    image knows their hash.
+    """
     blobs = (blob for sha1 in store.hashes() if (blob := store.blob(sha1)) is not None)
     places = {(blob.size, blob.size_in_wim, blob.offset) for blob in blobs}
     missing, found.missing = found.missing, []
+    known = _known_to_images(store)
     for use in missing:
         pointer = use.pointer
         here = pointer.version == 2 and (pointer.size, pointer.size_in_wim, pointer.offset) in places
-        (found.wrong_hash if here else found.missing).append(use)
+        (found.wrong_hash if here and pointer.hash not in known else found.missing).append(use)
+
+
+def _known_to_images(store: Store) -> set[bytes]:
+    """What the images refer to: where a pointer's hash is among that, it is the WIM's table that is wrong."""
+    known: set[bytes] = set()
+    for number in range(1, len(store.images) + 1):
+        try:
+            known |= passes.hashes(store.load_tree(number, allow_missing=True))
+        except (Damaged, Unsupported):
+            continue
+    return known
 
 
 def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) -> list[Cause]:
@@ -164,12 +179,13 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
     if found.moved:
         lost = f"; the data of {len(found.missing):,} more is not in it" if found.missing else ""
         partly = found.moved if 2 * len(found.moved) < found.count else ()
+        doubtful = ", or its table is damaged" if partly else ""
         spare = " --spare COPY` relinks them by their SHA-1 and takes what is missing from the copy."
         return Cause(
             id="wim-rewritten", uses=tuple(found.missing or partly),
             text=f"{where} was rewritten under the same GUID (optimized, pruned or repaired without this volume, or an "
                  f"image was deleted): the data of {len(found.moved):,} of {found.count:,} pointers lies elsewhere "
-                 f"now{lost}",
+                 f"now{lost}{doubtful}",
             advice=f"`{repair}{spare}" if found.missing else f"`{repair}` relinks them by their SHA-1.")
     if _is_older(found, store, wim_index):
         lacks = f" and lacks the data of {counted(len(found.missing), 'file')}" if found.missing else ""
@@ -183,7 +199,7 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
         return Cause(
             id="blob-missing", uses=tuple(found.missing),
             text=f"{where} does not have the data of {len(found.missing):,} of {found.count:,} pointers (the first: "
-                 f"{found.missing[0].pointer.hash.hex()}): it was removed from the WIM",
+                 f"{found.missing[0].pointer.hash.hex()}): it was removed from the WIM, or the WIM's table is damaged",
             advice=f"`{repair} --spare COPY` takes it from another copy, or from real files with the same contents.")
     if not 1 <= wim_index <= images:
         return Cause(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Refused
+from wimboot.errors import Damaged, Refused, Unsupported
 from wimboot.events import Note
 from wimboot.tree import diff, passes, table_hashes
 from wimboot.wim import grew_from
@@ -82,7 +82,7 @@ def nearest_image(tree: Tree, store: Store, hashes: Collection[bytes], *, regist
     for number in range(1, len(store.images) + 1):
         try:
             image = store.load_tree(number, allow_missing=True)
-        except Damaged:
+        except (Damaged, Unsupported):
             continue
         changes = diff(tree, image)
         differing = len(changes.removed_links) + len(changes.added_links) + len(changes.data)

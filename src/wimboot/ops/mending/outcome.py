@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wimboot.events import Emit, Note
+from wimboot.events import Emit, Note, Problem
 
 if TYPE_CHECKING:
     from wimboot.ops.checking.findings import Verified
@@ -21,7 +21,8 @@ class Repaired:
 
     `relinked` pointers; `brought` blobs of `brought_size` bytes, by where they came `come_from`; `lists` of files of
     images; `others` pointers of further volumes; `overlay` whether WimOverlay.dat and its backup were written.
-    `lacking` are blobs that nobody had; `committed` tells that something is for good.
+    `lacking` are blobs that nobody had; `refused` is what could have been done and was not, and why; `committed` tells
+    that something is for good.
     """
 
     before: Verified
@@ -34,6 +35,7 @@ class Repaired:
     others: int = 0
     overlay: bool = False
     lacking: set[bytes] = field(default_factory=set)
+    refused: list[Problem] = field(default_factory=list)
     committed: bool = False
 
     @property
@@ -46,6 +48,12 @@ class Repaired:
         self.committed = True
         emit(Note(id="repaired", text=(
             f"What could be repaired with {where} is, and is committed; now all is checked again.")))
+
+    def refuse(self, problem: Problem, emit: Emit) -> None:
+        """Something is left alone, which is told."""
+        if problem not in self.refused:
+            self.refused.append(problem)
+            emit(problem)
 
     def add(self, offers: Offers) -> None:
         """Count what came from whom."""

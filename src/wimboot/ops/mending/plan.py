@@ -11,6 +11,7 @@ from wimboot.ops.checking.diagnosis import compare, uses_of
 from wimboot.ops.checking.overlayfiles import read_overlay_files
 from wimboot.ops.finding.numbering import has_grown, nearest_image, nearest_note
 from wimboot.ops.mending.adopting import belongs, holds_all
+from wimboot.ops.mending.doubting import doubt
 from wimboot.ops.mending.soundblobs import RealFiles, count_references
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import opened_store
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wimboot.events import Emit
     from wimboot.ops.checking.diagnosis import Use
     from wimboot.ops.checking.findings import Verified
+    from wimboot.ops.mending.doubting import Doubt
     from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import RepairOptions
     from wimboot.tree import Tree
@@ -42,10 +44,14 @@ class Mending:
     """The plan for one WIM. `overlay` is the table to be written, None where it stays.
 
     `wanted` are blobs that are missing, damaged or not backable, with their sizes; `missing` those of them that the
-    WIM does not have at all.
+    WIM does not have at all. `doubt` is what speaks against leading pointers to the `table` of the WIM, which is told
+    by its hash, `spared` the plan that is left where that stays.
     """
 
     overlay: Overlay | None = None
+    table: bytes = b""
+    doubt: Doubt | None = None
+    spared: Mending | None = None
     pointers: int = 0
     relinkable: int = 0
     wanted: dict[bytes, int | None] = field(default_factory=dict)
@@ -67,23 +73,45 @@ class Mending:
         return count_references(store, fresh) if fresh else {}
 
 
-def plan_mending(opened: Opened, wim: Path | None, options: RepairOptions, before: Verified, emit: Emit) -> Mending:
-    """Work out what is to be done with this WIM, or with WimOverlay.dat alone. Raises UnreadablePlace, BadPlace."""
+def plan_mending(
+    opened: Opened, wim: Path | None, options: RepairOptions, before: Verified, emit: Emit,
+    earlier: Mending | None = None,
+) -> Mending:
+    """Work out what is to be done with this WIM, or with WimOverlay.dat alone; `earlier` is a plan that has read it.
+
+    Raises UnreadablePlace, BadPlace.
+    """
     uses = uses_of(opened.tree)
     files = read_overlay_files(Contents(opened.tree, opened.device, opened.volume).read_path)
     in_force, table = files.in_force.table, files.mended(uses)
     flawed = bool(files.flaws(uses, ""))
+    spared = Mending(overlay=table if flawed or table != in_force else None)
     if wim is None:
-        return Mending(overlay=table if flawed or table != in_force else None)
+        return spared
     with opened_store(wim, opened.options.folders) as store:
         choose = partial(_chosen, opened, store, emit)
-        table = _adopt(table, uses, store, options, emit, choose, target=opened.options.place)
+        if options.check.wim is not None and str(options.check.wim) == store.where and store.not_backable is None:
+            others = () if table is None or any(one.wim_guid == store.guid for one in table.sources) else table.sources
+            table = _entered(table, uses, store, options, emit, choose, target=opened.options.place)
+            spared.overlay = table if flawed or table != in_force else None
+            table = _taken_over(table, others, uses, store, choose)
         known = () if table is None else table.sources
         mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
-        mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None)
+        mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None,
+                          table=store.table_hash, spared=spared)
+        led = {number: uses[number] for number in sorted(mine & uses.keys()) if store.not_backable is None}
+        if earlier is not None and earlier.table == store.table_hash:
+            mending.doubt = earlier.doubt
+        else:
+            mending.doubt = doubt([use for each in led.values() for use in each], store, wim, emit,
+                                  threads=options.check.threads)
         damaged = {sha1 for one in before.sources if one.wim == wim for sha1 in one.damaged}
-        for number in sorted(mine & uses.keys()) if store.not_backable is None else ():
-            _add(mending, uses[number], store, damaged)
+        if mending.doubt is not None:
+            damaged |= mending.doubt.blobs
+        for each in led.values():
+            _add(mending, each, store, damaged)
+        if mending.doubt is not None and mending.doubt.stays(mending.wanted):
+            return mending
         if table is not None:
             right = _renumber(table, mine, uses, store, opened.tree, choose)
             mending.overlay = right if right != table else mending.overlay
@@ -107,31 +135,35 @@ def _add(mending: Mending, uses: list[Use], store: Store, damaged: set[bytes]) -
     mending.wanted |= {use.pointer.hash: use.size for use in uses if use.pointer.hash in damaged & found.hashes}
 
 
-def _adopt(
+def _entered(
     table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit,
     choose: _Choice, *, target: str
 ) -> Overlay | None:
-    """The table, with the data sources that have to be made for this WIM: those that no table has, those of another.
+    """The table, with the data sources that pointers into this WIM name and no table has.
 
     Only for a WIM that the user named, and only where its data is that of the pointers.
     """
     wim = options.check.wim
-    if wim is None or str(wim) != store.where or store.not_backable is not None:
-        return table
     table = table or Overlay()
-    of_another = [] if any(source.wim_guid == store.guid for source in table.sources) else table.sources
-    for source in of_another:
-        mine = uses.get(source.data_source_id, [])
-        if holds_all(mine, store):
-            table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=choose(mine))
     unknown = [number for number in sorted(uses) if table.get(number) is None and belongs(uses[number], store)]
-    if unknown:
+    if unknown and wim is not None:
         place = find_place(options.wim_place, wim, emit, target=target)
         made = tuple(DataSource(
             data_source_id=number, wim_guid=store.guid, location=place.device,
             wim_index=choose(uses[number])) for number in unknown)
         table = replace(table, sources=(*table.sources, *made), next_id=max(table.next_id, unknown[-1] + 1))
     return table if table.sources else None
+
+
+def _taken_over(
+    table: Overlay | None, others: Sequence[DataSource], uses: dict[int, list[Use]], store: Store, choose: _Choice
+) -> Overlay | None:
+    """The table, with these data sources of other WIMs as this one's, where it was named and has all their data."""
+    for source in others:
+        mine = uses.get(source.data_source_id, [])
+        if table is not None and holds_all(mine, store):
+            table = table.replace(source.data_source_id, wim_guid=store.guid, wim_index=choose(mine))
+    return table
 
 
 def _renumber(table: Overlay, mine: set[int], uses: dict[int, list[Use]], store: Store, tree: Tree, choose: _Choice
