@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wimboot.formats.wimheader import VERSION_SOLID, Compression, HeaderFlag, WimHeader
 from wimboot.formats.wimxml import parse_xml
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from wimboot.tree import Tree
 
 __all__ = ["SplitStore", "Store"]
+
+_Window = TypeVar("_Window", bytes, memoryview)
 
 _MAX_WHOLE_SIZE = 1 << 30       # what `read` holds in memory at once
 _MAX_METADATA_SIZE = 512 << 20  # an image of 130,000 files has 25 MB
@@ -223,20 +225,31 @@ class Store:
 
     def metadata(self, image: int) -> bytearray:
         """The metadata resource of an image (from 1), checked. Raises ImageOutOfRange, BlobDamaged, TooLarge."""
-        rows = self.parts[0].table.metadata
-        if not 1 <= image <= len(rows):
-            raise ImageOutOfRange(where=self.where, count=len(rows), image=image)
-        part = self.parts[0]
-        row = part.table.row(rows[image - 1])
+        part, number, row = self._list_of(image)
         size = part.blob_of(row).size
         if size > _MAX_METADATA_SIZE:
             raise TooLarge(what=f"the list of files of image {image}", where=self.where, size=size,
                            limit=_MAX_METADATA_SIZE)
         data = bytearray(size)
-        part.resources.read_into(data, row, part.run_of(rows[image - 1]))
+        part.resources.read_into(data, row, part.run_of(number))
         if hashlib.sha1(data, usedforsecurity=False).digest() != row.sha1:
             raise _other_contents(row, self.where)
         return data
+
+    def check_metadata(self, image: int) -> None:
+        """The same read and hashed piece by piece, and not kept. Raises ImageOutOfRange, BlobDamaged."""
+        part, number, row = self._list_of(image)
+        for _ in _checked(row, self.where, part.resources.windows(row, part.run_of(number))):
+            pass
+
+    def _list_of(self, image: int) -> tuple[Part, int, BlobRow]:
+        """Where the metadata resource of an image (from 1) lies: the part, its row and that row's number."""
+        part = self.parts[0]
+        rows = part.table.metadata
+        if not 1 <= image <= len(rows):
+            raise ImageOutOfRange(where=self.where, count=len(rows), image=image)
+        number = rows[image - 1]
+        return part, number, part.table.row(number)
 
     def apart(self) -> Store:
         """The same WIM for another thread, whose decompressor is its own; over the same files."""
@@ -282,9 +295,9 @@ def _other_contents(row: BlobRow, where: str) -> BlobDamaged:
     return BlobDamaged(where=where, offset=row.offset, sha1=row.sha1.hex(), problem="has other contents")
 
 
-def _checked(row: BlobRow, where: str, windows: Iterator[bytes]) -> Iterator[bytes]:
+def _checked(row: BlobRow, where: str, windows: Iterator[_Window]) -> Iterator[_Window]:
     digest = hashlib.sha1(usedforsecurity=False)
-    held: bytes | None = None
+    held: _Window | None = None
     for window in windows:
         digest.update(window)
         if held is not None:

@@ -99,7 +99,7 @@ def _compare(store: Store, blobs: dict[bytes, int], options: CaptureOptions, cou
 def read_back_list(store: Store, image: int) -> None:
     """Read back the list of files of an image that was just written. Raises ReadBackFailed."""
     try:
-        store.metadata(image)
+        store.check_metadata(image)
     except BlobDamaged as error:
         raise ReadBackFailed(where=store.where, count=1, first=str(error)) from error
 

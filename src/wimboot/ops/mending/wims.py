@@ -105,7 +105,7 @@ def repair_store(options: RepairOptions, wim: Path, found: Verified, done: Repai
         pending = append.pending()
         read_back(pending, append.new_hashes, options, emit)
         for number in lists:
-            pending.metadata(number)    # raises BlobDamaged
+            pending.check_metadata(number)    # raises BlobDamaged
         done.others += refresh_others(others, pending, moved=Moved.LEAVE)
         commit_all(transactions_of(others), append, wim)
         done.commit(str(wim), emit)
