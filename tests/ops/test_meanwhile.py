@@ -113,7 +113,7 @@ def test_work_that_gives_way_does_so_with_all_its_threads() -> None:
 
     before = niceness()
     with Meanwhile(work, giving_way=True) as giving_way, Meanwhile(work) as equal:
-        assert giving_way.result() == (min(before + 5, 19),) * 2
+        assert giving_way.result() == (min(before + 10, 19),) * 2
         assert equal.result() == (before,) * 2
     assert niceness() == before
     assert Meanwhile(work, apart=False, giving_way=True).result() == (before,) * 2

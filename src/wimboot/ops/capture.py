@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from wimboot.events import Note
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.foretelling import foretell_image
-from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
+from wimboot.ops.capturing.growing import begin_append, existing_store
+from wimboot.ops.capturing.imaging import Image, write_image
 from wimboot.ops.capturing.readingback import read_back_list, read_back_shared
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import stores_behind

@@ -14,7 +14,8 @@ from wimboot.frozen import Frozen
 from wimboot.ntfs import volume_facts
 from wimboot.ops.capturing.deduplicated import refuse_deduplicated
 from wimboot.ops.capturing.foretelling import foretell_image
-from wimboot.ops.capturing.imaging import Image, begin_append, existing_store, write_image
+from wimboot.ops.capturing.growing import begin_append, existing_store
+from wimboot.ops.capturing.imaging import Image, write_image
 from wimboot.ops.capturing.readingback import read_back, read_back_list
 from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.deploying.changing import carry_out

@@ -20,15 +20,19 @@ def update(options: UpdateOptions, emit: Emit) -> Updated:
     1. Pointers carry their hashes; files with the times and size that the image has, and that stay real, are taken
        over unread.
     2. What is left is read, and what the WIM lacks captured behind its end, then the new image.
-    3. Every blob that was read or will be pointed to is read back from the disk and its SHA-1 compared, while the image
-       is made and the pointers that stay learn the WIM's new table in the transaction.
-    4. New and changed files become pointers; all others, and those of further volumes, learn the WIM's new table.
-    5. WIM and volumes commit together (`storing.commit_all`).
+    3. In the transaction new and changed files become pointers; all others, and those of further volumes, learn the
+       WIM's new table.
+    4. Every blob that was read or is pointed to is read back from the disk and its SHA-1 compared, beside the image's
+       making and step 3.
+    5. When that is over, WIM and volumes commit together (`storing.commit_all`).
 
     Raises NotWimBoot, WimNotFound, OtherWim, WimOlder, and what capturing raises.
     """
     with open_volume(options.target, emit, write=not options.target.dry_run, windows=False) as opened:
         opened.scan_ahead()
-        from wimboot.ops.updating.appending import append_changes  # while the volume is scanned: it takes as long
+        from wimboot.ops.updating.beginning import begin_update  # while the volume is scanned
 
-        return append_changes(opened, options, emit)
+        with begin_update(opened, options, emit) as begun:
+            from wimboot.ops.updating.appending import append_changes  # while the image's list is read, too
+
+            return append_changes(begun, options, emit)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.capturing.imaging import create_options
+from wimboot.ops.capturing.growing import create_options
 from wimboot.ops.capturing.readingback import ReadBackFailed
 from wimboot.ops.opening.inside import growing_wim
 from wimboot.ops.opening.storing import commit_all, opened_store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,41 +10,30 @@ from wimboot.errors import UsageError
 from wimboot.events import Emit, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.ini import CaptureList
-from wimboot.formats.wimheader import Compression as Codec
 from wimboot.formats.wimxml import ImageXml
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.carrying import carry_attributes
 from wimboot.ops.opening.contents import PointerUnbacked
-from wimboot.ops.opening.inside import growing_wim, wim_exists
-from wimboot.ops.opening.storing import opened_store
-from wimboot.ops.options import CaptureOptions, Compression
 from wimboot.tree import StreamFlag, Tree, passes
 from wimboot.tree.selection import ListKind, Lists
-from wimboot.wim import CreateOptions, copy_blobs
+from wimboot.wim import copy_blobs
 from wimboot.windows.identify import image_name
 from wimboot.windows.imagefacts import facts
 from wimboot.windows.sources import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from wimboot.ops.capturing.snapshot import Snapshot
     from wimboot.ops.opening.contents import Contents
+    from wimboot.ops.options import CaptureOptions
     from wimboot.plan.capture import CapturePlan
     from wimboot.wim import Append, Store
 
 __all__ = [
-    "BadImageName", "Image", "ImageNameTaken", "add_contents", "add_image", "begin_append", "create_options",
-    "existing_store", "image_name_for", "write_image",
+    "BadImageName", "Image", "ImageNameTaken", "add_contents", "add_image", "image_name_for", "write_image",
 ]
 
-_CODECS = {
-    Compression.XPRESS4K: (Codec.XPRESS, 4096),
-    Compression.XPRESS8K: (Codec.XPRESS, 8192),
-    Compression.XPRESS16K: (Codec.XPRESS, 16384),
-    Compression.XPRESS32K: (Codec.XPRESS, 32768),
-    Compression.LZX: (Codec.LZX, 32768),
-}
 _LEVEL, _FAST_LEVEL = 30, 20
 """Of libwim's XPRESS and LZX compressors. 30 takes 5 % less time than its default of 50 and leaves 0.08 % more; 20,
 which searches less cleverly, 13 % less and 1 % more."""
@@ -74,36 +62,6 @@ class Image(Frozen):
     name: str
     guid: bytes
     growth: int
-
-
-def create_options(compression: Compression | None) -> CreateOptions:
-    """What a new WIM is to be, and an existing one has to be; None: whatever it is, and the default for a new one."""
-    codec, chunk_size = (None, None) if compression is None else _CODECS[compression]
-    return CreateOptions(compression=codec, chunk_size=chunk_size)
-
-
-@contextmanager
-def begin_append(options: CaptureOptions, *, check_images: bool = True) -> Iterator[Append]:
-    """The WIM of a capture, ready to grow; a new one where there is none. Leaving without `finish` undoes all.
-
-    `check_images` reads every image's list of files first, which takes as long as there are images: nothing is built on
-    a WIM that lost one. Raises BlobDamaged.
-    """
-    with growing_wim(options.wim, options.target, create_options(options.compression)) as append:
-        if append.store is not None and check_images:
-            for number in range(1, len(append.store.images) + 1):
-                append.store.metadata(number)
-        yield append
-
-
-@contextmanager
-def existing_store(options: CaptureOptions) -> Iterator[Store | None]:
-    """The WIM of a capture as it is, only to be read; None where there is none."""
-    if not wim_exists(options.wim, options.target.folders):
-        yield None
-        return
-    with opened_store(options.wim, options.target.folders) as store:
-        yield store
 
 
 def write_image(

@@ -17,8 +17,8 @@ __all__ = ["Meanwhile", "StoppableCounter"]
 
 T = TypeVar("T")
 
-_BEHIND = 5
-"""Added to the niceness of a thread that gives way: a third of the caller's share of a processor that both want."""
+_BEHIND = 10
+"""Added to the niceness of a thread that gives way: a tenth of the caller's share of a processor that both want."""
 
 
 class Meanwhile(Generic[T]):
