@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,21 @@ def test_people_are_told_what_matters(converted: Converted) -> None:
     assert "Sound:" in done("verify", converted.volume, "--wim", converted.wim).out
     assert "nothing to do" in done("restore", converted.volume, "--wim", converted.wim).out
     assert "No interrupted run" in done("recover", converted.volume).out
+
+
+def test_ctrl_c_before_the_program_is_there_ends_it_without_a_word() -> None:
+    """While it is imported: nothing has begun, and a traceback would say nothing to anybody."""
+    program = ("import os, signal, sys\n"
+               "class Finder:\n"
+               "    def find_spec(self, name, *_):\n"
+               "        if name in ('wimboot.cli.main', 'click'): os.kill(os.getpid(), signal.SIGINT)\n"
+               "sys.meta_path.insert(0, Finder())\n"
+               "from wimboot.__main__ import run\n"
+               "run()")
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert scripts["project"]["scripts"] == {"wimboot": "wimboot.__main__:run"}
 
 
 def test_the_process_ends_as_python_would_end_it() -> None:

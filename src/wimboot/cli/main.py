@@ -194,7 +194,7 @@ def _answered(arguments: list[str]) -> int:
 
 
 def run() -> None:
-    """The console script. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
+    """Run the command line of the process. A service manager's stop and a closed terminal are answered as Ctrl-C is."""
     gc.set_threshold(_GARBAGE)
     _open_closed()
     for number in STOPPING:
