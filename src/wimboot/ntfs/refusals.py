@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wimboot.errors import Damaged, HostError, Internal, Refused, Unsupported
+from wimboot.errors import Damaged, HostError, Internal, Refused, Unsupported, UsageError
 
 __all__ = [
     "CallFailed", "FileEncrypted", "FileNotFound", "FolderNotEmpty", "Hibernated", "LinkOnTheWay", "LogNotClean",
@@ -17,7 +17,7 @@ SHUT_DOWN: Final = "Start that Windows, shut it down fully (shutdown /s /f /t 0)
 CHECK_DISK: Final = "Let Windows check the volume (chkdsk /f) and try again."
 
 
-class NotNtfs(Refused):
+class NotNtfs(UsageError):
     """The bytes are no NTFS volume."""
 
     id = "not-ntfs"

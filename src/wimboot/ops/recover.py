@@ -184,7 +184,7 @@ def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list
                     if not found:
                         problems.append(f"The WIM of {opened.where} (data source {source}) was not found: name it with "
                                         "--wim.")
-        except (Damaged, Refused, Unsupported) as error:
+        except (Damaged, Refused, Unsupported, UsageError) as error:
             problems.append(f"Which WIM {place} stands on cannot be told: {error}.")
     return files, problems
 
