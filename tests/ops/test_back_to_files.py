@@ -9,7 +9,7 @@ from pathlib import Path
 from converted import LOST_BITS, OVERLAY_FILES, Converted
 from judges import every_pointer_leads_home, sound_volume
 from mounting import mounted
-from running import NO_PLACE, done, unchanged, wimboot
+from running import NO_PLACE, done, notes, unchanged, wimboot
 from snapshots import differences, pointer, seen_through, snapshot
 from volume_edits import rewrite
 
@@ -22,7 +22,16 @@ def test_restore_in_full_makes_files_of_all_pointers(converted: Converted) -> No
     assert not [path for path, facts in now.items() if pointer(facts) is not None]
     assert not differences(was, now, attribute_mask=0xA80)
     sound_volume(converted.volume)
-    assert done("info", converted.volume, "--json").json["volume"]["pointers"] == 0
+    told = done("info", converted.volume, "--json").json["volume"]
+    assert (told["pointers"], told["wimboot"], len(told["sources"])) == (0, False, 1)
+    assert not done("space", converted.volume, "--json").json["volumes"][0]["wimboot"]
+    people = done("info", converted.volume).out
+    assert "ordinary files; `update` and `restore` go by an image of a WIM" in people
+    assert "later: no pointer leads into it" in people
+    assert "place-later" not in notes("verify", converted.volume)
+    done("update", converted.volume)
+    told = done("info", converted.volume, "--json").json["volume"]
+    assert (told["pointers"], told["wimboot"]) == (converted.told["pointed"], True)
 
 
 def test_restoring_what_is_equal_says_so(converted: Converted) -> None:

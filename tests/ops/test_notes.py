@@ -114,6 +114,8 @@ def test_wim_moved(pair: Pair, tmp_path: Path) -> None:
     make_disk(tmp_path / "data.img", "mbr", lambda root: (root / "wimboot").mkdir())
     told = notes("status", pair.volume)["wim-moved"]
     assert (str(pair.wim) in told.text, "relocate" in told.text, told.warning) == (True, True, True)
+    assert "wim-moved" in notes("restore", pair.volume, "--dry-run")
+    assert "wim-moved" not in notes("restore", pair.volume, "--full", "--dry-run")      # which will not need it
     code, document = pair.verify("--quick")
     assert (code, problem_of(document)["id"]) == (3, "wim-moved")
     assert f"found as {pair.wim}" in problem_of(document)["text"]
@@ -197,6 +199,14 @@ def test_others_behind(shared: Shared) -> None:
         rewrite(root / KERNEL32, b"and again" * 9000)
     told = notes("update", shared.x64, "--name", "x64-5")["others-behind"]
     assert ("not at hand" in told.text, told.warning) == (True, False)
+
+
+def test_a_system_that_is_alone_leaves_none_behind(pair: Pair) -> None:
+    """Each image of its WIM was made of it, so there is none that could be behind."""
+    for name in ("second", "third"):
+        with pair.edited() as root:
+            rewrite(root / KERNEL32, name.encode() * 9000)
+        assert "others-behind" not in notes("update", pair.volume, "--name", name)
 
 
 def test_image_held_and_left_behind(shared: Shared) -> None:

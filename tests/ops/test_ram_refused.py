@@ -42,7 +42,7 @@ def test_more_real_files_than_room_are_refused(
     done("capture", volume, "--wim", wim)
     options = ("ram", "--wim", wim, "--image", "1", "--wim-place", PLACE, tmp_path / "a.ram", "--size", "64M",
                "--driver", "none", "-y")
-    refused("ram-too-small", 4, *options, watching=(wim,))
+    assert "The entry looks for" not in refused("ram-too-small", 4, *options, watching=(wim,)).err
     refused("ram-too-small", 4, *options, "--dry-run", watching=(wim,))
 
 

@@ -153,7 +153,7 @@ def _volume(volume: VolumeInfo) -> dict[str, Any]:
         "windows_unknown": volume.unknown,
         "state": volume.state,
         "next_image_name": volume.next_name,
-        "wimboot": bool(volume.sources or volume.pointers),
+        "wimboot": bool(volume.pointers),
         "files": volume.files,
         "folders": volume.folders,
         "pointers": volume.pointers,
@@ -208,9 +208,9 @@ def _tell_info(found: Info) -> None:
 
 
 def _form(volume: VolumeInfo) -> str:
-    if volume.sources:
-        return "WIMBoot"
-    return "WIMBoot, but it names no WIM for its pointers" if volume.pointers else "ordinary files"
+    if volume.pointers:
+        return "WIMBoot" if volume.sources else "WIMBoot, but it names no WIM for its pointers"
+    return "ordinary files" + ("; `update` and `restore` go by an image of a WIM" if volume.sources else "")
 
 
 def _tell_volume(volume: VolumeInfo) -> None:
@@ -261,7 +261,7 @@ def _tell_volume(volume: VolumeInfo) -> None:
         state = "" if found.in_wim is None else f"; {show.size(found.in_wim)} in the WIM"
         behind = "; BEHIND: they know another table than the WIM has" if found.behind else ""
         show.say(f"  {found.pointers:,} pointers{state}{behind}")
-        for line in located_lines(found.located):
+        for line in located_lines(found.located, needed=bool(found.pointers)):
             click.echo(f"  {line}")
 
 

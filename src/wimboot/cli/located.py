@@ -55,13 +55,16 @@ def located_fields(located: Located) -> dict[str, Any]:
     }
 
 
-def located_lines(located: Located) -> Iterator[str]:
-    """For people, below the line of the data source."""
+def located_lines(located: Located, *, needed: bool) -> Iterator[str]:
+    """For people, below the line of the data source; `needed` by a pointer."""
     found = located.found
     if found is not None:
         yield f"found: {found.path} ({_HOW[found.how]})"
     word = located.state.value
-    yield f"{word if located.state in _AT_EASE else word.upper()}: {_state(located)}"
+    if needed:
+        yield f"{word if located.state in _AT_EASE else word.upper()}: {_state(located)}"
+    else:
+        yield f"{word}: no pointer leads into it, so Windows needs none of it"
     for over in () if found is None else found.passed_over:
         yield f"passed over: {over.path}: {over.why}"
     if found is None:

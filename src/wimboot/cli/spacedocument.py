@@ -43,7 +43,7 @@ def _volume(volume: VolumeFigures) -> dict[str, Any]:
             "build": system.build,
             "architecture": None if system.architecture is None else system.architecture.value,
         },
-        "wimboot": bool(volume.shares),
+        "wimboot": bool(volume.pointers),
         "virtual_bytes": volume.seen,
         "occupied_bytes": volume.occupied,
         "used_bytes": volume.used,

@@ -131,7 +131,7 @@ def make_ram(options: RamOptions, emit: Emit) -> MadeRam:
     _check_size(options)
     _check_out(options)
     source = find_source(options, emit)
-    check_menu(options, emit)
+    check_menu(options)
     _tell_of_changes(options, source.wim, emit)
     if options.dry_run:
         with tempfile.TemporaryDirectory(prefix="wimboot-") as scratch:
@@ -150,7 +150,7 @@ def _make(options: RamOptions, source: RamSource, place: Path, file: File | None
             raise NoWindows(where=f"image {applied.number} of {source.wim}")
         drivers = tell_of_machine(options, applied.system, emit)
         product = applied.system.product or f"Windows {applied.system.version}"
-        entry = make_entry(options, product, silent)
+        entry = make_entry(options, product, emit)
         menu = change_menu(options.menu, entry)
         packed_size = 0
         if file is not None:

@@ -38,6 +38,7 @@ from wimboot.tree import StreamFlag, Tree, passes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wimboot.events import Event
     from wimboot.plan.forms import Forms
     from wimboot.tree.changes import Changes
     from wimboot.tree.selection import Lists
@@ -146,8 +147,18 @@ def _wim_of(options: RestoreOptions, sources: Sources, opened: Opened, emit: Emi
     """The WIM and the image that the volume stands on, None where it is not in WIMBoot form."""
     if options.wim is not None and not sources.all:
         return options.wim, None
-    source, wim = require_wim(opened, sources, options.wim, older=options.image is not None, emit=emit)
+    told = _but_place(emit) if options.form is Form.FULL else emit
+    source, wim = require_wim(opened, sources, options.wim, older=options.image is not None, emit=told)
     return wim, source.wim_index
+
+
+def _but_place(emit: Emit) -> Emit:
+    """For a volume that will need its WIM no more."""
+    def listen(event: Event) -> None:
+        if not isinstance(event, Note) or event.id != "wim-moved":
+            emit(event)
+
+    return listen
 
 
 def _restore(

@@ -26,6 +26,7 @@ from wimboot.windows.sources import Sources
 from wimboot.windows.wimplace import told_place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from wimboot.formats.overlaydat import DataSource
@@ -92,7 +93,7 @@ class _Check:
             return
         verified.pointers = sum(map(len, uses.values()))
         sources = self._overlay(uses)
-        self._remind(sources)
+        self._remind(source for source in sources.waiting if uses.get(source.data_source_id))
         found = self._found(sources)
         for source in sources.all:
             self._source(source, sources.place(source.data_source_id), uses.get(source.data_source_id, []),
@@ -125,8 +126,8 @@ class _Check:
             text=f"{counted(len(uses), 'pointer')} to data source {number}, which WimOverlay.dat does not have",
             advice=f"`wimboot verify {self._place} --repair --wim WIM` enters it, where WIM has their data."))
 
-    def _remind(self, sources: Sources) -> None:
-        for source in sources.waiting:
+    def _remind(self, waiting: Iterable[DataSource]) -> None:
+        for source in waiting:
             self._emit(Note(id="place-later", warning=True, text=(
                 f"data source {source.data_source_id} has no place yet: the system does not start before `wimboot "
                 "relocate` has told it")))

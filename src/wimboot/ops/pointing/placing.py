@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from wimboot.disk import PlaceUnknown, TableKind, open_target, parse_place, where_is
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Refused
-from wimboot.events import Emit, Note
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.formats.names import encode_name
 from wimboot.formats.overlaydat import MAX_FILE_SIZE
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from wimboot.disk import Lies
     from wimboot.disk.inside import Inside
+    from wimboot.events import Emit
     from wimboot.ntfs import Volume
     from wimboot.windows.sources import Sources
 
@@ -55,18 +55,7 @@ def find_place(wim_place: str | None, wim: Path, emit: Emit, *, target: str | No
     """
     if wim_place is not None:
         place = WimPlace.parse(wim_place, name=wim.name)
-        if place.is_later:
-            emit(
-                Note(
-                    id="place-later",
-                    warning=True,
-                    text=(
-                        "Where the WIM will lie is not registered yet: the system does not start before `wimboot "
-                        "relocate` has told it."
-                    ),
-                )
-            )
-        else:
+        if not place.is_later:      # of that `info` and `verify` remind
             check_place(place, target, emit)
         return place
     real = real_path(wim)

@@ -10,7 +10,7 @@ from wimboot.disk import PlaceUnknown, TableKind, where_is
 from wimboot.disk.folderlock import folder_lock
 from wimboot.disk.partitioning import lay_out
 from wimboot.errors import HostError, UsageError
-from wimboot.events import Note
+from wimboot.events import Note, silent
 from wimboot.formats.grubmenu import MAX_MENU_SIZE, Larger, MenuEntry, MenuKind, image_entry, put_entry
 from wimboot.formats.vhdfooter import SECTOR
 from wimboot.frozen import Frozen
@@ -52,7 +52,7 @@ class Menu(Frozen):
 
 
 def make_entry(options: RamOptions, product: str, emit: Emit) -> MenuEntry:
-    """The entry of an image; a new title has its path, which no other image has.
+    """The entry of an image; a new title has its path, which no other image has. `emit` is told where it looks.
 
     Raises BadMenuPath.
     """
@@ -118,7 +118,7 @@ def change_menu(path: Path | None, entry: MenuEntry) -> Menu:
     return Menu(path=path.resolve(), entry=entry, old=old, new=put_entry(old, entry))
 
 
-def check_menu(options: RamOptions, emit: Emit) -> None:
+def check_menu(options: RamOptions, emit: Emit = silent) -> None:
     """Refuse before the image is made what `write_menu` would refuse after it. `emit` is told of the entry's path.
 
     What of it is new is not known yet. Raises as `make_entry` and `change_menu` do, HostNotUsable.
