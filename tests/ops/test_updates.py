@@ -95,6 +95,15 @@ def test_nothing_changed_adds_no_image_and_writes_nothing(converted: Converted) 
         assert done("update", converted.volume, "--rehash", "--json").json["image"] is None
 
 
+def test_what_did_not_happen_is_not_spoken_of(converted: Converted) -> None:
+    """A file that went makes an image, and no pointer."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "Windows/System32/kernel32.dll").unlink()
+    told = done("update", converted.volume).out
+    assert "1 removed" in told
+    assert not [words for words in (" 0 ", "became") if words in told]
+
+
 def test_a_file_that_only_looks_changed_is_pointed_without_an_image(converted: Converted) -> None:
     """Real again with its old content and times, as an editor or a copy leaves it: the pointer comes back."""
     path, folder = "Windows/System32/kernel32.dll", "Windows/System32"

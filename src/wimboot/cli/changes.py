@@ -96,9 +96,10 @@ def _told(target: str, done: Updated, *, dry_run: bool) -> str:
     if done.image is None:
         pointed = f" {done.pointed:,} files became pointers." if done.pointed else ""
         return f"{target} equals image {done.number}, {done.name}: no image was added.{pointed}{refreshed}"
+    pointed = f"; {done.pointed:,} files became pointers" if done.pointed else ""
+    freed = f"; {show.size(done.freed)} are free again" if done.freed > 0 else ""
     return (f"Image {done.number}, {done.name}: {counts or 'the list of what is captured changed'}. The WIM grew by "
-            f"{show.size(done.image.growth)}; {done.pointed:,} files became pointers, {show.size(max(done.freed, 0))} "
-            f"are free again.{refreshed}")
+            f"{show.size(done.image.growth)}{pointed}{freed}.{refreshed}")
 
 
 @click.command(short_help="What changed on a volume since the image it stands on.")

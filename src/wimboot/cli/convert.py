@@ -138,8 +138,9 @@ def _told(done: Converted, target: str) -> str:
     if image is None:
         return (f"Would capture {done.files:,} files, reading {show.size(done.read_size)}, and point "
                 f"about {done.pointed:,} of them. Nothing was written.")
+    freed = f"; {show.size(done.freed)} are free again" if done.freed > 0 else ""
     return (f"Image {image.number}, {image.name}: the WIM grew by {show.size(image.growth)}. "
-            f"{done.pointed:,} of {done.files:,} files became pointers; {show.size(done.freed)} are free again.")
+            f"{done.pointed:,} of {done.files:,} files became pointers{freed}.")
 
 
 def _image(image: Any) -> dict[str, Any]:

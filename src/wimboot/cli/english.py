@@ -27,10 +27,12 @@ _WITH_MANY: Final = {
     "need": "needs", "point": "points", "reach": "reaches", "share": "shares", "stand": "stands", "stay": "stays",
     "they": "it", "them": "it", "their": "its",
 }
+_AS_ONE: Final = {"pointers": "a pointer", "ordinary files": "an ordinary file"}
 _ONE: Final = re.compile(
     rf"(?<![^\s(])1 ((?:(?:{'|'.join(_ADJECTIVES)}) )*)({'|'.join(sorted(_NOUNS, key=len, reverse=True))})"
     r"(?=[\s,;:)]|\.(?:\s|$)|$)((?: \([^()\n]*\)| of [^\s,;:()]+(?= ))?[^.:;()\d\n]*)")
 _WORD: Final = re.compile(rf"(?<![^\s,])(?<!would )(?:{'|'.join(_WITH_MANY)})(?=[\s,]|$)")
+_BECOMES: Final = re.compile(r"(?<=\bbec[ao]me )(pointers|ordinary files)(?=[\s,]|$)")
 
 
 def singular(text: str) -> str:
@@ -40,4 +42,5 @@ def singular(text: str) -> str:
 
 def _mended(found: re.Match[str]) -> str:
     adjectives, noun, rest = found.groups()
-    return f"1 {adjectives}{_NOUNS[noun]}" + _WORD.sub(lambda word: _WITH_MANY[word[0]], rest)
+    rest = _BECOMES.sub(lambda word: _AS_ONE[word[0]], _WORD.sub(lambda word: _WITH_MANY[word[0]], rest))
+    return f"1 {adjectives}{_NOUNS[noun]}{rest}"

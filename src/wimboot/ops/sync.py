@@ -11,6 +11,7 @@ from wimboot.disk.inside import parse_inside
 from wimboot.errors import Damaged, Refused, UsageError
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.guid import guid_text
+from wimboot.formats.wimheader import HEADER_SIZE
 from wimboot.frozen import Frozen
 from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
@@ -229,8 +230,8 @@ def _compare(spare: Spare, emit: Emit) -> int:
     if same_bytes(spare.source, spare.store, phase.counter):
         return phase.counter.done
     emit(Note(id="copy-differs", warning=True, text=(
-        f"{spare.where} differs from {spare.source.where} (the first difference is behind byte "
-        f"{phase.counter.done:,}): it is written anew, unless what it would get is damaged.")))
+        f"{spare.where} differs from {spare.source.where} (the first difference is at byte "
+        f"{HEADER_SIZE + phase.counter.done:,}): it is written anew, unless what it would get is damaged.")))
     return -1
 
 

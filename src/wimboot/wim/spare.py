@@ -79,10 +79,13 @@ def _begins(early: Store, late: Store) -> bool:
 
 
 def same_bytes(source: Store, copy: Store, counter: Counter) -> bool:
-    """Whether the copy's bytes behind its header are those of the WIM. `counter` counts them."""
+    """Whether the copy's bytes behind its header are those of the WIM. `counter` counts those that are the same."""
     for at in range(HEADER_SIZE, copy.size, _WINDOW):
         size = min(_WINDOW, copy.size - at)
-        if _file(source).pread(at, size) != _file(copy).pread(at, size):
+        ours, theirs = _file(source).pread(at, size), _file(copy).pread(at, size)
+        if ours != theirs:
+            pairs = enumerate(zip(ours, theirs, strict=False))
+            counter.add(next((place for place, (mine, its) in pairs if mine != its), 0))
             return False
         counter.add(size)
     return True

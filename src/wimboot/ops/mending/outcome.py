@@ -47,7 +47,7 @@ class Repaired:
         """A part of the work is for good."""
         self.committed = True
         emit(Note(id="repaired", text=(
-            f"What could be repaired with {where} is, and is committed; now all is checked again.")))
+            f"{where}: what could be repaired is repaired and committed. Now all is checked again.")))
 
     def refuse(self, problem: Problem, emit: Emit) -> None:
         """Something is left alone, which is told."""
