@@ -157,8 +157,8 @@ def test_pointers_without_their_wim_are_never_read_as_anything_else(state: str, 
 
 
 @pytest.mark.parametrize(("state", "error", "code"), [
-    ("replaced", "copy-of-another-wim", 4), ("cut short", "copy-damaged", 1), ("without its header", "copy-unknown", 1),
-    ("with a damaged table", "copy-damaged", 1)])
+    ("replaced", "copy-of-another-wim", 4), ("cut short", "copy-damaged", 4), ("without its header", "copy-unknown", 4),
+    ("with a damaged table", "copy-damaged", 4)])
 def test_a_spare_copy_in_no_state_to_be_grown_is_left_alone(state: str, error: str, code: int, failing: Pair) -> None:
     """The copy is what is wrong here, and stays for whoever wants to look into it."""
     STATES[state][0](failing)

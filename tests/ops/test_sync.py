@@ -137,12 +137,12 @@ def test_a_copy_that_was_cut_short_is_written_anew_when_told_so(converted: Conve
     """An interrupted `cp` leaves such a one; another WIM that is damaged is left alone."""
     copy, other = tmp_path / "spare.wim", tmp_path / "other.wim"
     copy.write_bytes(converted.wim.read_bytes()[:-5000])
-    refused("copy-damaged", 1, "sync", converted.wim, copy, watching=(converted.wim, copy))
+    refused("copy-damaged", 4, "sync", converted.wim, copy, watching=(converted.wim, copy))
     assert done("sync", converted.wim, copy, "--force", "--json").json["was"] == "damaged"
     _same(converted.wim, copy)
     data = converted.wim.read_bytes()
     other.write_bytes(data[:0x18] + bytes(16) + data[0x28:-5000])
-    refused("wim-truncated", 1, "sync", converted.wim, other, "--force", watching=(converted.wim, other))
+    refused("copy-of-another-wim", 4, "sync", converted.wim, other, "--force", watching=(converted.wim, other))
 
 
 @pytest.mark.parametrize("kept", [0, 22, None])
@@ -152,7 +152,7 @@ def test_what_does_not_begin_as_a_wim_is_asked_about(kept: int | None, converted
     headless = bytes(208) + converted.wim.read_bytes()[208:]
     copy.write_bytes(headless if kept is None else b"what I must not forget"[:kept])
     both = (converted.wim, copy)
-    told = refused("copy-unknown", 1, "sync", converted.wim, copy, "--yes", watching=both)
+    told = refused("copy-unknown", 4, "sync", converted.wim, copy, "--yes", watching=both)
     assert "--force" in told.err
     with unchanged(*both):
         asked = wimboot("sync", converted.wim, copy, "--force")
@@ -247,6 +247,28 @@ def test_a_dry_run_leaves_what_an_interrupted_run_left(converted: Converted, tmp
     _same(converted.wim, copy)
     with Append(HostFolder(tmp_path), copy.name, create=None, where="x"):
         refused("wim-busy", 4, "sync", converted.wim, copy, "--dry-run")
+
+
+def test_a_dry_run_leaves_what_an_interrupted_run_left_of_the_wim(converted: Converted, tmp_path: Path) -> None:
+    """It compares with the WIM as the run itself makes it again first."""
+    wim, copy = converted.wim, tmp_path / "spare.wim"
+    folder, record = HostFolder(wim.parent), wim.with_name(f"{wim.name}.wimboot-undo")
+    new = wim.with_name(f"{wim.name}.wimboot-new")
+    copy_sparse(wim, copy)
+    _grow(converted, "second")
+    with Append(folder, wim.name, create=None, where="x") as append:
+        append.add_blob(b"data of a run that was killed" * 100)
+        append.sync()
+        left, grown = record.read_bytes(), wim.read_bytes()
+    record.write_bytes(left)
+    wim.write_bytes(grown)
+    new.write_bytes(b"the beginning of a WIM")
+    with unchanged(wim, copy, record, new):
+        told = done("sync", wim, copy, "--dry-run", "--json").json
+        assert "append" in done("sync", wim, copy, "--dry-run", "--full").out
+    assert {**told, "dry_run": False} == done("sync", wim, copy, "--json").json
+    assert wim.stat().st_size < len(grown)
+    _same(wim, copy)
 
 
 def test_a_copy_that_reads_back_as_something_else_is_given_up(

@@ -17,9 +17,9 @@ from wimboot.ops.opening.storing import opened_store
 from wimboot.plan.space import check_rewrite_space
 from wimboot.storage import HostNotUsable
 from wimboot.storage.memory import FileGround, Image, MemoryFolder
-from wimboot.wim import Relation, Spare, real_path, record_name, same_bytes
+from wimboot.wim import Relation, Spare, open_store, real_path, record_name, recover, same_bytes
 from wimboot.wim.inherited import absent_blobs, check_images, lost_blobs, unlike_blobs, unlike_images
-from wimboot.wim.recovery import lock_shared
+from wimboot.wim.recovery import lock_shared, temporary_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ class CopyHasMore(Refused):
     advice = "Where they are not needed any more (they were pruned from {wim}), say --force; else keep {copy}."
 
 
-class CopyDamaged(Damaged):
+class CopyDamaged(Refused):
     """A copy that was cut short, as a rule."""
 
     id = "copy-damaged"
@@ -89,7 +89,7 @@ class CopyDamaged(Damaged):
     advice = "With --force it is written anew."
 
 
-class CopyUnknown(Damaged):
+class CopyUnknown(Refused):
     """A copy whose beginning is gone, or a file that never was one: that cannot be told."""
 
     id = "copy-unknown"
@@ -144,8 +144,8 @@ def sync(options: SyncOptions, emit: Emit) -> Synced:
     and what opening raises.
     """
     DECIDED.clear()
-    wim, copy = options.wim, _file_meant(options)
-    with opened_store(wim, options.folders) as store:
+    copy = _file_meant(options)
+    with _source(options) as store:
         real = real_path(copy)
         with _folder(options, real) as folder, Spare(store, folder, real.name, where=str(copy)) as spare:
             before = spare.relation
@@ -172,14 +172,37 @@ def _file_meant(options: SyncOptions) -> Path:
 
 
 @contextmanager
+def _source(options: SyncOptions) -> Iterator[Store]:
+    """The WIM; with a dry run what an interrupted run left of a file of the host is finished in memory only."""
+    real = real_path(options.wim)
+    if options.dry_run and parse_inside(real) is None:
+        folder = options.folders(real.parent)
+        if any(map(folder.exists, (record_name(real.name), *temporary_names(real.name)))):
+            with _as_it_is(folder, real) as memory:
+                recover(memory, real.name, where=str(options.wim))
+                with open_store(options.wim, lambda _: memory) as store:
+                    yield store
+            return
+    with opened_store(options.wim, options.folders) as store:
+        yield store
+
+
+@contextmanager
 def _folder(options: SyncOptions, real: Path) -> Iterator[Folder]:
     """Where the copy lies; with a dry run as it is, in memory: what an interrupted run left there is finished or
     removed in that only. Raises WimBusy.
     """
     folder = options.folders(real.parent)
-    if not options.dry_run:
+    if options.dry_run:
+        with _as_it_is(folder, real) as memory:
+            yield memory
+    else:
         yield folder
-        return
+
+
+@contextmanager
+def _as_it_is(folder: Folder, real: Path) -> Iterator[Folder]:
+    """A WIM and its undo record, to be changed in memory. Raises WimBusy."""
     images = {}
     with ExitStack() as stack:
         for name in (real.name, record_name(real.name)):
@@ -194,14 +217,14 @@ def _folder(options: SyncOptions, real: Path) -> Iterator[Folder]:
 
 def _refuse(options: SyncOptions, store: Store, spare: Spare, before: Relation, copy: Path) -> None:
     old = spare.store
+    if before is Relation.OTHER and spare.guid is not None:
+        raise CopyIsOther(copy=copy, wim=options.wim, found=guid_text(spare.guid), expected=guid_text(store.guid))
     if before is Relation.DAMAGED and not options.force:
         raise CopyDamaged(copy=copy, why=spare.damage)
     if before is Relation.UNKNOWN and not (options.force and options.over):
         raise CopyUnknown(copy=copy)
     if old is None:
         return
-    if before is Relation.OTHER:
-        raise CopyIsOther(copy=copy, wim=options.wim, found=guid_text(old.guid), expected=guid_text(store.guid))
     if before is Relation.LATER:
         raise CopyIsNewer(copy=copy, wim=options.wim, images=len(old.images), size=old.size)
     if before is Relation.APART and not options.force:

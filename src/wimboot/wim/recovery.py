@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Outcome", "Recovered", "lock", "lock_named", "lock_shared", "put_back", "record_name", "recover", "recover_open",
-    "write_header", "write_record",
+    "temporary_names", "write_header", "write_record",
 ]
 
 _MAX_RECORD_SIZE = 16384
@@ -47,6 +47,11 @@ class Recovered(Frozen):
 def record_name(name: str) -> str:
     """The undo record of a WIM, beside it."""
     return f"{name}.wimboot-undo"
+
+
+def temporary_names(name: str) -> tuple[str, str]:
+    """What a WIM, and its undo record, are called while they are written."""
+    return temporary_name(name), temporary_name(record_name(name))
 
 
 def lock(file: File, *, where: str) -> None:
@@ -223,7 +228,8 @@ def _remove_temporaries(folder: Folder, name: str) -> tuple[str, ...]:
     locked itself, unless a process has the WIM locked. Those that were removed.
     """
     removed = []
-    for temporary, locked in ((temporary_name(name), temporary_name(name)), (temporary_name(record_name(name)), name)):
+    whole, record = temporary_names(name)
+    for temporary, locked in ((whole, whole), (record, name)):
         if not folder.exists(temporary):
             continue
         with contextlib.suppress(HostError, WimBusy):

@@ -50,7 +50,7 @@ class Relation(Enum):
     EARLIER = "earlier"     # the WIM has grown since
     LATER = "later"         # the copy has grown since
     APART = "apart"         # one of the two was rewritten, or both have grown
-    OTHER = "other"         # a WIM of another GUID
+    OTHER = "other"         # a WIM of another GUID, sound or not
     DAMAGED = "damaged"     # cut short, or not sound in its structures; its header is one of this WIM
     UNKNOWN = "unknown"     # its header is none of a WIM: damaged there, or something else altogether
 
@@ -111,19 +111,20 @@ class Spare:
     Attributes:
         store: the copy as it is; None where there is none, or none that can be read.
         damage: why it cannot be read.
+        guid: in its header; None where that is none of a WIM.
     """
 
     def __init__(self, source: Store, folder: Folder, name: str, *, where: str) -> None:
         """Open and lock the copy, if there is one, finishing or undoing what was interrupted on it.
 
-        Raises WimBusy and what Store.open raises, but for damage in this WIM's copy, and what has no header of a WIM.
+        Raises WimBusy and what Store.open raises, but for damage.
         """
         self.source = source
         self.folder = folder
         self.where = where
         self.store: Store | None = None
         self.damage: Damaged | None = None
-        self._unknown = False
+        self.guid: bytes | None = None
         self._name = name
         self._file: File | None = None
         self._new: File | None = None
@@ -150,17 +151,15 @@ class Spare:
         try:
             self.store = Store.open(file, where=self.where)
         except Damaged as error:
-            guid = _guid_of(file)
-            if guid not in (None, self.source.guid):
-                raise
-            self._unknown = guid is None
             self.damage = error
+        self.guid = _guid_of(file) if self.store is None else self.store.guid
 
     @property
     def relation(self) -> Relation:
         """How the copy stands to the WIM."""
         if self.damage is not None:
-            return Relation.UNKNOWN if self._unknown else Relation.DAMAGED
+            damaged = Relation.DAMAGED if self.guid == self.source.guid else Relation.OTHER
+            return Relation.UNKNOWN if self.guid is None else damaged
         return Relation.MISSING if self.store is None else relation(self.source, self.store)
 
     # ---- writing
