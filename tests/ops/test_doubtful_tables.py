@@ -41,6 +41,7 @@ def test_no_pointer_is_led_to_a_damaged_table(at: int, image: bool, pair: Pair) 
             (refused,) = document["repair"]["refused"]
             assert (code, refused["id"], document["repair"]["relinked"]) == (3, "table-doubtful", 0)
             assert f"`wimboot sync COPY {pair.wim} --full`" in refused["advice"]
+    assert wimboot("verify", "--wim", pair.wim).code == 3
     beside = pair.wim.with_name("copy.wim")
     copy_sparse(pair.wim, beside)   # as damaged as the WIM: no help
     refused = pair.repair("--dry-run")[1]["repair"]["refused"][0]
@@ -85,3 +86,20 @@ def test_a_table_that_grew_is_no_better_where_it_lacks_what_images_refer_to(pair
     with unchanged(pair.volume, pair.wim):
         document = pair.repair()[1]
     assert "it lacks 1 blob that its images refer to" in document["repair"]["refused"][0]["text"]
+
+
+def test_a_damaged_entry_that_no_image_knows_has_advice_that_helps(pair: Pair) -> None:
+    """A repair brings the data that the images lack; the entry itself goes when the WIM is written anew."""
+    _flip(pair, 30)
+    command = ("verify", "--wim", pair.wim, "--repair", "--spare", pair.spare, "--json")
+    for _ in range(2):
+        run = wimboot(*command)
+        problem = problem_of(run.json)
+        assert (run.code, problem["id"], problem["files"]) == (3, "blob-damaged", 0)
+        assert "though no image refers to it" in problem["text"]
+        assert "--repair" not in problem["advice"]
+    advice = problem["advice"].split("`")[1].split()
+    assert advice == ["wimboot", "sync", str(pair.spare), str(pair.wim), "--full"]
+    done(*advice[1:])
+    done("verify", "--wim", pair.wim)
+    done("verify", pair.volume, "--wim", pair.wim)

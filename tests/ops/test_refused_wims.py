@@ -65,7 +65,7 @@ DAMAGED = {"truncated": (_cut, "wim-truncated"), "truncated in its header": (_cu
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_wim_is_refused_by_every_verb(kind: str, sound_wim: Path, small_volume: Path, tmp_path: Path) -> None:
-    """Convert, capture, apply, restore, images and verify say what is wrong with it and change nothing."""
+    """Convert, capture, apply, restore and images say what is wrong and change nothing; to verify it is a problem."""
     damage, error = DAMAGED[kind]
     wim = tmp_path / "damaged.wim"
     wim.write_bytes(damage(bytearray(sound_wim.read_bytes())))
@@ -73,9 +73,11 @@ def test_a_damaged_wim_is_refused_by_every_verb(kind: str, sound_wim: Path, smal
     with unchanged(wim, small_volume, fresh):
         for command in (("convert", small_volume, "--wim", wim, *NO_PLACE), ("capture", small_volume, "--wim", wim),
                         ("apply", wim, "1", fresh, "--full"), ("apply", wim, "1", fresh, *NO_PLACE),
-                        ("restore", small_volume, "--wim", wim, "--image", "1"), ("images", wim),
-                        ("verify", "--wim", wim)):
+                        ("restore", small_volume, "--wim", wim, "--image", "1"), ("images", wim)):
             refused(error, 1, *command)
+        told, document = wimboot("verify", "--wim", wim), wimboot("verify", "--wim", wim, "--repair", "--json").json
+    assert (told.code, f"problem: {wim}: " in told.err) == (3, True)
+    assert [problem["id"] for problem in document["problems"]] == [error]
 
 
 def test_an_image_with_damaged_metadata_is_refused(sound_wim: Path, small_volume: Path, tmp_path: Path) -> None:

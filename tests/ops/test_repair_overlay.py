@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from mounting import mounted
 from repair_rig import EXPLORER, USER32, Pair, problem_of
 from running import NO_PLACE, done, notes, refused, unchanged, wimboot
 
 SVI = "System Volume Information"
 DAT, NEW, BACKUP = (f"{SVI}/WimOverlay.{kind}" for kind in ("dat", "new", "backup"))
-PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
+PLACE, OTHER_PLACE = (f"mbr:5cbea03e:1048576:\\{folder}\\store.wim" for folder in ("wimboot", "elsewhere"))
 
 
 def test_overlay_files_are_mended_from_each_other(pair: Pair) -> None:
@@ -99,16 +101,21 @@ def _capture_less(volume: Path, wim: Path) -> None:
     done("capture", volume, "--wim", wim)
 
 
-def test_an_unknown_data_source_is_entered(pair: Pair) -> None:
-    """Two pointers name one that the table lacks; they know the WIM's table, so it is theirs."""
+@pytest.mark.parametrize(("options", "place"), [((), PLACE), (("--wim-place", OTHER_PLACE), OTHER_PLACE)])
+def test_an_unknown_data_source_is_entered(options: tuple[str, ...], place: str, pair: Pair) -> None:
+    """Two pointers name one that the table lacks; they know the WIM's table, so it is theirs. Its place is that which
+    the WIM has already, unless another is said; this host's file system is none of Windows.
+    """
     with pair.edited() as root:
         for path in (EXPLORER, USER32):
             value = bytearray(os.getxattr(root / path, "system.ntfs_reparse_data", follow_symlinks=False))
             value[0x18:0x20] = (7).to_bytes(8, "little")
             os.setxattr(root / path, "system.ntfs_reparse_data", bytes(value), follow_symlinks=False)
     assert wimboot("verify", pair.volume, "--repair").code == 3     # no WIM was named
-    code, document = pair.repair("--wim-place", PLACE)
+    done("relocate", pair.volume, "--wim", pair.wim, "--as", PLACE)
+    code, document = pair.repair(*options)
     assert (code, [one["id"] for one in document["sources"]]) == (0, [0, 7])
+    assert [one["place"] for one in document["sources"]] == [PLACE, place]
     pair.assert_whole()
 
 

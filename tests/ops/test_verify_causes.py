@@ -364,3 +364,17 @@ def test_the_blobs_of_a_sound_pair_are_all_read(pair: Pair) -> None:
     wanted = {pair.sha1(path) for path in (KERNEL32, USER32, EXPLORER)}
     assert wanted <= set(read_wim(pair.wim).blobs)
     assert document["blobs"] > 20
+
+
+def test_the_wim_that_was_read_is_named(pair: Pair) -> None:
+    """Where there are others of its name or GUID, which were passed over, and why."""
+    newer = pair.wim.with_name("newer.wim")
+    copy_sparse(pair.wim, newer)
+    assert f"pointers into {pair.wim}, " in done("verify", pair.volume, "--wim", pair.wim).out
+    done("capture", pair.volume, "--wim", newer, "--name", "second")
+    run = done("verify", pair.volume, "--quick")
+    assert f"pointers into {pair.wim}." in run.out
+    assert f"The WIM that is used is {pair.wim}; {newer} was passed over: its table is not the one" in run.err
+    (source,) = done("verify", pair.volume, "--quick", "--json").json["sources"]
+    assert (source["wim"], [over["wim"] for over in source["passed_over"]]) == (str(pair.wim), [str(newer)])
+    assert not done("verify", pair.volume, "--wim", pair.wim, "--quick", "--json").json["sources"][0]["passed_over"]

@@ -13,7 +13,7 @@ import build
 from judges import every_pointer_leads_home, read_wim, sound_volume, sound_wim
 from mounting import copy_sparse
 from repair_rig import EXPLORER, KERNEL32, USER32, Pair, problem_of, wimlib
-from running import NO_PLACE, done, notes, unchanged, wimboot
+from running import NO_PLACE, done, unchanged, wimboot
 
 PLACE = "mbr:5cbea03e:1048576:\\wimboot\\store.wim"
 
@@ -79,9 +79,9 @@ def test_a_copy_that_is_named_takes_the_place_of_a_wim_that_was_cut(pair: Pair) 
         code, document = pair.repair("--spare", pair.spare)
         assert (code, problem_of(document)["id"]) == (3, "wim-truncated")
         assert sync in problem_of(document)["advice"]
-        alone = ("verify", "--wim", pair.wim, "--repair", "--spare")
-        assert sync in notes(*alone, pair.spare, code=1)["spare-instead"].text
-        assert "spare-instead" not in notes(*alone, pair.wim, code=1)
+        alone = ("verify", "--wim", pair.wim, "--repair", "--json", "--spare")
+        assert sync in problem_of(wimboot(*alone, pair.spare).json)["advice"]
+        assert "sync" not in problem_of(wimboot(*alone, pair.wim).json)["advice"]
     done("sync", pair.spare, pair.wim, "--force")
     pair.assert_whole()
 

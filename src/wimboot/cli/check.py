@@ -102,8 +102,14 @@ def _check(check: VerifyOptions, target: str | None, wim: Path | None, chosen: d
 
 
 def _say_sound(done: Verified, *, volume: bool, quick: bool) -> None:
-    data = "" if quick else f", {done.blobs:,} blobs with {show.size(done.data_size)} of data read and hashed"
-    show.say(f"Sound: {done.pointers:,} pointers{data}." if volume else f"Sound{data.replace(', ', ': ', 1)}.")
+    from wimboot.ops.checking.diagnosis import counted
+
+    data = "" if quick else f", {counted(done.blobs, 'blob')} with {show.size(done.data_size)} of data read and hashed"
+    if not volume:
+        show.say(f"Sound{data.replace(', ', ': ', 1)}.")
+        return
+    wims = dict.fromkeys(show.plain(one.wim) for one in done.sources if one.pointers and one.wim is not None)
+    click.echo(f"Sound: {counted(done.pointers, 'pointer')} into {' and '.join(wims)}{data}.")
 
 
 def _repair(repair: Any, where: str, chosen: dict[str, Any]) -> None:
@@ -178,6 +184,7 @@ def _source(one: Diagnosed) -> dict[str, Any]:
     return {
         "id": one.data_source_id, "wim_guid": guid_text(one.guid), "image": one.wim_index, "place": one.place,
         "wim": one.wim, "pointers": one.pointers, "cause": one.causes[0] if one.causes else None, "causes": one.causes,
+        "passed_over": [{"wim": path, "why": why} for path, why in one.passed_over],
         **({} if found is None else {
             "moved": len(found.moved), "missing": len(found.missing), "behind": found.behind,
             "wrong": len(found.wrong), "wrong_hash": len(found.wrong_hash), "other_size": len(found.other_size),

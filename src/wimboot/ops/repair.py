@@ -10,9 +10,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, HostError
+from wimboot.errors import HostError
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.mending.copies import whole_spare, written_anew
 from wimboot.ops.mending.doubting import doubtful
 from wimboot.ops.mending.outcome import Repaired
 from wimboot.ops.mending.plan import Mending, plan_mending
@@ -21,7 +20,6 @@ from wimboot.ops.mending.wims import opened_spares, read_back, repair_store
 from wimboot.ops.opening.inside import growing_wim, wim_exists
 from wimboot.ops.opening.storing import commit, commit_all, opened_store
 from wimboot.ops.opening.volume import open_volume
-from wimboot.ops.opening.wimfiles import wim_guid
 from wimboot.ops.pointing.placing import write_sources
 from wimboot.ops.pointing.pointers import Moved, refresh_pointers
 from wimboot.ops.sharing.fallenbehind import tell_of_others
@@ -66,11 +64,7 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
     for spare in options.spares:
         if not wim_exists(spare, folders):
             raise WimMissing(where=str(spare))
-    try:
-        before = verify(check, emit)
-    except Damaged:
-        _tell_of_spare(options, emit)
-        raise
+    before = verify(check, emit)
     done = Repaired(before=before, after=before)
     if not before.found:
         return done
@@ -79,7 +73,7 @@ def repair(options: RepairOptions, emit: Emit) -> Repaired:
             _repair_volume(options, check.target, done, emit)
             if done.committed:
                 done.after = verify(check, emit)
-        elif check.wim is not None:
+        elif check.wim is not None and before.wim is not None:
             _repair_alone(options, check.wim, done, emit)
     except KeyboardInterrupt as error:
         if done.committed:
@@ -101,14 +95,6 @@ def _once(emit: Emit) -> Emit:
         emit(event)
 
     return each
-
-
-def _tell_of_spare(options: RepairOptions, emit: Emit) -> None:
-    """Say which copy that was named may take the place of a WIM that cannot be read."""
-    wim = options.check.wim
-    spare = None if wim is None else whole_spare(options.spares, wim_guid(wim), HostFolder)
-    if wim is not None and spare is not None:
-        emit(Note(id="spare-instead", text=f"{spare} can be read. {written_anew(wim, spare)}"))
 
 
 def _repair_alone(options: RepairOptions, wim: Path, done: Repaired, emit: Emit) -> None:

@@ -51,7 +51,8 @@ class NothingToVerify(UsageError):
 def verify(options: VerifyOptions, emit: Emit) -> Verified:
     """Check what was named. Raises what opening raises; problems found on the way are events, and in what is returned.
 
-    A WIM that a volume needs and that cannot be opened is a problem of the volume; one that is named alone raises.
+    A WIM that a volume needs and that cannot be opened is a problem of the volume; one that was named alone raises what
+    is wrong with it, unless it is damaged.
     """
     verified = Verified(emit=emit, spares=options.spares)
     folders = HostFolder if options.target is None else options.target.folders
@@ -67,9 +68,14 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
                 return verified
             _Check(opened, tree, options, verified, emit).run()
     elif options.wim is not None:
-        with opened_store(options.wim) as store:
-            verified.wim = options.wim
-            verify_store(store, verified, emit, quick=options.quick, threads=options.threads)
+        try:
+            with opened_store(options.wim) as store:
+                verified.wim = options.wim
+                verify_store(store, verified, emit, quick=options.quick, threads=options.threads)
+        except Damaged as error:
+            spare = whole_spare(options.spares, wim_guid(options.wim), HostFolder)
+            advice = error.hint if spare is None else f"{spare} can be read. {written_anew(options.wim, spare)}"
+            verified.tell(Problem(id=error.id, where=str(options.wim), text=str(error), advice=advice))
     else:
         raise NothingToVerify
     return verified
@@ -191,14 +197,20 @@ class _Check:
                      f"pointers. The WIM (GUID {guid_text(one.guid)}) was found as {wim}",
                 advice="Put the WIM there, or tell with `wimboot relocate` where it lies."))
 
-    def _tell_damaged(self, one: Diagnosed, located: Located) -> None:
-        """Damaged copies of the WIM that were passed over; one that has its name is what Windows would get."""
+    def _tell_passed_over(self, one: Diagnosed, located: Located) -> None:
+        """Other copies of the WIM that are not as good; a damaged one that has its name is what Windows would get."""
         found, wim = located.found, one.wim
         if found is None or wim is None:
             return
+        searched = self._options.wim is None
+        one.passed_over = tuple((over.path, over.why) for over in found.passed_over if searched)
         name = "" if located.place is None else located.place.path.rpartition("\\")[2].casefold()
         for over in found.passed_over:
-            if over.damage is None or over.path == wim:
+            if over.path == wim:
+                continue
+            if over.damage is None:
+                if searched and not over.alike:
+                    self._emit(over.note(wim))
                 continue
             text = f"{over.why}; the pointers are checked against {wim}"
             advice = f"Where that one is sound: {written_anew(over.path, wim)}"
@@ -217,7 +229,7 @@ class _Check:
         located = self._located.get(one.data_source_id)
         if located is not None:
             self._tell_place(one, located)
-            self._tell_damaged(one, located)
+            self._tell_passed_over(one, located)
         if wim is None:
             looked = "; ".join(located.looked) if located is not None else ""
             self._tell(one, Problem(

@@ -28,8 +28,8 @@ _ANY_COPY: Final = re.compile("--spare (?:COPY|NEWER)")
 class Diagnosed:
     """One data source: the WIM found for it, how its pointers stand, and the ids of what is wrong, the cause first.
 
-    `comparison` is None where the WIM could not be looked into; `damaged` are blobs that pointers need, whose bytes
-    are not those of their hash.
+    `passed_over` are other copies of that WIM and why, where it was not named. `comparison` is None where it could not
+    be looked into; `damaged` are blobs that pointers need, whose bytes are not those of their hash.
     """
 
     data_source_id: int
@@ -38,6 +38,7 @@ class Diagnosed:
     place: str
     pointers: int
     wim: Path | None = None
+    passed_over: tuple[tuple[Path, str], ...] = ()
     causes: list[str] = field(default_factory=list)
     comparison: Comparison | None = None
     damaged: set[bytes] = field(default_factory=set)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged
+from wimboot.errors import Damaged, Unsupported
 from wimboot.events import Phase, Problem
 from wimboot.ops.checking.diagnosis import counted
 from wimboot.tree import passes
@@ -29,7 +30,7 @@ def verify_store(store: Store, verified: Verified, emit: Emit, *, quick: bool, t
         where = f"image {number} of {store.where}"
         try:
             trees[number] = tree = store.load_tree(number, allow_missing=True)
-        except Damaged as error:
+        except (Damaged, Unsupported) as error:
             verified.tell_error(error, where, image=number)
             verified.lists.add(number)
             continue
@@ -64,15 +65,25 @@ def check_data(
 
 
 def _tell_damaged(store: Store, trees: dict[int, Tree], problems: list[BlobProblem], verified: Verified) -> None:
-    if not problems:
-        return
     hashes = {problem.sha1 for problem in problems}
+    used = hashes if verified.lists else {sha1 for tree in trees.values() for sha1 in hashes & passes.hashes(tree)}
     paths = tuple(f"image {number}: {path}" for number, tree in trees.items() for path in _paths(tree, hashes))
-    verified.tell(Problem(
-        id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(hashes)},
-        text=f"damaged in it: {counted(len(problems), 'blob')} (the first: {problems[0].text}), the data of "
-             f"{counted(len(paths), 'file')} of its images",
-        advice=_advice(store)))
+    known = [problem for problem in problems if problem.sha1 in used]
+    if known:
+        verified.tell(Problem(
+            id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(used)},
+            text=f"damaged in it: {counted(len(known), 'blob')} (the first: {known[0].text}), the data of "
+                 f"{counted(len(paths), 'file')} of its images",
+            advice=_advice(store)))
+    strays = [problem for problem in problems if problem.sha1 not in used]
+    if strays:
+        copy = quote(str(verified.spares[0])) if verified.spares else "COPY"
+        verified.tell(Problem(
+            id="blob-damaged", where=store.where, facts={"blobs": sorted(hashes - used)},
+            text=f"damaged in it, though no image refers to it: {counted(len(strays), 'blob')} (the first: "
+                 f"{strays[0].text}); an entry of the table is wrong, or the data of an image that was deleted",
+            advice=f"No file of an image needs it. `wimboot sync {copy} {store.where} --full` writes the WIM anew as a "
+                   "sound copy is."))
 
 
 def _paths(tree: Tree, hashes: set[bytes]) -> Iterable[str]:

@@ -202,8 +202,7 @@ def _found(opened: Opened, sources: Sources, emit: Emit) -> tuple[DataSource, Wi
 def _tell(located: Located, found: Found, opened: Opened, emit: Emit) -> None:
     """Say which copies were passed over that are not as good, and that Windows will not find the one that was taken."""
     for over in (over for over in found.passed_over if not over.alike):
-        emit(Note(id="passed-over", warning=True, text=(
-            f"The WIM that is used is {found.path}; {over.path} was passed over: {over.why}.")))
+        emit(over.note(found.path))
     if located.state in (WimState.MOVED, WimState.REPLACED):
         emit(Note(id="wim-moved", warning=True, text=(
             f"{found.path} is not where {opened.where} has it registered ({located.place}); Windows will not find "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.disk.loops import identity_of
 from wimboot.errors import Damaged, Error
+from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.formats.names import join_path
 from wimboot.frozen import Frozen
@@ -51,6 +52,11 @@ class PassedOver(Frozen):
     whole: bool
     damage: Damaged | None
     alike: bool
+
+    def note(self, used: Path) -> Note:
+        """That it was."""
+        return Note(id="passed-over", warning=True, text=(
+            f"The WIM that is used is {used}; {self.path} was passed over: {self.why}."))
 
 
 class Found(Frozen):

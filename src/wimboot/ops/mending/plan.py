@@ -139,7 +139,8 @@ def _entered(
     table: Overlay | None, uses: dict[int, list[Use]], store: Store, options: RepairOptions, emit: Emit,
     choose: _Choice, *, target: str
 ) -> Overlay | None:
-    """The table, with the data sources that pointers into this WIM name and no table has.
+    """The table, with the data sources that pointers into this WIM name and no table has; where it has others of the
+    WIM, at the place of these.
 
     Only for a WIM that the user named, and only where its data is that of the pointers.
     """
@@ -147,9 +148,11 @@ def _entered(
     table = table or Overlay()
     unknown = [number for number in sorted(uses) if table.get(number) is None and belongs(uses[number], store)]
     if unknown and wim is not None:
-        place = find_place(options.wim_place, wim, emit, target=target)
+        known = [source.location for source in table.sources if source.wim_guid == store.guid]
+        location = known[-1] if known and options.wim_place is None else find_place(
+            options.wim_place, wim, emit, target=target).device
         made = tuple(DataSource(
-            data_source_id=number, wim_guid=store.guid, location=place.device,
+            data_source_id=number, wim_guid=store.guid, location=location,
             wim_index=choose(uses[number])) for number in unknown)
         table = replace(table, sources=(*table.sources, *made), next_id=max(table.next_id, unknown[-1] + 1))
     return table if table.sources else None
