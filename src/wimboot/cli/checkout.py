@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from wimboot.ops.restore import Restored
+    from wimboot.ops.deploying.restoring import Restored
 
 __all__ = ["apply", "restore"]
 
