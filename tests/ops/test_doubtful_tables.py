@@ -41,6 +41,7 @@ def test_no_pointer_is_led_to_a_damaged_table(at: int, image: bool, pair: Pair) 
             (refused,) = document["repair"]["refused"]
             assert (code, refused["id"], document["repair"]["relinked"]) == (3, "table-doubtful", 0)
             assert f"`wimboot sync COPY {pair.wim} --full`" in refused["advice"]
+            assert ("wimboot relocate" in refused["advice"]) == (at in (24, 30) and not image)
     assert wimboot("verify", "--wim", pair.wim).code == 3
     beside = pair.wim.with_name("copy.wim")
     copy_sparse(pair.wim, beside)   # as damaged as the WIM: no help

@@ -88,6 +88,8 @@ def doubtful(opened: Opened, store: Store, spares: Sequence[Store], doubt: Doubt
     known = next((one.where for one in spares if one.guid == store.guid and any(
         grew_from(one, table) for table in tables)), None)
     wim, place = store.where, opened.options.place
+    gone = not doubt.beyond and not any(sha1 in store for sha1 in doubt.blobs)
+    relinked = f" Where nobody has it, `wimboot relocate {place} --wim {wim}` relinks the others." if gone else ""
     return Problem(
         id="table-doubtful", where=wim,
         text="its table is not the one that the pointers know, and not sound as one that another tool wrote would be: "
@@ -96,4 +98,4 @@ def doubtful(opened: Opened, store: Store, spares: Sequence[Store], doubt: Doubt
                 if known is not None else
                 f"`wimboot sync COPY {wim} --full` writes it anew as a sound copy is, or `wimboot verify --wim {wim} "
                 f"--repair --spare COPY` takes from one what it lacks; then `wimboot verify {place} --wim {wim} "
-                "--repair`."))
+                f"--repair`.{relinked}"))
