@@ -186,15 +186,17 @@ def test_people_are_told_what_matters(converted: Converted) -> None:
 
 def test_ctrl_c_before_the_program_is_there_ends_it_without_a_word() -> None:
     """While it is imported: nothing has begun, and a traceback would say nothing to anybody."""
-    program = ("import os, signal, sys\n"
-               "class Finder:\n"
-               "    def find_spec(self, name, *_):\n"
-               "        if name in ('wimboot.cli.main', 'click'): os.kill(os.getpid(), signal.SIGINT)\n"
-               "sys.meta_path.insert(0, Finder())\n"
-               "from wimboot.__main__ import run\n"
-               "run()")
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    for early in ("enum", "wimboot.cli.main"):      # of `signal`, and of the program
+        program = ("import os, sys\n"
+                   "class Finder:\n"
+                   "    def find_spec(self, name, *_):\n"
+                   f"        if name == '{early}': os.kill(os.getpid(), 2)\n"
+                   "for name in ('signal', 'enum'): sys.modules.pop(name, None)\n"
+                   "sys.meta_path.insert(0, Finder())\n"
+                   "from wimboot.__main__ import run\n"
+                   "run()")
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", ""), early
     scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     assert scripts["project"]["scripts"] == {"wimboot": "wimboot.__main__:run"}
 
