@@ -11,13 +11,14 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from converted import Converted
 from running import NO_PLACE, done, unchanged, wimboot
 from wimboot import __version__
-from wimboot.cli.main import VERBS
+from wimboot.cli.main import VERBS, LazyGroup, _stop
 
 WIMBOOT = (sys.executable, "-m", "wimboot")
 ESCAPE = "\x1b["
@@ -199,6 +200,20 @@ def test_ctrl_c_before_the_program_is_there_ends_it_without_a_word() -> None:
         assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", ""), early
     scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     assert scripts["project"]["scripts"] == {"wimboot": "wimboot.__main__:run"}
+
+
+def test_ctrl_c_while_a_verb_is_imported_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the module that is asked whether a verb has committed is half there; where Python wraps it in an error."""
+    monkeypatch.setitem(sys.modules, "wimboot.disk.interrupts", ModuleType("half imported"))
+    with pytest.raises(KeyboardInterrupt):
+        _stop(signal.SIGINT, None)
+
+    def stopped(*_: object) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr(LazyGroup, "get_command", stopped)
+    run = wimboot("info", "a.img")
+    assert (run.code, run.err) == (130, "Interrupted: everything is as it was before.\n")
 
 
 def test_the_process_ends_as_python_would_end_it() -> None:

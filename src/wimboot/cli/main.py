@@ -179,8 +179,7 @@ def _answered(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _report_usage(error, arguments)
     except (KeyboardInterrupt, click.exceptions.Abort):     # Click has ended the line
-        click.echo("Interrupted: everything is as it was before.", err=True)
-        return INTERRUPTED
+        return _report_interrupted()
     except OSError as error:
         if error.filename is None:
             raise
@@ -190,6 +189,8 @@ def _answered(arguments: list[str]) -> int:
     except Error as error:
         return _report(error, arguments)
     except Exception as error:  # noqa: BLE001 - the last door: a traceback never reaches a user
+        if isinstance(error.__cause__, KeyboardInterrupt):      # Python's own words where a class is made
+            return _report_interrupted()
         return _report_bug(error, arguments)
 
 
@@ -238,8 +239,8 @@ def _leave(code: int) -> NoReturn:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     """Stop, unless the verb has committed: "as it was before" would not be true any more."""
-    interrupts = sys.modules.get("wimboot.disk.interrupts")
-    if interrupts is None or not interrupts.DECIDED.is_set():
+    decided = getattr(sys.modules.get("wimboot.disk.interrupts"), "DECIDED", None)     # which may be half imported
+    if decided is None or not decided.is_set():
         raise KeyboardInterrupt
 
 
@@ -249,6 +250,11 @@ def _wimpath(arguments: list[str]) -> list[str]:
         if argument.upper().startswith(WIMPATH):
             os.environ["WIMBOOT_WIMPATH"] = argument[len(WIMPATH) :]
     return [argument for argument in arguments if not argument.upper().startswith(WIMPATH)]
+
+
+def _report_interrupted() -> int:
+    click.echo("Interrupted: everything is as it was before.", err=True)
+    return INTERRUPTED
 
 
 def _report(error: Error, arguments: Sequence[str]) -> int:
