@@ -201,14 +201,6 @@ def test_others_behind(shared: Shared) -> None:
     assert ("not at hand" in told.text, told.warning) == (True, False)
 
 
-def test_a_system_that_is_alone_leaves_none_behind(pair: Pair) -> None:
-    """Each image of its WIM was made of it, so there is none that could be behind."""
-    for name in ("second", "third"):
-        with pair.edited() as root:
-            rewrite(root / KERNEL32, name.encode() * 9000)
-        assert "others-behind" not in notes("update", pair.volume, "--name", name)
-
-
 def test_image_held_and_left_behind(shared: Shared) -> None:
     """A rule keeps the image that a volume stands on; a volume that was not given is told how to be mended."""
     done("restore", shared.x64, "--image", "x64-1")
