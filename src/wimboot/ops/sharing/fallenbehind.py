@@ -42,7 +42,7 @@ def tell_of_others(append: Append, wim: Path, emit: Emit, took_part: Sequence[Op
         )
     else:
         text = (
-            f"{append.where} has grown: a volume that stands on it and is not at hand now, if there is one, is behind it "
+            f"{append.where} has grown: a volume that stands on it and is not at hand now, if there is one, is behind "
             "until `wimboot update` or `wimboot relocate` was run there."
         )
     emit(Note(id="others-behind", text=text, warning=bool(places)))
