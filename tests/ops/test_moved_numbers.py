@@ -94,6 +94,8 @@ def test_the_last_image_that_is_left_is_not_restored_unasked(converted: Converte
     done("prune", converted.wim, "--drop", "1", "--target", converted.volume, "--force", "--yes")
     for verb in ("restore", "restore --dry-run"):
         refused("image-moved", 4, *verb.split(), away, "--wim", converted.wim, watching=(away, converted.wim))
+    refused("image-moved", 4, "update", converted.volume, "--target", away, watching=(away, converted.wim))
     for verb in ("relocate --as later --dry-run", "verify --repair"):
-        assert "second" in notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
+        told = notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
+        assert ("second" in told, "registered was" in told) == (True, False)
     done("restore", away, "--wim", converted.wim)

@@ -11,7 +11,7 @@ from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.frozen import Frozen
 from wimboot.ops.finding.backing import OtherWim, not_wimboot, require_wim
-from wimboot.ops.finding.numbering import check_number, has_grown, nearest_note
+from wimboot.ops.finding.numbering import check_number, nearest_note
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.storing import commit, held_wim, opened_store
 from wimboot.ops.opening.volume import open_volume
@@ -94,9 +94,8 @@ def relocate(options: RelocateOptions, emit: Emit) -> Relocated:
         with opened_store(wim, target.folders) as store:
             if store.not_backable is not None:
                 raise MovedNotBackable(wim=wim, why=store.not_backable, where=opened.where)
-            check_number(opened.tree, source, store, where=opened.where, wim=wim)
-            if source.wim_index <= len(store.images) and not has_grown(opened.tree, source, store):
-                emit(nearest_note(source.wim_index, store, where=opened.where, registered=source.wim_index))
+            if not check_number(opened.tree, source, store, where=opened.where, wim=wim):
+                emit(nearest_note(source.wim_index, store, where=opened.where))
             _warn_of_lacking(source, store, wim, opened, emit)
             refreshed = refresh(opened.volume, opened.tree, store)
         moved = sources.relocate(number, after).sources

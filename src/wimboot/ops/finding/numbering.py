@@ -26,7 +26,7 @@ __all__ = ["ImageMoved", "check_number", "has_grown", "nearest_image", "nearest_
 
 
 class ImageMoved(Refused):
-    """The WIM was rewritten without the volume, and another image has the number now."""
+    """The WIM was rewritten without the volume, and another image may have the number now."""
 
     id = "image-moved"
     sentence = (
@@ -40,25 +40,27 @@ class ImageMoved(Refused):
     )
 
 
-def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path, sure: bool = False) -> None:
-    """Nothing where the WIM grew from the table that a pointer of this data source knows, nor where it has no image of
+def check_number(tree: Tree, source: DataSource, store: Store, *, where: str, wim: Path, sure: bool = False) -> bool:
+    """True where the WIM grew from the table that a pointer of this data source knows, and where it has no image of
     that number, which is told elsewhere. Else the volume has to be nearest to the image that it is registered with.
 
-    With `sure` that is not enough, for its own image may have been dropped: for who changes files by that number, or
-    lets the pointers know the new table, after which nobody could tell. Raises ImageMoved, HostError.
+    That gives False, for its own image may have been dropped: who lets the pointers know the new table, after which
+    nobody could tell, says which image it is then (`nearest_note`). With `sure` it is refused, too: for who changes
+    files by that number, or volumes that were only named beside another. Raises ImageMoved, HostError.
     """
     if source.wim_index > len(store.images) or has_grown(tree, source, store):
-        return
+        return True
     hashes = {sha1 for sha1, _ in passes.pointer_rows(tree, source.data_source_id)}
     nearest = nearest_image(tree, store, hashes, registered=source.wim_index)
     if sure or nearest != source.wim_index:
         raise ImageMoved(where=where, wim=wim, number=source.wim_index, nearest=nearest,
                          name=store.images[nearest - 1].name)
+    return False
 
 
 def nearest_note(number: int, store: Store, *, where: str, registered: int = 0) -> Note:
     """That a volume stands on an image as far as its files tell; whoever knows better can say so before a restore."""
-    before = f" (registered was image {registered})" if registered else ""
+    before = "" if registered in (0, number) else f" (registered was image {registered})"
     return Note(id="image-chosen", text=(
         f"{where} stands on image {number}, {store.images[number - 1].name}, of {store.where}: of its images that is "
         f"the one with the volume's data from which it differs least{before}."))
