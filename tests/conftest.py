@@ -18,6 +18,7 @@ from converted import SMALL, converted, converted_once, pristine_small
 from data_disks import DURABLE
 from deploy_plans import deployed, deployed_once, yard
 from mounting import copy_sparse, need_mounts
+from own_wims import alone, stick
 from ram_systems import seven
 from repair_rig import pair, pair_once
 from wim_places import data_volume, place, two_places
@@ -35,8 +36,9 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("WIMBOOT_EXPLORE") else "same")
 
-__all__ = ["bootable", "bootable_volume", "converted", "converted_once", "data_volume", "deployed", "deployed_once",
-           "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "seven", "two_places", "yard"]
+__all__ = ["alone", "bootable", "bootable_volume", "converted", "converted_once", "data_volume", "deployed",
+           "deployed_once", "esp", "newer_volume", "pair", "pair_once", "place", "pristine_small", "seven", "stick",
+           "two_places", "yard"]
 
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - the tests' folders in it are their own

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from converted import Converted
 from data_disks import MIB, attached_disk, data_disk, make_disk, node_of_partition
 from mounting import copy_sparse, mounted
 from overlay_forging import forge_path
+from own_wims import put_at
 from running import done, refused, unchanged, wimboot
 from wimboot.errors import HostError
 from wimboot.events import silent
@@ -38,28 +37,6 @@ def source(volume: Path | str, *arguments: object) -> dict[str, Any]:
     (found,) = done("info", volume, "--json", *arguments).json["volume"]["sources"]
     assert isinstance(found, dict)
     return found
-
-
-def put_at(wim: Path) -> Callable[[Path], None]:
-    """Fill a volume with the WIM at \\wimboot\\store.wim."""
-    def fill(root: Path) -> None:
-        (root / "wimboot").mkdir()
-        shutil.copyfile(wim, root / "wimboot" / "store.wim")
-    return fill
-
-
-@pytest.fixture
-def alone(converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Converted:
-    """A converted volume with nothing beside it and nothing in the current folder; its WIM lies elsewhere."""
-    folder, away = tmp_path / "alone", tmp_path / "away"
-    folder.mkdir()
-    away.mkdir()
-    volume, wim = folder / converted.volume.name, away / converted.wim.name
-    converted.volume.rename(volume)
-    converted.wim.rename(wim)
-    monkeypatch.chdir(away / "..")
-    return Converted(original=converted.original, volume=volume, wim=wim, before=converted.before,
-                     after=converted.after, told=converted.told)
 
 
 def place_at(found: Converted, place: str) -> None:
@@ -198,17 +175,6 @@ def test_a_wim_on_the_volume_itself_or_its_disk_is_found(folder: str, alone: Con
     (found,) = run.json["volume"]["sources"]
     assert (found["how"], found["state"]) == ("same-volume", "later")
     assert found["wim"] == f"{alone.volume}:/{folder}{'/' if folder else ''}my.wim".replace("Stores", "STORES")
-
-
-@pytest.fixture
-def stick(alone: Converted, tmp_path: Path) -> Path:
-    """The usual form of a stick: one partition with the WIM, one with the system."""
-    disk = make_disk(tmp_path / "stick.img", "mbr", put_at(alone.wim))
-    start, size = disk.stat().st_size // MIB * MIB, alone.volume.stat().st_size
-    copy_sparse(alone.volume, disk, target_offset=start)
-    subprocess.run(["sfdisk", "-q", "--append", "--no-reread", "--no-tell-kernel", str(disk)], text=True, check=True,
-                   input=f"start={start // 512}, size={size // 512}, type=7\n", capture_output=True)
-    return disk
 
 
 def test_a_wim_on_another_partition_of_the_disk_is_found(stick: Path, alone: Converted) -> None:

@@ -161,12 +161,19 @@ class AtHand:
         return own
 
     def registered(self, place: WimPlace) -> Iterator[Look]:
-        """The partitions that Windows would take for the one of this place, each once."""
+        """The partitions that Windows would take for the one of this place, each once.
+
+        Where the volume's own disk has it, it is that one alone: other disks with it are copies of this one.
+        """
         seen: list[Look] = []
+        of_own = False
         for disks, how in ((lambda: self._mine, How.SAME_DISK), (lambda: self._in_container(place), How.DISK_IMAGE),
                            (lambda: self._attached, How.ATTACHED_DISK), (self._beside, How.DISK_IMAGE)):
+            if of_own:
+                return
             for disk in disks():
                 partition = disk.partition(place.style, place.disk_id, place.partition_id)
+                of_own = of_own or (how is How.SAME_DISK and partition is not None)
                 look = None if partition is None else self._look(disk, partition, how)
                 if look is not None and look not in seen:
                     seen.append(look)

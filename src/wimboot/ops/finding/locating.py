@@ -240,7 +240,7 @@ def _once(candidates: list[Candidate]) -> list[Candidate]:
     """Each file once, by its first name."""
     seen: dict[object, Candidate] = {}
     for one in candidates:
-        seen.setdefault(identity_of(one.file.path) or str(one.file.path), one)
+        seen.setdefault(identity_of(one.file.path) or str(one.file.path).casefold(), one)     # inside a volume: no case
     return list(seen.values())
 
 
