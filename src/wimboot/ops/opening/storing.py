@@ -87,12 +87,14 @@ def held_wim(path: Path, folders: Folders = HostFolder) -> Iterator[None]:
 
 
 def choose_image(store: Store, wanted: str, *, where: str) -> int:
-    """The 1-based number of an image given by number or name. Raises NoImage."""
+    """The 1-based number of an image given by number or name, in this order: there are images whose name is the number
+    of another. Raises NoImage.
+    """
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(store.images):
+        return int(wanted)
     for number, image in enumerate(store.images, start=1):
         if image.name == wanted:
             return number
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(store.images):
-        return int(wanted)
     raise NoImage(where=where, image=wanted, count=len(store.images))
 
 
