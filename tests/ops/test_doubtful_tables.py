@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -87,6 +88,30 @@ def test_a_table_that_grew_is_no_better_where_it_lacks_what_images_refer_to(pair
     with unchanged(pair.volume, pair.wim):
         document = pair.repair()[1]
     assert "it lacks 1 blob that its images refer to" in document["repair"]["refused"][0]["text"]
+
+
+def test_a_table_that_grew_is_no_better_where_an_entry_is_not_what_it_was(pair: Pair) -> None:
+    """Nothing but the data tells such a one from what was stored anew."""
+    with pair.edited() as root:
+        (root / "Windows/new library.dll").write_bytes(os.urandom(50_000))
+    done("update", pair.volume)
+    done("restore", pair.volume, "--image", "1")    # so no pointer leads to the new one's data
+    shutil.copyfile(pair.wim, pair.spare)
+    with pair.edited() as root:
+        (root / "Windows/newer library.dll").write_bytes(os.urandom(50_000))
+    done("capture", pair.volume, "--wim", pair.wim, "--name", "third")
+    with open_store(pair.wim) as store:
+        tree, table = store.load_tree(2), store.parts[0].table
+        row = table.index[tree.stream(tree.data_stream(tree.find("\\Windows\\new library.dll"))).hash]
+        place = store.header.blob_table.offset + ROW_SIZE * row + 8
+    with pair.wim.open("r+b") as file:
+        os.pwrite(file.fileno(), bytes([os.pread(file.fileno(), 1, place)[0] ^ 1]), place)
+    with unchanged(pair.volume, pair.wim):
+        document = pair.repair()[1]
+    assert document["repair"]["refused"][0]["id"] == "table-doubtful"
+    done("verify", "--wim", pair.wim, "--repair", "--spare", pair.spare)
+    done("verify", pair.volume, "--wim", pair.wim, "--repair")
+    done("verify", "--wim", pair.wim)
 
 
 def test_a_damaged_entry_that_no_image_knows_has_advice_that_helps(pair: Pair) -> None:

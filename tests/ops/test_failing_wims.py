@@ -126,7 +126,9 @@ def test_an_older_copy_is_built_upon_by_no_verb(failing: Pair) -> None:
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
 def test_a_pointer_whose_data_is_lost_is_met_by_a_dry_run_too(dry: tuple[str, ...], failing: Pair) -> None:
-    """Before anything is read; so is a name that the WIM has already."""
+    """Before anything is read; so is a name that the WIM has already. An update goes by no table that its pointers do
+    not know: the repair that it names tells what is lost.
+    """
     with failing.edited() as root:
         (root / NEW).write_bytes(os.urandom(50_000))
     commands = (("update", failing.volume), ("capture", failing.volume, "--wim", failing.wim),
@@ -136,7 +138,9 @@ def test_a_pointer_whose_data_is_lost_is_met_by_a_dry_run_too(dry: tuple[str, ..
     for command in commands:
         refused("image-name-taken", 2, *command, "--name", name, *dry, watching=watching)
     failing.lose(KERNEL32)
-    for command in commands:
+    told = refused("image-moved", 4, *commands[0], *dry, watching=watching)
+    assert "--repair" in told.err
+    for command in commands[1:]:
         told = refused("blob-missing", 1, *command, *dry, watching=watching)
         assert "kernel32.dll" in told.err, command
 

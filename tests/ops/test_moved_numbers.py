@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_another_systems_image_is_not_taken_for_the_volumes(left_out: Converted)
     for verb in (("status",), ("update",), ("update", "--dry-run"), ("restore",), ("restore", "--dry-run"),
                  ("relocate", "--as", "later")):
         run = refused("image-moved", 4, verb[0], left_out.volume, "--wim", left_out.wim, *verb[1:], watching=both)
-        assert "nearest to is 1, other" in run.err
+        assert "nearest to image 1, other" in run.err
 
 
 def test_info_and_verify_tell_it(left_out: Converted) -> None:
@@ -94,8 +95,37 @@ def test_the_last_image_that_is_left_is_not_restored_unasked(converted: Converte
     done("prune", converted.wim, "--drop", "1", "--target", converted.volume, "--force", "--yes")
     for verb in ("restore", "restore --dry-run"):
         refused("image-moved", 4, *verb.split(), away, "--wim", converted.wim, watching=(away, converted.wim))
-    refused("image-moved", 4, "update", converted.volume, "--target", away, watching=(away, converted.wim))
+    for volumes in ((converted.volume, "--target", away), (away,)):
+        refused("image-moved", 4, "update", *volumes, watching=(away, converted.wim))
     for verb in ("relocate --as later --dry-run", "verify --repair"):
         told = notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
         assert ("second" in told, "registered was" in told) == (True, False)
     done("restore", away, "--wim", converted.wim)
+
+
+def test_a_soft_delete_moves_the_numbers_too(converted: Converted) -> None:
+    """The older table stays in the file then, so it looks as if the WIM had only grown."""
+    note = Path("Users/Public/note.txt")
+    for name in ("two", "three"):
+        with mounted(converted.volume, write=True) as root:
+            (root / note).parent.mkdir(parents=True, exist_ok=True)
+            (root / note).write_text(f"{name} " * 500)
+        done("update", converted.volume, "--name", name)
+    done("restore", converted.volume, "--image", "two")
+    subprocess.run(["wimlib-imagex", "delete", str(converted.wim), "two", "--soft"], check=True, capture_output=True)
+    for verb in ("restore", "update"):
+        refused("image-moved", 4, verb, converted.volume, watching=(converted.volume, converted.wim))
+    assert "three" in notes("status", converted.volume)["image-chosen"].text
+    assert "did not grow from" in done("status", converted.volume).out
+    assert done("status", converted.volume, "--json").json["rewritten"]
+
+
+def test_an_image_whose_name_is_a_number_is_not_taken_for_another(converted: Converted) -> None:
+    """Numbers come first: by its number a volume's own image is restored, whatever others are called."""
+    with mounted(converted.volume, write=True) as root:
+        (root / "second.bin").write_bytes(b"second" * 5000)
+    done("update", converted.volume, "--name", "1")
+    first = done("images", converted.wim, "--json").json["images"][0]["name"]
+    done("restore", converted.volume, "--image", first)
+    assert done("restore", converted.volume, "--json").json["image"]["index"] == 1
+    assert done("restore", converted.volume, "--image", "1", "--dry-run", "--json").json["image"]["name"] == first

@@ -130,12 +130,16 @@ def status(target: str, log_folder: Path | None, **chosen: Any) -> None:
     if chosen["as_json"]:
         show.document({
             "wim": done.wim, "image": {"index": done.number, "name": done.name}, "behind": done.behind,
-            "strays": done.strays, "counts": _counts(done.changes), "changes": [_change(one) for one in done.changes],
+            "rewritten": done.rewritten, "strays": done.strays, "counts": _counts(done.changes),
+            "changes": [_change(one) for one in done.changes],
         })
     elif not chosen["quiet"]:
         click.echo(f"{target} stands on image {done.number}, {done.name}, of {done.wim}.")
         _list(done.changes, chosen["verbose"])
-        if done.behind:
+        if done.rewritten:
+            show.say(f"{done.behind:,} pointers know a WIM that this one did not grow from: it was rewritten, or is "
+                     f"damaged. `wimboot verify {target} --wim {done.wim} --repair` tells which, and relinks them.")
+        elif done.behind:
             show.say(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update "
                      f"{target}` or `wimboot relocate {target} --wim {done.wim}` brings them up to it.")
     if done.changes and chosen["exit_code"]:

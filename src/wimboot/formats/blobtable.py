@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import field
+from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from wimboot.errors import FormatError
@@ -29,10 +30,11 @@ from wimboot.frozen import Frozen
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 __all__ = [
     "MAX_POINTER_SIZE", "ROW_SIZE", "BlobRow", "BlobTable", "HashIndex", "SolidRun", "add_references", "pack_row",
+    "unpack_rows",
 ]
 
 ROW_SIZE = 50
@@ -65,6 +67,15 @@ def pack_row(row: BlobRow) -> bytes:
     """The 50 bytes of an entry."""
     return _ROW.pack(row.size_in_wim | row.flags << 56, row.offset, row.size, row.part_number, row.reference_count,
                      row.sha1)
+
+
+def unpack_rows(rows: bytes) -> Iterator[BlobRow]:
+    """The entries, of a length that is a multiple of `ROW_SIZE`."""
+    return starmap(_row, _ROW.iter_unpack(rows))
+
+
+def _row(packed: int, offset: int, size: int, part: int, references: int, sha1: bytes) -> BlobRow:
+    return BlobRow(packed & 0xFFFFFFFFFFFFFF, packed >> 56, offset, size, part, references, sha1)
 
 
 def add_references(rows: bytearray, digests: bytes | bytearray, counts: array[int]) -> None:
@@ -128,8 +139,7 @@ class BlobTable(Frozen):
 
     def row(self, row: int) -> BlobRow:
         """Entry number `row`, from 0."""
-        packed, offset, size, part, references, sha1 = _ROW.unpack_from(self.raw, row * ROW_SIZE)
-        return BlobRow(packed & 0xFFFFFFFFFFFFFF, packed >> 56, offset, size, part, references, sha1)
+        return _row(*_ROW.unpack_from(self.raw, row * ROW_SIZE))
 
     def pointer_places(self, hashes: Iterable[bytes]) -> list[tuple[int, int] | None]:
         """For each hash (offset, size in the WIM); None where the driver cannot take the blob, or there is none."""

@@ -24,7 +24,9 @@ __all__ = ["Difference", "Status", "difference", "status"]
 
 
 class Status(Frozen):
-    """The image that the volume stands on, and every name that changed; `behind` pointers know an older table."""
+    """The image that the volume stands on, and every name that changed; `behind` pointers know another table than the
+    WIM's present one; with `rewritten` it did not grow from that.
+    """
 
     wim: Path
     number: int
@@ -32,6 +34,7 @@ class Status(Frozen):
     changes: tuple[Change, ...]
     behind: int
     strays: int
+    rewritten: bool
 
 
 class Difference(Frozen):
@@ -71,7 +74,7 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
             emit: Emit) -> Status:
     from wimboot.ops.capturing.comparing import hash_streams
     from wimboot.ops.capturing.snapshot import take_snapshot
-    from wimboot.ops.finding.numbering import check_number
+    from wimboot.ops.finding.numbering import check_number, nearest_note
     from wimboot.ops.finding.standing import carry_known, hash_candidates
     from wimboot.ops.pointing.pointers import count_behind
     from wimboot.ops.preparing.forgiving import as_prepared
@@ -81,7 +84,9 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
 
     tree = opened.tree
     emit(Phase(name="scan"))
-    check_number(tree, standing.source, stores[0], where=opened.where, wim=wim)
+    rewritten = not check_number(tree, standing.source, stores[0], where=opened.where, wim=wim)
+    if rewritten:
+        emit(nearest_note(standing.number, stores[0], where=opened.where))
     snapshot = take_snapshot(opened, stores, options.config, wim, emit)
     excluded = plan_capture(tree, snapshot.selection.excluded).excluded
     carried = carry_known(tree, standing, excluded, snapshot.selection.real_by, rehash=options.rehash)
@@ -94,7 +99,7 @@ def _status(options: StatusOptions, opened: Opened, standing: Standing, wim: Pat
     return Status(
         wim=wim, number=standing.number, name=standing.name, strays=carried.strays,
         changes=tuple(changes_since(standing.image, tree, undo)),
-        behind=count_behind(opened.volume, tree, stores[0]),
+        behind=count_behind(opened.volume, tree, stores[0]), rewritten=rewritten,
     )
 
 

@@ -3,7 +3,7 @@
 from wimboot.wim.append import Append
 from wimboot.wim.creating import CreateOptions
 from wimboot.wim.export import copy_blobs
-from wimboot.wim.growth import grew_from
+from wimboot.wim.growth import grew_from, moved_since
 from wimboot.wim.keeping import Kept, check_rewritable, keep_images
 from wimboot.wim.opening import open_store, real_path
 from wimboot.wim.part import Blob
@@ -15,6 +15,6 @@ from wimboot.wim.store import SplitStore, Store
 
 __all__ = [
     "Append", "Blob", "BlobSource", "CreateOptions", "Kept", "Outcome", "Recovered", "Relation", "Rewrite",
-    "Spare", "SplitStore", "Store", "check_rewritable", "copy_blobs", "grew_from", "keep_images", "open_store",
-    "real_path", "record_name", "recover", "same_bytes",
+    "Spare", "SplitStore", "Store", "check_rewritable", "copy_blobs", "grew_from", "keep_images", "moved_since",
+    "open_store", "real_path", "record_name", "recover", "same_bytes",
 ]

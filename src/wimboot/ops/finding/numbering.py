@@ -30,13 +30,13 @@ class ImageMoved(Refused):
 
     id = "image-moved"
     sentence = (
-        "{where} is registered with image {number:d} of {wim}, but that was rewritten without it since, and the image "
-        "that the volume is nearest to is {nearest:d}, {name}"
+        "{wim} did not grow from what the pointers of {where} know: it was rewritten without that volume, or is "
+        "damaged. The volume is registered with image {number:d} of it, and nearest to image {nearest:d}, {name}"
     )
     advice = (
-        "`wimboot verify {where} --wim {wim} --repair` registers that one and relinks the pointers; nothing else of "
-        "the volume changes. `wimboot restore {where} --wim {wim} --image N` makes it another image, and removes what "
-        "that does not have."
+        "`wimboot verify {where} --wim {wim} --repair` tells the two apart, registers the nearest and relinks the "
+        "pointers; nothing else of the volume changes. `wimboot restore {where} --wim {wim} --image N` makes it "
+        "another image, and removes what that does not have."
     )
 
 

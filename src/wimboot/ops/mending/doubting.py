@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wimboot.errors import Damaged, Unsupported
-from wimboot.events import Phase, Problem
+from wimboot.events import Counter, Phase, Problem
 from wimboot.frozen import Frozen
 from wimboot.ops.checking.diagnosis import compare, counted
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.tree import passes, table_hashes
-from wimboot.wim import grew_from
+from wimboot.wim import grew_from, moved_since
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -46,7 +46,8 @@ class Doubt(Frozen):
 def doubt(uses: Sequence[Use], store: Store, wim: Path, emit: Emit, *, threads: int) -> Doubt | None:
     """What speaks against leading these pointers to the table of the WIM; None where they know it or nothing does.
 
-    Of a WIM that grew from the tables that they know, only the lists of files are read. Raises HostError.
+    Of a WIM that grew from the tables that they know, only the lists of files are read, and the data of entries that
+    are not what they were in these. Raises HostError.
     """
     tables = {use.pointer.table_hash for use in uses if use.pointer.version == 2} - {store.table_hash}
     if not tables:
@@ -61,7 +62,10 @@ def doubt(uses: Sequence[Use], store: Store, wim: Path, emit: Emit, *, threads: 
             unread = unread or str(error)
     absent = {sha1 for sha1 in needed if sha1 not in store}
     if grown:
-        return _told(absent, "", "", store, wim)
+        moved = {sha1 for table in tables for sha1 in moved_since(store, table)}
+        problems = store.check_blobs(moved, Counter(), threads) if moved else []
+        unsound = {problem.sha1 for problem in problems}
+        return _told(absent | unsound, "", problems[0].text if problems else "", store, wim)
     needed = {sha1 for sha1 in needed.union(use.pointer.hash for use in uses) if sha1 in store}
     phase = Phase(name="data", total=sum(blob.size for blob in map(store.blob, needed) if blob), unit="bytes")
     emit(phase)

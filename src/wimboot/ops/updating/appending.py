@@ -95,7 +95,7 @@ class _Looked(Frozen):
 def _look(options: UpdateOptions, begun: Begun, stores: list[Store], emit: Emit) -> _Looked:
     """All that is refused is refused here; `stores` begin with the WIM that grows."""
     opened, standing, capturing = begun.opened, begun.standing, begun.capturing
-    check_number(opened.tree, standing.source, stores[0], where=opened.where, wim=capturing.wim)
+    check_number(opened.tree, standing.source, stores[0], where=opened.where, wim=capturing.wim, sure=True)
     snapshot = take_snapshot(opened, stores, capturing.config, capturing.wim, emit)
     excluded = capture_plan(snapshot, emit).excluded
     emit(Phase(name="compare"))
