@@ -50,8 +50,9 @@ def explain(target: str | None, path: str | None, log_folder: Path | None, **cho
     from wimboot.ops.options import ExplainOptions
 
     with listener(chosen["progress"], quiet=chosen["quiet"] or chosen["as_json"]) as listen:
-        found = run(ExplainOptions(target=options.target_options(target, log_folder), path=path, wim=chosen["wim"],
-                                   config=chosen["config"], driver=os.environ.get("WIMBOOT_WOFADK") or None), listen)
+        found = run(ExplainOptions(
+            target=options.target_options(target, log_folder), path=path, wim=chosen["wim"], config=chosen["config"],
+            driver=os.environ.get(options.DRIVER_VARIABLE) or None), listen)
     if chosen["as_json"]:
         show.document({**_fields(found), "warnings": [note.text for note in listen.notes if note.warning]})
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "DRIVER_VARIABLE",
     "capture_options",
     "capturing",
     "config_option",
@@ -39,6 +40,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 WIM = HostPath(dir_okay=False)
 CONFIG = HostPath(exists=True, dir_okay=False)
 FOLDER = HostPath(exists=True, file_okay=False)
+DRIVER_VARIABLE: Final = "WIMBOOT_WOFADK"
 _SEARCH = f"{__name__}.search"
 _PLAN = f"{__name__}.plan"
 
@@ -211,9 +213,10 @@ def driver_option(function: F) -> F:
     return click.option(
         "--driver",
         metavar="SYS",
-        envvar="WIMBOOT_WOFADK",
+        envvar=DRIVER_VARIABLE,
         help="wofadk.sys, which is installed into a Windows without an overlay driver of its own (7, 8.0, 8.1 without "
-        "Update); none: you see to it yourself. Default: the file that WIMBOOT_WOFADK names, else one beside the WIM.",
+        f"Update); none: you see to it yourself. Default: the file that {DRIVER_VARIABLE} names, else one beside the "
+        "WIM.",
     )(function)
 
 
