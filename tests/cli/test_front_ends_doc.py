@@ -50,6 +50,15 @@ def test_explain_relocate_and_restore_name_every_key(converted: Converted) -> No
     names_all("## What `restore` did", done("restore", volume, "--wim", wim, "--dry-run", "--json").json)
 
 
+def test_info_names_every_key_of_a_volume(converted_once: Converted) -> None:
+    """Its data sources have a chapter of their own."""
+    told = done("info", converted_once.volume, "--json").json["volume"]
+    assert told["windows"]
+    (source,) = told.pop("sources")
+    names_all("## Where a WIM is", source)
+    names_all("## What a volume holds", told)
+
+
 def test_ram_names_every_key_of_its_disk(converted: Converted, tmp_path: Path) -> None:
     """What `apply` has as well is told with it."""
     told = done("ram", converted.volume, tmp_path / "a.ram", "--size", "256M", "--driver", "none", "--wim-place",
