@@ -186,6 +186,20 @@ def test_explain_goes_by_the_list_beside_the_wim(converted: Converted) -> None:
     assert done(*added, "--search", away, "--json").json["reason"] == "rule"
 
 
+def test_explain_goes_by_the_wim_of_a_volume_without_pointers(converted: Converted) -> None:
+    """One that was restored in full stands on its WIM still, and an update goes by the list beside that."""
+    done("restore", converted.volume, "--full")
+    (converted.wim.parent / "WimBootCompress.ini").write_text(KEEP_EXPLORER)
+    asked = ("explain", converted.volume, "\\Windows\\explorer.exe")
+    for option in ((), ("--wim", converted.wim)):
+        told = done(*asked, *option, "--json").json
+        assert (told["reason"], told["refusal"]) == ("rule", None)
+        assert told["rule"]["origin"] == str(converted.wim.parent / "WimBootCompress.ini")
+    converted.wim.rename(converted.wim.with_suffix(".gone"))
+    told = done(*asked, "--json").json
+    assert (told["reason"], told["refusal"]["id"]) == (None, "wim-not-found")
+
+
 def test_a_windows_of_unknown_version_is_explained(small_volume: Path) -> None:
     """By the rules of all; what would refuse it is named, and `info` does not say that there is none."""
     with mounted(small_volume, write=True) as root:

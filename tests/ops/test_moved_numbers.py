@@ -45,6 +45,16 @@ def test_another_systems_image_is_not_taken_for_the_volumes(left_out: Converted)
         assert "nearest to image 1, other" in run.err
 
 
+def test_explain_promises_no_pointer(left_out: Converted) -> None:
+    """As the update that would make it is refused."""
+    with mounted(left_out.volume, write=True) as root:
+        (root / "added.exe").write_bytes(b"MZ" * 5000)
+    refused("image-moved", 4, "update", left_out.volume, "--wim", left_out.wim, "--dry-run")
+    for option in (("--wim", left_out.wim), ("--search", left_out.wim.parent)):
+        told = done("explain", left_out.volume, "\\added.exe", *option, "--json").json
+        assert (told["reason"], told["refusal"]["id"]) == (None, "image-moved")
+
+
 def test_info_and_verify_tell_it(left_out: Converted) -> None:
     """As what it is: nothing grew."""
     assert notes("info", left_out.volume, "--search", left_out.wim.parent)["image-moved"].warning

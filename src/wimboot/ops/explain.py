@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from wimboot.errors import Error
-from wimboot.events import Note, silent
+from wimboot.events import silent
 from wimboot.formats.reparse import FileBacked, WimPointer, parse_wof
 from wimboot.frozen import Frozen
-from wimboot.ops.capturing.rules import find_lists
-from wimboot.ops.capturing.snapshot import Snapshot, capture_plan
+from wimboot.ops.capturing.snapshot import Snapshot, capture_plan, take_snapshot
 from wimboot.ops.finding.backing import require_wim
-from wimboot.ops.finding.ownwims import own_files
+from wimboot.ops.finding.numbering import check_number
 from wimboot.ops.finding.unbacked import backed_stores
-from wimboot.ops.opening.contents import Contents
-from wimboot.ops.opening.volume import NoSuchPath, NoWindows, open_volume, refuse_dirty
+from wimboot.ops.opening.volume import NoSuchPath, NoWindows, open_volume, refuse_changing
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.ops.preparing.wishes import Wanted, wish_in_place
 from wimboot.plan.pointing import why_real
 from wimboot.tree import StreamFlag, passes
-from wimboot.tree.selection import select
-from wimboot.windows.identify import UnknownWindows, identify, looks_like_windows
+from wimboot.windows.identify import identify, looks_like_windows
 from wimboot.windows.sources import read_sources
 from wimboot.windows.whyreal import WhyReal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wimboot.events import Emit
+    from wimboot.formats.overlaydat import DataSource
+    from wimboot.ops.opening.volume import Opened
     from wimboot.ops.options import ExplainOptions
     from wimboot.tree.selection import Rule
     from wimboot.wim import Store
-    from wimboot.windows.identify import System
     from wimboot.windows.wimplace import WimPlace
 
 __all__ = ["Explained", "explain"]
 
 _RUNS_SHOWN = 64
+
+_Behind: TypeAlias = "tuple[DataSource, Path] | Error | None"
+"""What an update would go by, or why there would be none; None: the volume is for a conversion."""
 
 
 class Explained(Frozen):
@@ -71,25 +73,25 @@ def explain(options: ExplainOptions, emit: Emit) -> Explained:
         node = opened.tree.find(options.path)
         if node < 0:
             raise NoSuchPath(where=opened.where, path=options.path)
-        wim = Path(stores[0].where) if options.wim is None and stores else options.wim
-        contents = Contents(opened.tree, opened.device, opened.volume, stores)
-        system = _system(contents, emit)
-        lists = find_lists(options.config, wim, contents.read_path, system, emit, own_files(opened))
-        snapshot = Snapshot(opened=opened, tree=opened.tree, contents=contents, system=system,
-                            selection=select(opened.tree, lists))
-        return _explain(snapshot, node, stores, options)
+        behind = _behind(opened, options.wim)
+        wim = behind[1] if isinstance(behind, tuple) else options.wim
+        snapshot = take_snapshot(opened, stores, options.config, wim, emit, lenient=True)
+        return _explain(snapshot, node, stores, behind, options)
 
 
-def _system(contents: Contents, emit: Emit) -> System | None:
-    """The Windows, whose version is part of the rules; one that cannot be read leaves those of all."""
+def _behind(opened: Opened, wim: Path | None) -> _Behind:
     try:
-        return identify(contents.read_path)
-    except UnknownWindows as error:
-        emit(Note(id=error.id, text=error.told, warning=True))
-        return None
+        sources = volume_sources(opened.volume)
+        if sources.all or passes.flagged_streams(opened.tree, StreamFlag.POINTER):
+            return require_wim(opened, sources, wim)
+    except Error as error:
+        return error
+    return None
 
 
-def _explain(snapshot: Snapshot, node: int, stores: list[Store], options: ExplainOptions) -> Explained:
+def _explain(
+    snapshot: Snapshot, node: int, stores: list[Store], behind: _Behind, options: ExplainOptions
+) -> Explained:
     tree, selection = snapshot.tree, snapshot.selection
     links = tree.links_of(node)
     stream = tree.data_stream(node)
@@ -117,36 +119,40 @@ def _explain(snapshot: Snapshot, node: int, stores: list[Store], options: Explai
         compact=compact,
         place=place,
         wim=None if pointer is None else next((store.where for store in stores if pointer.hash in store), None),
-        refusal=None if pointer is not None or reason is not None else _refusal(snapshot, stores, options),
+        refusal=None if pointer is not None or reason is not None else _refusal(snapshot, stores, behind, options),
         resident=row is not None and bool(row.flags & StreamFlag.RESIDENT),
         fragments=len(runs),
         runs=tuple((-1 if lcn >= 1 << 63 else lcn * size, clusters * size) for lcn, clusters in runs[:_RUNS_SHOWN]),
     )
 
 
-def _refusal(snapshot: Snapshot, stores: list[Store], options: ExplainOptions) -> Error | None:
+def _refusal(
+    snapshot: Snapshot, stores: list[Store], behind: _Behind, options: ExplainOptions
+) -> Error | None:
     """Why no file of the volume would become a pointer, as far as that can be told without naming more."""
     try:
-        _refuse(snapshot, stores, options)
+        _refuse(snapshot, stores, behind, options)
     except Error as error:
         return error
     return None
 
 
-def _refuse(snapshot: Snapshot, stores: list[Store], options: ExplainOptions) -> None:
+def _refuse(snapshot: Snapshot, stores: list[Store], behind: _Behind, options: ExplainOptions) -> None:
     """Raises what an update of a volume in WIMBoot form would, or a conversion of any other."""
     opened = snapshot.opened
-    if opened.facts.dirty:
-        refuse_dirty(opened)
-    opened.target.refuse_writing()
+    refuse_changing(opened)
     if not looks_like_windows(lambda path: opened.tree.find(path) >= 0):
         raise NoWindows(where=opened.where)
-    if snapshot.system is None:
-        identify(snapshot.contents.read_path)
-    sources = volume_sources(opened.volume)
-    if sources.all or passes.flagged_streams(opened.tree, StreamFlag.POINTER):
-        require_wim(opened, sources, options.wim)
-    else:
+    if isinstance(behind, Error):
+        raise behind
+    if behind is None:
         beside = options.wim or opened.target.path      # where a driver may lie as well
         wish_in_place(opened, stores, Wanted(wim=beside, driver=options.driver), silent)
+    else:
+        source, wim = behind
+        store = next((store for store in stores if store.guid == source.wim_guid), None)
+        if store is not None:       # without pointers none is open, and nothing could tell
+            check_number(opened.tree, source, store, where=opened.where, wim=wim)
+    if snapshot.system is None:
+        identify(snapshot.contents.read_path)
     capture_plan(snapshot, silent)

@@ -15,7 +15,7 @@ from wimboot.ops.opening.contents import Contents
 from wimboot.plan.capture import CapturePlan, plan_capture
 from wimboot.tree import passes
 from wimboot.tree.selection import Selection, select
-from wimboot.windows.identify import System, identify
+from wimboot.windows.identify import System, UnknownWindows, identify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,9 @@ class UnknownBacking(Unsupported):
 
 
 class Snapshot(Frozen):
-    """An opened volume with what was read from it. `system` is None where it holds no Windows."""
+    """An opened volume with what was read from it. `system` is None where it holds no Windows, or a lenient look could
+    not tell which.
+    """
 
     opened: Opened
     tree: Tree
@@ -48,14 +50,28 @@ class Snapshot(Frozen):
 
 def take_snapshot(
     opened: Opened, stores: Sequence[Store], config: Path | None, wim: Path | None, emit: Emit,
-    *, system: System | None = None
+    *, system: System | None = None, lenient: bool = False
 ) -> Snapshot:
-    """Scan and identify, unless `system` is known. `stores` are where pointers are followed to."""
+    """Scan and identify, unless `system` is known. `stores` are where pointers are followed to.
+
+    A Windows whose version, part of the rules, cannot be read leaves with `lenient` those of all, and is told; else it
+    raises UnknownWindows.
+    """
     tree = opened.tree
     contents = Contents(tree, opened.device, opened.volume, stores)
-    system = system or identify(contents.read_path)
+    system = system or _identify(contents, emit, lenient=lenient)
     lists = find_lists(config, wim, contents.read_path, system, emit, own_files(opened))
     return Snapshot(opened=opened, tree=tree, contents=contents, system=system, selection=select(tree, lists))
+
+
+def _identify(contents: Contents, emit: Emit, *, lenient: bool) -> System | None:
+    try:
+        return identify(contents.read_path)
+    except UnknownWindows as error:
+        if not lenient:
+            raise
+        emit(Note(id=error.id, text=error.told, warning=True))
+        return None
 
 
 def capture_plan(snapshot: Snapshot, emit: Emit) -> CapturePlan:

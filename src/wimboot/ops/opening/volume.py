@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LogNearby", "NoSuchPath", "NoVolume", "NoWindows", "Opened", "SeveralWindows", "finish_interrupted",
-    "open_sibling", "open_volume", "refuse_dirty",
+    "open_sibling", "open_volume", "refuse_changing", "refuse_dirty",
 ]
 
 
@@ -220,16 +220,24 @@ def _mounted(opened: Opened, *, mount: bool, inspect: bool) -> Iterator[None]:
             opened.mount(inspect=inspect)
         except VolumeDirty:
             refuse_dirty(opened)
-        if opened.options.dry_run and not inspect and opened.facts.dirty:
-            refuse_dirty(opened)    # as the run itself would be
     if opened.options.dry_run and not inspect:
-        opened.target.refuse_writing()
+        refuse_changing(opened)
     try:
         yield
     except BaseException:
         opened.close(discard=True)
         raise
     opened.close(discard=False)
+
+
+def refuse_changing(opened: Opened) -> None:
+    """Refuse, of a volume that is open to be read, what opening it to be changed refuses.
+
+    Raises LogNearby, VolumeDirty, and as `Target.refuse_writing`.
+    """
+    if opened.mounted and opened.facts.dirty:
+        refuse_dirty(opened)
+    opened.target.refuse_writing()
 
 
 def refuse_dirty(opened: Opened) -> NoReturn:
