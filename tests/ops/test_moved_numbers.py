@@ -107,6 +107,10 @@ def test_the_last_image_that_is_left_is_not_restored_unasked(converted: Converte
         refused("image-moved", 4, *verb.split(), away, "--wim", converted.wim, watching=(away, converted.wim))
     for volumes in ((converted.volume, "--target", away), (away,)):
         refused("image-moved", 4, "update", *volumes, watching=(away, converted.wim))
+    with mounted(away, write=True) as root:
+        (root / "added.exe").write_bytes(b"MZ" * 5000)
+    told = done("explain", away, "\\added.exe", "--wim", converted.wim, "--json").json
+    assert (told["reason"], told["refusal"]["id"]) == (None, "image-moved")
     for verb in ("relocate --as later --dry-run", "verify --repair"):
         told = notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
         assert ("second" in told, "registered was" in told) == (True, False)

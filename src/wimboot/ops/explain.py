@@ -152,7 +152,7 @@ def _refuse(snapshot: Snapshot, stores: list[Store], behind: _Behind, options: E
         source, wim = behind
         store = next((store for store in stores if store.guid == source.wim_guid), None)
         if store is not None:       # without pointers none is open, and nothing could tell
-            check_number(opened.tree, source, store, where=opened.where, wim=wim)
+            check_number(opened.tree, source, store, where=opened.where, wim=wim, sure=True)
     if snapshot.system is None:
         identify(snapshot.contents.read_path)
     capture_plan(snapshot, silent)
