@@ -101,9 +101,9 @@ def test_a_right_pointer_is_not_led_astray_by_a_damaged_table(converted: Convert
     sound = converted.wim.read_bytes()
     moved = _move_one(converted.wim)
     watching = (converted.volume, converted.wim)
-    for command in (("relocate", converted.volume, "--wim", converted.wim, "--as", "later"),
-                    ("update", converted.volume, "--wim", converted.wim)):
-        assert "--repair" in refused("pointers-astray", 1, *command, watching=watching).err
+    for error, code, verb in (("pointers-astray", 1, "relocate --as later"), ("image-moved", 4, "update")):
+        run = refused(error, code, *verb.split(), converted.volume, "--wim", converted.wim, watching=watching)
+        assert "--repair" in run.err
     leads = _leads_to(converted.volume, moved)
     assert wimboot("verify", converted.volume, "--wim", converted.wim, "--repair").code in (1, 3)
     assert _leads_to(converted.volume, moved) == leads
