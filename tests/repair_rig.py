@@ -67,6 +67,10 @@ class Pair:
         """The same with --repair."""
         return self.verify("--repair", *extra, wim=wim)
 
+    def alone(self, *extra: object) -> dict[str, Any]:
+        """Document of `verify` of the WIM by itself."""
+        return wimboot("verify", "--wim", self.wim, "--json", *extra).json
+
     @contextmanager
     def edited(self) -> Iterator[Path]:
         """The volume, mounted to be changed."""

@@ -24,7 +24,7 @@ from wimboot.figures import Figure
 
 __all__ = [
     "Busy", "ChecksFailed", "Damaged", "Error", "FormatError", "HostError", "Internal", "Refused", "Unsupported",
-    "UsageError",
+    "UsageError", "advice",
 ]
 
 
@@ -38,7 +38,7 @@ class Error(Exception):
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
-        self.hint = _hint(self.advice, facts)
+        self.hint = advice(self.advice, **facts)
         told = {name: Figure(fact) if type(fact) is int else fact for name, fact in facts.items()}
         super().__init__(self.sentence.format(**told))
 
@@ -48,14 +48,18 @@ class Error(Exception):
         return f"{self}. {self.hint}" if self.hint else str(self)
 
 
-def _hint(advice: str, facts: dict[str, object]) -> str:
-    """The advice with its facts; where it is a command to be typed, `in backticks`, as a shell has to get them."""
-    if "`" not in advice:
-        return advice.format(**facts)
-    from shlex import quote
+def advice(text: str, /, **facts: object) -> str:
+    """The text with its facts; where it is a command to be typed, `in backticks`, as a shell has to get them: one word
+    each, of a tuple all of its words.
+    """
+    if "`" not in text:
+        return text.format(**facts)
+    from shlex import join
 
-    typed = {name: quote(str(fact)) if isinstance(fact, (str, PurePath)) else fact for name, fact in facts.items()}
-    return "`".join(part.format(**(typed if number % 2 else facts)) for number, part in enumerate(advice.split("`")))
+    words = {name: (fact,) for name, fact in facts.items() if isinstance(fact, (str, PurePath))}
+    tuples = {name: fact for name, fact in facts.items() if isinstance(fact, tuple)}
+    typed = facts | {name: join(map(str, each)) for name, each in (words | tuples).items()}
+    return "`".join(part.format(**(typed if number % 2 else facts)) for number, part in enumerate(text.split("`")))
 
 
 class UsageError(Error):

@@ -53,7 +53,7 @@ def test_no_pointer_is_led_to_a_damaged_table(at: int, image: bool, pair: Pair) 
         run = wimboot("verify", pair.volume, "--wim", pair.wim, "--repair", "--spare", pair.spare)
         assert run.code == 3
         assert f"problem: {pair.wim}: its table is not the one that the pointers know" in run.err
-        assert f"`wimboot sync {pair.spare} {pair.wim} --full` writes it anew" in run.err
+        assert f"`wimboot sync {pair.spare} {pair.wim} --full` writes {pair.wim} anew" in run.err
         done("sync", pair.spare, pair.wim, "--full", *(("--force",) if at == 30 else ()))
     else:
         assert pair.repair("--quick", "--spare", pair.spare)[0] == 0

@@ -214,7 +214,7 @@ def test_a_damaged_table_names_what_is_wrong_and_whether_there_is_a_backup() -> 
     with pytest.raises(OverlayDamaged, match="magic") as caught:
         read_sources({DAT_PATH: b"x" * 100, BACKUP_PATH: good}.get, where="disk.img#1")
     assert "holds 1 data sources" in caught.value.hint
-    assert "`wimboot verify disk.img#1 --repair` takes it from" in caught.value.hint
+    assert "`wimboot verify 'disk.img#1' --repair` takes it from" in caught.value.hint
     with pytest.raises(OverlayDamaged) as caught:
         read_sources({DAT_PATH: good[:30]}.get)
     assert "no sound backup" in caught.value.hint

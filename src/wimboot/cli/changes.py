@@ -8,7 +8,7 @@ import click
 
 from wimboot.cli import options, show
 from wimboot.cli.progress import listener
-from wimboot.errors import ChecksFailed
+from wimboot.errors import ChecksFailed, advice
 from wimboot.formats.guid import guid_text
 
 if TYPE_CHECKING:
@@ -137,11 +137,13 @@ def status(target: str, log_folder: Path | None, **chosen: Any) -> None:
         click.echo(f"{target} stands on image {done.number}, {done.name}, of {done.wim}.")
         _list(done.changes, chosen["verbose"])
         if done.rewritten:
-            show.say(f"{done.behind:,} pointers know a WIM that this one did not grow from: it was rewritten, or is "
-                     f"damaged. `wimboot verify {target} --wim {done.wim} --repair` tells which, and relinks them.")
+            show.say(advice("{count:,} pointers know a WIM that this one did not grow from: it was rewritten, or is "
+                            "damaged. `wimboot verify {target} --wim {wim} --repair` tells which, and relinks them.",
+                            count=done.behind, target=target, wim=done.wim))
         elif done.behind:
-            show.say(f"{done.behind:,} pointers are behind the WIM, which has grown since: `wimboot update "
-                     f"{target}` or `wimboot relocate {target} --wim {done.wim}` brings them up to it.")
+            show.say(advice("{count:,} pointers are behind the WIM, which has grown since: `wimboot update {target}` "
+                            "or `wimboot relocate {target} --wim {wim}` brings them up to it.",
+                            count=done.behind, target=target, wim=done.wim))
     if done.changes and chosen["exit_code"]:
         raise click.exceptions.Exit(ChecksFailed.exit_code)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.cli import show
 from wimboot.cli.english import singular
+from wimboot.errors import advice
 from wimboot.formats.guid import guid_text
 from wimboot.windows.wimplace import told_place
 
@@ -175,7 +176,8 @@ def _remarks(volume: VolumeFigures, disk: DiskFigures) -> None:
         show.say(f"{where}: whether Windows makes this VHD larger could not be read: {start.problem}")
     missing = sum(share.missing for share in volume.shares)
     if missing:
-        show.say(f"{where}: {missing:,} pointers without data in the WIM; `wimboot verify {where}` names them.")
+        show.say(advice("{where}: {missing:,} pointers without data in the WIM; `wimboot verify {where}` names them.",
+                        where=where, missing=missing))
     if volume.unregistered:
         show.say(f"{where}: {volume.unregistered:,} pointers into WIMs that the volume does not name.")
     if volume.problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from wimboot.errors import advice
 from wimboot.events import Note
 from wimboot.frozen import Frozen
 from wimboot.ops.capturing.foretelling import foretell_image
@@ -89,9 +90,10 @@ def _tell_if_behind(opened: Opened, guid: bytes, emit: Emit) -> None:
             Note(
                 id="behind",
                 warning=True,
-                text=(
-                    f"{pointers:,} pointers of {opened.where} now carry the hash of an older table, and Windows "
-                    f"may refuse them: `wimboot relocate {opened.where} --wim WIM` brings them up to date."
+                text=advice(
+                    "{pointers:,} pointers of {volume} now carry the hash of an older table, and Windows may refuse "
+                    "them: `wimboot relocate {volume} --wim WIM` brings them up to date.",
+                    pointers=pointers, volume=opened.where,
                 ),
             )
         )

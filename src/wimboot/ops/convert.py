@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
+from wimboot.errors import Refused, advice
 from wimboot.events import Emit, Note, Phase, silent
 from wimboot.figures import told_size
 from wimboot.formats.blobtable import MAX_POINTER_SIZE
@@ -234,9 +234,10 @@ def _is_done(options: ConvertOptions, opened: Opened, own: Store | None, ready: 
     if max(source.wim_index for source in standing) > len(own.images):
         return False    # an older copy is named as that by what lacks its data
     if not ready.place.is_later and ready.place not in [sources.place(source.data_source_id) for source in standing]:
-        emit(Note(id="wim-moved", warning=True, text=(
-            f"{opened.where} does not have {ready.place} registered as the place of its WIM, and nothing was changed: "
-            f"`wimboot relocate {opened.where} --wim {wim} --as '{ready.place}'` registers it.")))
+        emit(Note(id="wim-moved", warning=True, text=advice(
+            "{volume} does not have {place} registered as the place of its WIM, and nothing was changed: `wimboot "
+            "relocate {volume} --wim {wim} --as {place}` registers it.",
+            volume=opened.where, place=str(ready.place), wim=wim)))
     return True
 
 

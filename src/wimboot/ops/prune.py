@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wimboot.disk import DECIDED
-from wimboot.errors import Damaged, Refused
+from wimboot.errors import Damaged, Refused, advice
 from wimboot.events import Emit, Note, Phase
 from wimboot.formats.filetime import from_unix_ns
 from wimboot.frozen import Frozen
@@ -244,6 +244,7 @@ def _tell(ready: _Ready, options: PruneOptions, emit: Emit) -> None:
     for user in ready.left:
         number = ready.chosen.number_after(user.source.wim_index)
         stays = "is gone" if number is None else f"is image {number} now"
-        emit(Note(id="left-behind", warning=True, text=(
-            f"{user.place} still points to where its data lay before, and the image it stands on {stays}. It does not "
-            f"start before `wimboot restore {user.place} --wim {options.wim} --image {number or 'N'}`.")))
+        emit(Note(id="left-behind", warning=True, text=advice(
+            "{volume} still points to where its data lay before, and the image it stands on {stays}. It does not start "
+            "before `wimboot restore {volume} --wim {wim} --image {number}`.",
+            volume=user.place, stays=stays, wim=options.wim, number=number or "N")))

@@ -21,7 +21,7 @@ from wimboot.disk.packing import Packing, PackingOptions, check_packing, pack_di
 from wimboot.disk.unused import FreeMap
 from wimboot.disk.vhd import Vhd
 from wimboot.disk.vhdlayout import read_layout
-from wimboot.errors import Refused, UsageError
+from wimboot.errors import Refused, UsageError, advice
 from wimboot.events import Emit, Event, Note, Phase, silent
 from wimboot.figures import told_size
 from wimboot.formats.vhdfooter import MAX_DISK_SIZE
@@ -196,9 +196,10 @@ def _tell_of_changes(options: RamOptions, wim: Path, emit: Emit) -> None:
         return
     found = status(StatusOptions(target=options.target, wim=wim, config=options.config), silent)
     if found.changes:
-        emit(Note(id="not-in-image", warning=True, text=(
-            f"{len(found.changes):,} changes on {options.target.place} are not in image {found.number}, {found.name}, "
-            f"and so not in the RAM image: `wimboot update {options.target.place}` first adds them.")))
+        emit(Note(id="not-in-image", warning=True, text=advice(
+            "{count:,} changes on {volume} are not in image {number}, {name}, and so not in the RAM image: `wimboot "
+            "update {volume}` first adds them.",
+            count=len(found.changes), volume=options.target.place, number=found.number, name=found.name)))
 
 
 def _target(disk: MadeDisk, options: RamOptions) -> TargetOptions:

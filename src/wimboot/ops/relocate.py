@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from wimboot.disk import PlaceUnknown
-from wimboot.errors import UsageError
+from wimboot.errors import UsageError, advice
 from wimboot.events import Note
 from wimboot.formats.guid import guid_text
 from wimboot.frozen import Frozen
@@ -155,16 +155,17 @@ def _place(options: RelocateOptions, before: WimPlace | None, opened: Opened, em
 def _warn_of_lacking(source: DataSource, store: Store, wim: Path, opened: Opened, emit: Emit) -> None:
     """Say where pointers will stay that this WIM does not have the data of."""
     if source.wim_index > len(store.images):
-        emit(Note(id="wim-older", warning=True, text=(
-            f"{wim} has {len(store.images):,} images, and {opened.where} stands on image {source.wim_index}: it is "
-            "an older copy, or one whose images were deleted. Pointers to what it lacks stay: `wimboot verify "
-            f"{opened.where} --wim {wim}` names them.")))
+        emit(Note(id="wim-older", warning=True, text=advice(
+            "{wim} has {images:,} images, and {volume} stands on image {number}: it is an older copy, or one whose "
+            "images were deleted. Pointers to what it lacks stay: `wimboot verify {volume} --wim {wim}` names them.",
+            wim=wim, images=len(store.images), volume=opened.where, number=source.wim_index)))
         return
     lacking = sum(sha1 not in store for sha1, _ in passes.pointer_rows(opened.tree, source.data_source_id))
     if lacking:
-        emit(Note(id="blob-missing", warning=True, text=(
-            f"{wim} does not have the data of {lacking:,} pointers of {opened.where}, which stay as they are: "
-            f"`wimboot verify {opened.where} --wim {wim} --repair --spare COPY` brings it from a copy that has.")))
+        emit(Note(id="blob-missing", warning=True, text=advice(
+            "{wim} does not have the data of {lacking:,} pointers of {volume}, which stay as they are: `wimboot verify "
+            "{volume} --wim {wim} --repair --spare COPY` brings it from a copy that has.",
+            wim=wim, lacking=lacking, volume=opened.where)))
 
 
 def _unused(sources: Sources, opened: Opened, *, besides: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from wimboot.errors import HostError
 from wimboot.events import Emit, Note, Phase
-from wimboot.ops.mending.doubting import doubtful
+from wimboot.ops.mending.doubting import doubt_told
 from wimboot.ops.mending.outcome import Repaired
 from wimboot.ops.mending.plan import Mending, plan_mending
 from wimboot.ops.mending.soundblobs import bring, find_sound
@@ -163,7 +163,7 @@ def _possible(
     if mending.doubt is None or not mending.doubt.stays(brought):
         return mending
     with opened_store(mending.doubt.wim, opened.options.folders) as own, opened_spares(options, own, opened) as spares:
-        done.refuse(doubtful(opened, own, spares, mending.doubt), emit)
+        done.refuse(doubt_told(opened, own, spares, mending.doubt), emit)
     return mending.spared or Mending()
 
 

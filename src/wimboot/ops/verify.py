@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError
+from wimboot.errors import Damaged, Error, FormatError, Internal, UsageError, advice
 from wimboot.events import Emit, Note, Phase, Problem
 from wimboot.formats.guid import guid_text
+from wimboot.ops.checking.advising import spare_options, written_anew
 from wimboot.ops.checking.diagnosis import Use, compare, counted, diagnose, uses_of
 from wimboot.ops.checking.findings import Diagnosed, Verified
 from wimboot.ops.checking.overlayfiles import read_overlay_files
 from wimboot.ops.checking.wims import check_data, verify_store
 from wimboot.ops.finding.backing import likely_folders
 from wimboot.ops.finding.locating import WimState, locate
-from wimboot.ops.mending.copies import whole_copy, whole_spare, written_anew
+from wimboot.ops.mending.copies import whole_copy, whole_spare
 from wimboot.ops.opening.contents import Contents
 from wimboot.ops.opening.inside import wim_exists
 from wimboot.ops.opening.storing import opened_store
@@ -74,8 +75,9 @@ def verify(options: VerifyOptions, emit: Emit) -> Verified:
                 verify_store(store, verified, emit, quick=options.quick, threads=options.threads)
         except Damaged as error:
             spare = whole_spare(options.spares, wim_guid(options.wim), HostFolder)
-            advice = error.hint if spare is None else f"{spare} can be read. {written_anew(options.wim, spare)}"
-            verified.tell(Problem(id=error.id, where=str(options.wim), text=str(error), advice=advice))
+            hint = error.hint if spare is None else (
+                f"{spare} can be read. {written_anew(options.wim, spare, '--force')}")
+            verified.tell(Problem(id=error.id, where=str(options.wim), text=str(error), advice=hint))
     else:
         raise NothingToVerify
     return verified
@@ -130,7 +132,8 @@ class _Check:
         self._verified.tell(Problem(
             id="source-unknown", where=self._opened.where, paths=self._paths(uses), facts={"data_source": number},
             text=f"{counted(len(uses), 'pointer')} to data source {number}, which WimOverlay.dat does not have",
-            advice=f"`wimboot verify {self._place} --repair --wim WIM` enters it, where WIM has their data."))
+            advice=advice("`wimboot verify {volume} --repair --wim WIM` enters it, where WIM has their data.",
+                          volume=self._place)))
 
     def _remind(self, waiting: Iterable[DataSource]) -> None:
         for source in waiting:
@@ -175,13 +178,14 @@ class _Check:
                 id="wim-moved", where=self._opened.where,
                 text=f"data source {one.data_source_id} has its WIM at {one.place}, and it is not there: Windows would "
                      f"not find it. It was found as {wim}",
-                advice="Copy it there; or copy it to where Windows can read it, and let `wimboot relocate "
-                       f"{self._place} --wim WIM` register that place."))
+                advice=advice("Copy it there; or copy it to where Windows can read it, and let `wimboot relocate "
+                              "{volume} --wim WIM` register that place.", volume=self._place)))
         elif not located.at_hand:
-            self._emit(Note(id="place-not-at-hand", text=(
-                f"Data source {one.data_source_id} has its WIM at {one.place}, and no disk at hand is that one: "
-                f"whether Windows would find it was not checked. It was found as {wim}; where that is its place now, "
-                f"`wimboot relocate {self._place} --wim WIM` registers it.")))
+            self._emit(Note(id="place-not-at-hand", text=advice(
+                "Data source {number} has its WIM at {place}, and no disk at hand is that one: whether Windows would "
+                "find it was not checked. It was found as {wim}; where that is its place now, `wimboot relocate "
+                "{volume} --wim WIM` registers it.",
+                number=one.data_source_id, place=one.place, wim=wim, volume=self._place)))
         elif located.other is not None and located.other.path != wim:
             guid = located.other.guid
             what = "no WIM" if guid is None else f"another WIM, with the GUID {guid_text(guid)}"
@@ -213,12 +217,12 @@ class _Check:
                     self._emit(over.note(wim))
                 continue
             text = f"{over.why}; the pointers are checked against {wim}"
-            advice = f"Where that one is sound: {written_anew(over.path, wim)}"
+            hint = f"Where that one is sound: {written_anew(over.path, wim, '--force')}"
             if over.path.name.casefold() == name != found.path.name.casefold():
-                self._tell(one, Problem(id=over.damage.id, where=str(over.path), text=text, advice=advice))
+                self._tell(one, Problem(id=over.damage.id, where=str(over.path), text=text, advice=hint))
             else:
                 self._emit(Note(id="passed-over", warning=True, text=(
-                    f"{over.path} was passed over: {text}. {advice}")))
+                    f"{over.path} was passed over: {text}. {hint}")))
 
     def _source(self, source: DataSource, place: WimPlace | None, uses: list[Use], wim: Path | None) -> None:
         one = Diagnosed(data_source_id=source.data_source_id, guid=source.wim_guid, wim_index=source.wim_index,
@@ -245,9 +249,9 @@ class _Check:
             raise
         except Error as error:
             copy = self._whole(one, uses, wim) if isinstance(error, Damaged) else None
-            advice = error.hint if copy is None else (
-                f"{copy} can be read and has the data of all these pointers. {written_anew(wim, copy)}")
-            self._tell(one, Problem(id=error.id, where=str(wim), text=str(error), advice=advice))
+            hint = error.hint if copy is None else (
+                f"{copy} can be read and has the data of all these pointers. {written_anew(wim, copy, '--force')}")
+            self._tell(one, Problem(id=error.id, where=str(wim), text=str(error), advice=hint))
 
     def _whole(self, one: Diagnosed, uses: list[Use], wim: Path) -> Path | None:
         """What may take the place of a damaged WIM: a copy that was named, or one that lies at hand."""
@@ -266,13 +270,14 @@ class _Check:
                 id="other-wim", where=store.where,
                 text=f"it is not the WIM of data source {one.data_source_id}: its GUID is {guid_text(store.guid)}, the "
                      f"volume stands on {guid_text(one.guid)}: {why}",
-                advice=f"{back}. Where this one has all its data, "
-                       f"`wimboot verify {self._place} --wim {store.where} --repair` relinks the volume to it."))
+                advice=advice(
+                    "{back}. Where this one has all its data, `wimboot verify {volume} --wim {wim} --repair` relinks "
+                    "the volume to it.", back=back, volume=self._place, wim=store.where)))
             return
         self._verified.wim = one.wim
         one.comparison = found = compare(uses, store)
         self._verified.behind |= bool(found.behind or found.moved)
-        for cause in diagnose(found, store, wim_index=one.wim_index, volume=self._place):
+        for cause in diagnose(found, store, wim_index=one.wim_index, volume=self._place, spares=self._options.spares):
             self._tell(one, Problem(
                 id=cause.id, where=self._opened.where if cause.uses else store.where, text=cause.text,
                 advice=cause.advice, paths=self._paths(cause.uses), facts={
@@ -290,8 +295,10 @@ class _Check:
             id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(one.damaged)},
             text=f"damaged in it: {counted(len(problems), 'blob')} (the first: {problems[0].text}), the data of "
                  f"{counted(len(paths), 'file')} of the volume",
-            advice=f"`wimboot verify {self._place} --wim {store.where} --repair --spare COPY` takes it from another "
-                   "copy, or from real files with the same contents."))
+            advice=advice(
+                "`wimboot verify {volume} --wim {wim} --repair {spares}` takes it from another copy, or from real "
+                "files with the same contents.",
+                volume=self._place, wim=store.where, spares=spare_options(self._options.spares))))
 
     def _tell(self, one: Diagnosed, problem: Problem) -> None:
         one.causes.append(problem.id)

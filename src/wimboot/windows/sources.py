@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
-from wimboot.errors import Damaged, FormatError
+from wimboot.errors import Damaged, FormatError, advice
 from wimboot.formats.overlaydat import DataSource, Overlay
 from wimboot.frozen import Frozen
 from wimboot.windows.wimplace import WimPlace
@@ -145,10 +145,10 @@ def read_sources(read: Callable[[str], bytes | None], *, where: str = "TARGET") 
 
 def how_to_mend(backup: bytes | None, where: str) -> str:
     """The command that makes the table of a volume anew, given the content of its backup, None where there is none."""
-    repair = f"wimboot verify {where} --repair"
     try:
         count = len(Overlay.parse(backup or b"").sources)
     except FormatError:
-        return (f"There is no sound backup of it. `{repair} --wim WIM` builds it anew from the pointers; --wim-place "
-                "says where Windows finds the WIM.")
-    return f"`{repair}` takes it from {BACKUP_PATH}, which is sound and holds {count} data sources."
+        return advice("There is no sound backup of it. `wimboot verify {where} --repair --wim WIM` builds it anew from "
+                      "the pointers; --wim-place says where Windows finds the WIM.", where=where)
+    return advice("`wimboot verify {where} --repair` takes it from {backup}, which is sound and holds {count} data "
+                  "sources.", where=where, backup=BACKUP_PATH, count=count)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from wimboot.errors import Damaged, Unsupported
+from wimboot.errors import Damaged, Unsupported, advice
 from wimboot.formats.reparse import WimPointer
 from wimboot.frozen import Frozen
+from wimboot.ops.checking.advising import spare_options
 from wimboot.tree import StreamFlag, passes
 from wimboot.wim import grew_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from wimboot.tree import Tree
     from wimboot.wim import Store
@@ -137,10 +140,16 @@ def _known_to_images(store: Store) -> set[bytes]:
     return known
 
 
-def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) -> list[Cause]:
-    """The one cause that explains most, then what it does not explain. `volume` is what the user calls the target."""
-    causes = [] if (first := _main_cause(found, store, wim_index, volume)) is None else [first]
-    repair = f"`wimboot verify {volume} --wim {store.where} --repair`"
+def diagnose(
+    found: Comparison, store: Store, *, wim_index: int, volume: str, spares: Sequence[Path] = ()
+) -> list[Cause]:
+    """The one cause that explains most, then what it does not explain. `volume` is what the user calls the target,
+    `spares` are copies of the WIM that were named.
+    """
+    told = partial(advice, volume=volume, wim=store.where, number=wim_index, spares=spare_options(spares),
+                   newer=spare_options(spares, "NEWER"))
+    causes = [] if (first := _main_cause(found, store, wim_index, told)) is None else [first]
+    repair = told("`wimboot verify {volume} --wim {wim} --repair`")
     if found.wrong:
         causes.append(Cause(
             id="pointer-wrong", uses=tuple(found.wrong),
@@ -152,13 +161,13 @@ def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) ->
             id="pointer-hash", uses=tuple(found.wrong_hash),
             text=f"{len(found.wrong_hash):,} of {found.count:,} pointers have a hash that is none of {store.where}, "
                  "and lead to where it has other data of that size: they were changed, or are damaged",
-            advice=f"`wimboot restore {volume} --wim {store.where} --image {wim_index}` brings the files back, and all "
-                   f"else that differs from that image (`wimboot status {volume}` lists it)."))
+            advice=told("`wimboot restore {volume} --wim {wim} --image {number}` brings the files back, and all else "
+                        "that differs from that image (`wimboot status {volume}` lists it).")))
     if found.other_size:
         causes.append(Cause(
             id="pointer-size", uses=tuple(found.other_size),
             text=f"the pointers of {counted(len(found.other_size), 'file')} name data of another size than the files",
-            advice=f"They cannot be relinked: `wimboot restore {volume}` brings them back as the image has them."))
+            advice=told("They cannot be relinked: `wimboot restore {volume}` brings them back as the image has them.")))
     if found.unbackable:
         causes.append(Cause(
             id="blob-not-backable", uses=tuple(found.unbackable),
@@ -168,9 +177,10 @@ def diagnose(found: Comparison, store: Store, *, wim_index: int, volume: str) ->
     return causes
 
 
-def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) -> Cause | None:
+def _main_cause(found: Comparison, store: Store, wim_index: int, told: Callable[..., str]) -> Cause | None:
     where, images = store.where, len(store.images)
-    repair = f"wimboot verify {volume} --wim {where} --repair"
+    repair = told("`wimboot verify {volume} --wim {wim} --repair`")
+    repair_from = told("`wimboot verify {volume} --wim {wim} --repair {spares}`")
     if found.count and store.not_backable is not None:
         return Cause(
             id="wim-not-backable", text=f"Windows cannot read pointers into {where}: {store.not_backable}",
@@ -180,50 +190,55 @@ def _main_cause(found: Comparison, store: Store, wim_index: int, volume: str) ->
         lost = f"; the data of {len(found.missing):,} more is not in it" if found.missing else ""
         partly = found.moved if 2 * len(found.moved) < found.count else ()
         doubtful = ", or its table is damaged" if partly else ""
-        spare = " --spare COPY` relinks them by their SHA-1 and takes what is missing from the copy."
         return Cause(
             id="wim-rewritten", uses=tuple(found.missing or partly),
             text=f"{where} was rewritten under the same GUID (optimized, pruned or repaired without this volume, or an "
                  f"image was deleted): the data of {len(found.moved):,} of {found.count:,} pointers lies elsewhere "
                  f"now{lost}{doubtful}",
-            advice=f"`{repair}{spare}" if found.missing else f"`{repair}` relinks them by their SHA-1.")
+            advice=f"{repair_from} relinks them by their SHA-1 and takes what is missing from the copy."
+                   if found.missing else f"{repair} relinks them by their SHA-1.")
     if _is_older(found, store, wim_index):
         lacks = f" and lacks the data of {counted(len(found.missing), 'file')}" if found.missing else ""
         stands = f", the volume stands on image {wim_index}" if wim_index > images else ""
         return Cause(
             id="wim-older", uses=tuple(found.missing),
             text=f"{where} is an older copy of the WIM: it has {counted(images, 'image')}{stands}{lacks}",
-            advice="Put the newer copy in its place, or name it with --wim; `wimboot sync WIM COPY` brings a copy up "
-                   f"to date. `{repair} --spare NEWER` brings the data that is missing.")
+            advice=told("Put the newer copy in its place, or name it with --wim; `wimboot sync WIM COPY` brings a copy "
+                        "up to date. `wimboot verify {volume} --wim {wim} --repair {newer}` brings the data that is "
+                        "missing."))
     if found.missing:
         return Cause(
             id="blob-missing", uses=tuple(found.missing),
             text=f"{where} does not have the data of {len(found.missing):,} of {found.count:,} pointers (the first: "
                  f"{found.missing[0].pointer.hash.hex()}): it was removed from the WIM, or the WIM's table is damaged",
-            advice=f"`{repair} --spare COPY` takes it from another copy, or from real files with the same contents.")
+            advice=f"{repair_from} takes it from another copy, or from real files with the same contents.")
     if not 1 <= wim_index <= images:
         return Cause(
             id="image-missing",
             text=f"the volume stands on image {wim_index}, and {where} has {counted(images, 'image')}: that image was "
                  "deleted" + (f", and {found.behind:,} pointers carry the hash of an older blob table"
                               if found.behind else ""),
-            advice=f"The data is all there. `{repair}` lets the volume stand on the nearest image and changes no file; "
-                   f"then `wimboot update {volume}` makes a new one of it. `wimboot restore {volume} --image N` makes "
-                   "it equal to another image, and removes what that does not have.")
-    if found.behind and not any(grew_from(store, table) for table in found.tables):
+            advice=f"The data is all there. {repair} lets the volume stand on the nearest image and changes no file; " +
+                   told("then `wimboot update {volume}` makes a new one of it. `wimboot restore {volume} --image N` "
+                        "makes it equal to another image, and removes what that does not have."))
+    return _behind_cause(found, store, told) if found.behind else None
+
+
+def _behind_cause(found: Comparison, store: Store, told: Callable[..., str]) -> Cause:
+    """Of pointers that carry another table's hash, and lead home all the same."""
+    repair = told("`wimboot verify {volume} --wim {wim} --repair`")
+    if not any(grew_from(store, table) for table in found.tables):
         return Cause(
             id="wim-rewritten",
-            text=f"{found.behind:,} pointers carry the hash of a blob table that {where} never had: it was rewritten "
-                 "without this volume, and its images may have other numbers, or its table is damaged (`wimboot verify "
-                 f"--wim {where}` tells)",
-            advice=f"Where it is sound, `{repair}` relinks them and finds the volume's image by its files.")
-    if found.behind:
-        return Cause(
-            id="behind",
-            text=f"{found.behind:,} pointers carry the hash of an older blob table: {where} grew since, and Windows "
-                 f"may refuse them; `wimboot relocate {volume} --wim {where}` brings them up to date",
-            advice=f"`{repair}` does so, too.")
-    return None
+            text=told("{count:,} pointers carry the hash of a blob table that {wim} never had: it was rewritten "
+                      "without this volume, and its images may have other numbers, or its table is damaged (`wimboot "
+                      "verify --wim {wim}` tells)", count=found.behind),
+            advice=f"Where it is sound, {repair} relinks them and finds the volume's image by its files.")
+    return Cause(
+        id="behind",
+        text=told("{count:,} pointers carry the hash of an older blob table: {wim} grew since, and Windows may refuse "
+                  "them; `wimboot relocate {volume} --wim {wim}` brings them up to date", count=found.behind),
+        advice=f"{repair} does so, too.")
 
 
 def _is_older(found: Comparison, store: Store, wim_index: int) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from shlex import quote
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from wimboot.events import Problem, silent
 
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
     from wimboot.ops.checking.diagnosis import Comparison
 
 __all__ = ["Diagnosed", "Verified"]
-
-
-_ANY_COPY: Final = re.compile("--spare (?:COPY|NEWER)")
-"""What an advice says of a copy of the WIM that it does not know."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +40,7 @@ class Diagnosed:
 
 @dataclass(slots=True, kw_only=True)
 class Verified:
-    """What was checked and found. Problems were sent as events, too, one by one; an advice names the `spares`.
+    """What was checked and found. Problems were sent as events, too, one by one; advice about them names the `spares`.
 
     `mended` is what WimOverlay.dat should hold where it or its backup is not as it should be; `unknown` are the data
     source ids that pointers name and no table has. `missing`, `damaged` and `lists` are blobs, and numbers of images
@@ -75,9 +69,6 @@ class Verified:
 
     def tell(self, problem: Problem) -> None:
         """Note a problem, and tell it."""
-        if self.spares:
-            named = " ".join(f"--spare {quote(str(spare))}" for spare in self.spares)
-            problem = replace(problem, advice=_ANY_COPY.sub(lambda _: named, problem.advice))
         self.found.append(problem)
         self.emit(problem)
 

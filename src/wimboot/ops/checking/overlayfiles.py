@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wimboot.errors import FormatError
+from wimboot.errors import FormatError, advice
 from wimboot.formats.overlaydat import Overlay
 from wimboot.frozen import Frozen
 from wimboot.windows.sources import BACKUP_PATH, DAT_PATH, NEW_PATH
@@ -60,7 +60,7 @@ class OverlayFiles(Frozen):
 
     def flaws(self, ids: Collection[int], volume: str) -> list[OverlayFlaw]:
         """What is wrong, where pointers name these data sources. `volume` is what the user calls the target."""
-        repair = f"`wimboot verify {volume} --repair`"
+        repair = advice("`wimboot verify {volume} --repair`", volume=volume)
         table = self.in_force.table
         if table is None:
             flaw = self._without_table(ids, repair, volume)
@@ -81,9 +81,9 @@ class OverlayFiles(Frozen):
 
     def _without_table(self, ids: Collection[int], repair: str, volume: str) -> OverlayFlaw | None:
         sound = next((file for file in (self.new, self.backup) if file.table is not None), None)
-        from_other = f"{repair} takes it from {sound.path}, which is sound." if sound is not None else (
-            f"`wimboot verify {volume} --repair --wim WIM` builds it anew from the pointers; --wim-place says where "
-            "Windows finds the WIM.")
+        from_other = f"{repair} takes it from {sound.path}, which is sound." if sound is not None else advice(
+            "`wimboot verify {volume} --repair --wim WIM` builds it anew from the pointers; --wim-place says where "
+            "Windows finds the WIM.", volume=volume)
         if self.in_force.data is not None:
             return OverlayFlaw(
                 id="overlay-damaged",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from shlex import quote
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Unsupported
+from wimboot.errors import Damaged, Unsupported, advice
 from wimboot.events import Phase, Problem
+from wimboot.ops.checking.advising import spare_options, written_anew
 from wimboot.ops.checking.diagnosis import counted
 from wimboot.tree import passes
 
@@ -41,7 +42,7 @@ def verify_store(store: Store, verified: Verified, emit: Emit, *, quick: bool, t
             verified.tell(Problem(
                 id="blob-missing", where=where, paths=paths, facts={"image": number, "blobs": sorted(missing)},
                 text=f"the data of {counted(len(paths), 'file')} is not in the WIM (the first: {min(missing).hex()})",
-                advice=_advice(store)))
+                advice=_advice(store, verified)))
     if not quick:
         damaged = check_data(store, None, verified, emit, threads)
         known = {store.parts[0].table.row(store.parts[0].table.metadata[number - 1]).sha1 for number in verified.lists}
@@ -74,16 +75,15 @@ def _tell_damaged(store: Store, trees: dict[int, Tree], problems: list[BlobProbl
             id="blob-damaged", where=store.where, paths=paths, facts={"blobs": sorted(used)},
             text=f"damaged in it: {counted(len(known), 'blob')} (the first: {known[0].text}), the data of "
                  f"{counted(len(paths), 'file')} of its images",
-            advice=_advice(store)))
+            advice=_advice(store, verified)))
     strays = [problem for problem in problems if problem.sha1 not in used]
     if strays:
-        copy = quote(str(verified.spares[0])) if verified.spares else "COPY"
+        copy = verified.spares[0] if verified.spares else None
         verified.tell(Problem(
             id="blob-damaged", where=store.where, facts={"blobs": sorted(hashes - used)},
             text=f"damaged in it, though no image refers to it: {counted(len(strays), 'blob')} (the first: "
                  f"{strays[0].text}); an entry of the table is wrong, or the data of an image that was deleted",
-            advice=f"No file of an image needs it. `wimboot sync {copy} {store.where} --full` writes the WIM anew as a "
-                   "sound copy is."))
+            advice=f"No file of an image needs it. {written_anew(Path(store.where), copy)}"))
 
 
 def _paths(tree: Tree, hashes: set[bytes]) -> Iterable[str]:
@@ -92,5 +92,6 @@ def _paths(tree: Tree, hashes: set[bytes]) -> Iterable[str]:
             yield tree.path(tree.links_of(tree.stream_node(number))[0])
 
 
-def _advice(store: Store) -> str:
-    return f"`wimboot verify --wim {store.where} --repair --spare COPY` takes sound data from another copy."
+def _advice(store: Store, verified: Verified) -> str:
+    return advice("`wimboot verify --wim {wim} --repair {spares}` takes sound data from another copy.",
+                  wim=store.where, spares=spare_options(verified.spares))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Refused
+from wimboot.errors import Refused, advice
 from wimboot.events import Emit, Note, silent
 from wimboot.formats.guid import guid_text
 from wimboot.ops.finding.locating import WimState, locate
@@ -204,9 +204,10 @@ def _tell(located: Located, found: Found, opened: Opened, emit: Emit) -> None:
     for over in (over for over in found.passed_over if not over.alike):
         emit(over.note(found.path))
     if located.state in (WimState.MOVED, WimState.REPLACED):
-        emit(Note(id="wim-moved", warning=True, text=(
-            f"{found.path} is not where {opened.where} has it registered ({located.place}); Windows will not find "
-            f"it: put it there, or tell its place with `wimboot relocate {opened.where} --wim {found.path}`.")))
+        emit(Note(id="wim-moved", warning=True, text=advice(
+            "{wim} is not where {volume} has it registered ({place}); Windows will not find it: put it there, or tell "
+            "its place with `wimboot relocate {volume} --wim {wim}`.",
+            wim=found.path, volume=opened.where, place=located.place)))
 
 
 def not_found(opened: Opened, located: Located) -> WimNotFound | WimReplaced:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wimboot.disk.inside import parse_inside
 from wimboot.errors import Error, Internal
 from wimboot.ops.opening.storing import opened_store
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from wimboot.ops.finding.locating import Found, Located, PassedOver
     from wimboot.ops.options import Folders
 
-__all__ = ["whole_copy", "whole_spare", "written_anew"]
+__all__ = ["whole_copy", "whole_spare"]
 
 
 def whole_copy(located: Located, wim: Path) -> Path | None:
@@ -41,10 +40,3 @@ def whole_spare(
         except Error:
             continue
     return None
-
-
-def written_anew(wim: Path, copy: Path) -> str:
-    """What makes the WIM what the copy is."""
-    if parse_inside(wim) is not None:
-        return f"Put a copy of {copy} in the place of {wim}."
-    return f"`wimboot sync {copy} {wim} --force` writes {wim} anew, as {copy} is."

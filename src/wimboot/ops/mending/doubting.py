@@ -6,11 +6,13 @@ some of it is missing, or not there, and pointers led to it would know a table t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimboot.errors import Damaged, Unsupported
+from wimboot.errors import Damaged, Unsupported, advice
 from wimboot.events import Counter, Phase, Problem
 from wimboot.frozen import Frozen
+from wimboot.ops.checking.advising import written_anew
 from wimboot.ops.checking.diagnosis import compare, counted
 from wimboot.ops.pointing.placing import volume_sources
 from wimboot.tree import passes, table_hashes
@@ -18,14 +20,13 @@ from wimboot.wim import grew_from, moved_since
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from wimboot.events import Emit
     from wimboot.ops.checking.diagnosis import Use
     from wimboot.ops.opening.volume import Opened
     from wimboot.wim import Store
 
-__all__ = ["Doubt", "doubt", "doubtful"]
+__all__ = ["Doubt", "doubt", "doubt_told"]
 
 
 class Doubt(Frozen):
@@ -85,21 +86,19 @@ def _told(blobs: set[bytes], unread: str, unsound: str, store: Store, wim: Path)
     return Doubt(wim=wim, blobs=frozenset(blobs), beyond=bool(unread), text=text) if text else None
 
 
-def doubtful(opened: Opened, store: Store, spares: Sequence[Store], doubt: Doubt) -> Problem:
+def doubt_told(opened: Opened, store: Store, spares: Sequence[Store], why: Doubt) -> Problem:
     """What is said where pointers stay as they are; of the copies at hand, the one whose table they know is named."""
     sources = volume_sources(opened.volume).of_wim(store.guid)
     tables = {table for source in sources for table in table_hashes(opened.tree, source.data_source_id)}
-    known = next((one.where for one in spares if one.guid == store.guid and any(
+    known = next((Path(one.where) for one in spares if one.guid == store.guid and any(
         grew_from(one, table) for table in tables)), None)
-    wim, place = store.where, opened.options.place
-    gone = not doubt.beyond and not any(sha1 in store for sha1 in doubt.blobs)
-    relinked = f" Where nobody has it, `wimboot relocate {place} --wim {wim}` relinks the others." if gone else ""
+    anew = written_anew(Path(store.where), known)
+    gone = not why.beyond and not any(sha1 in store for sha1 in why.blobs)
+    relinked = " Where nobody has it, `wimboot relocate {volume} --wim {wim}` relinks the others." if gone else ""
     return Problem(
-        id="table-doubtful", where=wim,
+        id="table-doubtful", where=store.where,
         text="its table is not the one that the pointers know, and not sound as one that another tool wrote would be: "
-             f"{doubt.text}. The pointers were left as they are",
-        advice=(f"`wimboot sync {known} {wim} --full` writes it anew as {known} is, which has the table that they know."
-                if known is not None else
-                f"`wimboot sync COPY {wim} --full` writes it anew as a sound copy is, or `wimboot verify --wim {wim} "
-                f"--repair --spare COPY` takes from one what it lacks; then `wimboot verify {place} --wim {wim} "
-                f"--repair`.{relinked}"))
+             f"{why.text}. The pointers were left as they are",
+        advice=f"{anew} That has the table that they know." if known is not None else anew + advice(
+            " Or `wimboot verify --wim {wim} --repair --spare COPY` takes from one what it lacks. Then `wimboot verify "
+            "{volume} --wim {wim} --repair`." + relinked, wim=store.where, volume=opened.options.place))
