@@ -44,12 +44,12 @@ class Mending:
     """The plan for one WIM. `overlay` is the table to be written, None where it stays.
 
     `wanted` are blobs that are missing, damaged or not backable, with their sizes; `missing` those of them that the
-    WIM does not have at all. `doubt` is what speaks against leading pointers to the `table` of the WIM, which is told
-    by its hash, `spared` the plan that is left where that stays.
+    WIM does not have at all. `doubt` is what speaks against leading pointers to the table of the WIM, `table_hash`,
+    and `spared` the plan that is left where that stays.
     """
 
     overlay: Overlay | None = None
-    table: bytes = b""
+    table_hash: bytes = b""
     doubt: Doubt | None = None
     spared: Mending | None = None
     pointers: int = 0
@@ -98,9 +98,9 @@ def plan_mending(
         known = () if table is None else table.sources
         mine = {source.data_source_id for source in known if source.wim_guid == store.guid}
         mending = Mending(overlay=table if table != in_force or (flawed and table is not None) else None,
-                          table=store.table_hash, spared=spared)
+                          table_hash=store.table_hash, spared=spared)
         led = {number: uses[number] for number in sorted(mine & uses.keys()) if store.not_backable is None}
-        if earlier is not None and earlier.table == store.table_hash:
+        if earlier is not None and earlier.table_hash == store.table_hash:
             mending.doubt = earlier.doubt
         else:
             mending.doubt = doubt([use for each in led.values() for use in each], store, wim, emit,
