@@ -29,6 +29,8 @@ from wimboot.cli.english import singular
      "the WIM grew by 1 KB; 1 file became a pointer; 4 KB are free again"),
     ("1 files with the right data would become ordinary files.",
      "1 file with the right data would become an ordinary file."),
+    ("1 pointers of m/d.img were made ordinary files", "1 pointer of m/d.img was made an ordinary file"),
+    ("1 pointers of m/d.img would be made ordinary files", "1 pointer of m/d.img would be made an ordinary file"),
     ("1 files would become pointers, 3 are behind", "1 file would become a pointer, 3 are behind"),
     ("none of the 1 images of a.wim would stay", "none of the 1 image of a.wim would stay"),
     ("Data source 0 is at x; 1 pointers were brought up to date.",

@@ -32,7 +32,7 @@ _ONE: Final = re.compile(
     rf"(?<![^\s(])1 ((?:(?:{'|'.join(_ADJECTIVES)}) )*)({'|'.join(sorted(_NOUNS, key=len, reverse=True))})"
     r"(?=[\s,;:)]|\.(?:\s|$)|$)((?: \([^()\n]*\)| of [^\s,;:()]+(?= ))?[^.:;()\d\n]*)")
 _WORD: Final = re.compile(rf"(?<![^\s,])(?<!would )(?:{'|'.join(_WITH_MANY)})(?=[\s,]|$)")
-_BECOMES: Final = re.compile(r"(?<=\bbec[ao]me )(pointers|ordinary files)(?=[\s,]|$)")
+_BECOMES: Final = re.compile(r"(?:(?<=\bbec[ao]me )|(?<=\bmade ))(pointers|ordinary files)(?=[\s,]|$)")
 
 
 def singular(text: str) -> str:
