@@ -50,10 +50,10 @@ class Repaired:
             f"{where}: what could be repaired is repaired and committed. Now all is checked again.")))
 
     def refuse(self, problem: Problem, emit: Emit) -> None:
-        """Something is left alone, which is told."""
+        """Something is left alone, which is told; it is no problem of its own besides what the check found."""
         if problem not in self.refused:
             self.refused.append(problem)
-            emit(problem)
+            emit(Note(id=problem.id, warning=True, text=f"{problem.where}: {problem.text}. {problem.advice}"))
 
     def add(self, offers: Offers) -> None:
         """Count what came from whom."""
