@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from converted import Converted
 from mounting import copy_sparse, mounted
-from repair_rig import Pair
+from repair_rig import Pair, problem_of
 from running import done, refused, unchanged, wimboot
 from wimboot.disk import Transaction
 from wimboot.errors import HostError
@@ -27,15 +28,20 @@ def test_recover_tells_that_it_removed_an_unfinished_wim(small_volume: Path, tmp
         run = done(*recover, *told)
         if told:
             assert (run.json["removed"], run.json["wim"]) == (["store.wim.wimboot-new"], "nothing")
-            assert run.json["problems"] == [f"There is no WIM {wim}."]
+            assert run.json["problems"] == [_missing(wim)]
         else:
             assert run.out.startswith("store.wim.wimboot-new, which an unfinished run left beside the WIM, was removed")
             assert "No interrupted run" not in run.out
         assert not (tmp_path / "store.wim.wimboot-new").exists()
     with unchanged(small_volume):
         again = done(*recover, "--json").json
-        assert done(*recover).out == f"No interrupted run was found on the target. There is no WIM {wim}.\n"
-    assert (again["removed"], again["wims"], again["problems"]) == ([], [], [f"There is no WIM {wim}."])
+        assert done(*recover).out == f"No interrupted run was found on the target. {wim}: there is no such WIM.\n"
+    assert (again["removed"], again["wims"], again["problems"]) == ([], [], [_missing(wim)])
+
+
+def _missing(wim: Path) -> dict[str, object]:
+    return {"id": "wim-missing", "where": str(wim), "text": "there is no such WIM", "advice": "", "files": 0,
+            "paths": []}
 
 
 def test_recover_tells_of_several_wims_in_one_sentence(converted: Converted) -> None:
@@ -73,8 +79,22 @@ def test_recover_finds_the_wim(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> N
     assert told["wims"] == [{"wim": str(pair.wim), "found": "undone", "removed": []}]
     assert (pair.wim.read_bytes(), record.exists()) == (before, False)
     pair.wim.unlink()
-    assert "The WIM of" in done("recover", pair.volume, "--json").json["problems"][0]
-    assert "was not found: name it with --wim" in done("recover", pair.volume).out
+    (problem,) = done("recover", pair.volume, "--json").json["problems"]
+    checked = problem_of(json.loads(wimboot("verify", pair.volume, "--json").out))
+    assert problem.keys() == checked.keys(), "as verify tells it"
+    assert [problem[key] for key in ("id", "where", "data_source")] == ["wim-not-found", str(pair.volume), 0]
+    assert "was not found. Name it with --wim." in done("recover", pair.volume).out
+
+
+def test_recover_tells_of_a_volume_whose_wim_it_cannot_know(pair: Pair) -> None:
+    """With the id of what is wrong, and what to do about it."""
+    with pair.edited() as root:
+        (root / "System Volume Information/WimOverlay.dat").write_bytes(b"x" * 100)
+    (problem,) = done("recover", pair.volume, "--json").json["problems"]
+    assert (problem["id"], problem["where"]) == ("overlay-damaged", str(pair.volume))
+    assert problem["text"].startswith("which WIM it stands on cannot be told: ")
+    assert "--repair` takes it from" in problem["advice"]
+    assert f"{problem['text']}. {problem['advice']}" in done("recover", pair.volume).out
 
 
 def test_recover_refuses_what_is_not_there(pair: Pair) -> None:
@@ -86,7 +106,7 @@ def test_recover_refuses_what_is_not_there(pair: Pair) -> None:
     nosuch = pair.wim.with_name("nosuch.wim")
     with unchanged(*both):
         told = done("recover", pair.volume, "--wim", nosuch, "--json").json
-        assert told["problems"] == [f"There is no WIM {nosuch}."]
+        assert told["problems"] == [_missing(nosuch)]
         assert [one["wim"] for one in told["wims"]] == [str(pair.wim)]
     (pair.wim.parent / "elsewhere").mkdir()
     away = pair.wim.rename(pair.wim.parent / "elsewhere/store.wim")

@@ -220,6 +220,6 @@ def recover(target: str, log_folder: Path | None, wim: Path | None, **chosen: An
         wims = [{"wim": one.path, "found": one.outcome.value, "removed": list(one.removed)} for one in done.wims]
         show.document({"target": done.target.value, "removed": [name for one in done.wims for name in one.removed],
                        "wim": done.wims[0].outcome.value if done.wims else None, "wims": wims,
-                       "problems": list(done.problems), "waiting": list(done.waiting)})
+                       "problems": [_problem(one) for one in done.problems], "waiting": list(done.waiting)})
     elif not chosen["quiet"]:
         click.echo(done.told)

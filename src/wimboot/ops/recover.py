@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wimboot.disk import Place, Recovered, TableKind, open_target, parse_place, waiting_logs
 from wimboot.disk.inside import parse_inside
 from wimboot.errors import Busy, Damaged, Error, Refused, Unsupported, UsageError
-from wimboot.events import silent
+from wimboot.events import Problem, silent
 from wimboot.frozen import Frozen
 from wimboot.ops.finding.locating import copies
 from wimboot.ops.opening.disks import finish_interrupted
@@ -59,13 +59,13 @@ class RecoveredWim(Frozen):
 class RecoverDone(Frozen):
     """What was found: on the target, on its WIMs or the one given, and all of it in words.
 
-    `problems` are WIMs that were not found, in words; `waiting` files of other runs in the folders of these: logs, each
+    `problems` are WIMs that were not found; `waiting` files of other runs in the folders of these: logs, each
     with its target, records, unfinished WIMs.
     """
 
     target: Recovered
     wims: tuple[RecoveredWim, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     waiting: tuple[str, ...]
     told: str
 
@@ -91,12 +91,12 @@ def recover(options: TargetOptions, wim: Path | None, emit: Emit) -> RecoverDone
         done = tuple(one for one in done if one.path != wim or _was_left(one))
         if problems and found is Recovered.NOTHING and not any(map(_was_left, done)):
             raise WimMissing(where=str(wim))
-        problems.insert(0, f"There is no WIM {wim}.")
+        problems.insert(0, Problem(id=WimMissing.id, where=str(wim), text="there is no such WIM"))
     elif wim is not None:
         problems = []
     waiting = {folder: left for folder in _folders(options, done) if (left := _left(folder))}
     return RecoverDone(target=found, wims=done, problems=tuple(problems), waiting=tuple(chain(*waiting.values())),
-                       told=" ".join([*_tell(found, done), *problems, *_tell_waiting(waiting)]))
+                       told=" ".join([*_tell(found, done), *map(_told, problems), *_tell_waiting(waiting)]))
 
 
 def _was_left(one: RecoveredWim) -> bool:
@@ -111,6 +111,10 @@ def _tell(target: Recovered, wims: Sequence[RecoveredWim]) -> list[str]:
         told += [f"{name}, which an unfinished run left beside the WIM, was removed." for name in one.removed]
     places = ", ".join(["on the target", *(f"on {one.path}" for one in wims)])
     return told or [f"No interrupted run was found {places}."]
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.where}: {problem.text}. {problem.advice}".rstrip()
 
 
 def _tell_waiting(waiting: dict[Path, list[str]]) -> list[str]:
@@ -162,8 +166,8 @@ class _Wims:
         return tuple(one or RecoveredWim(path=path, outcome=_OUTCOMES[target]) for path, one in self._done.items())
 
 
-def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list[str]]:
-    """The WIMs of the volumes that are meant, and in words which were not found.
+def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list[Problem]]:
+    """The WIMs of the volumes that are meant, and which were not found.
 
     Raises NotADisk, NoPartition and the like, but not where `lenient`: what was recovered may be no disk yet.
     """
@@ -174,7 +178,7 @@ def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list
             return [], []
         raise
     files: list[WimFile] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     for place in places:
         try:
             with open_volume(replace(options, place=str(place)), silent, write=False, windows=False,
@@ -182,10 +186,13 @@ def _look(options: TargetOptions, *, lenient: bool) -> tuple[list[WimFile], list
                 for source, found in copies(opened, volume_sources(opened.volume)).items():
                     files += found
                     if not found:
-                        problems.append(f"The WIM of {opened.where} (data source {source}) was not found: name it with "
-                                        "--wim.")
+                        problems.append(Problem(
+                            id="wim-not-found", where=opened.where, advice="Name it with --wim.",
+                            text=f"the WIM of data source {source} was not found",
+                            facts={"data_source": source, "wim": None}))
         except (Damaged, Refused, Unsupported, UsageError) as error:
-            problems.append(f"Which WIM {place} stands on cannot be told: {error}.")
+            problems.append(Problem(id=error.id, where=str(place), advice=error.hint,
+                                    text=f"which WIM it stands on cannot be told: {error}"))
     return files, problems
 
 
