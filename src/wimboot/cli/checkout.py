@@ -195,7 +195,9 @@ def _further(done: Restored, *, dry_run: bool, form: str) -> Iterator[str]:
     elif done.registered and done.before != done.number:
         yield f"It {'stands' if dry_run else 'stood before'} on image {done.before}."
     if done.place is not None:
-        yield f"Its WIM {'would be' if dry_run else 'is'} registered {told_place(done.place, 'at')}."
+        was = "would be" if dry_run else "is"
+        yield (f"The place of its WIM {was} left for later." if done.place.is_later else
+               f"Its WIM {was} {told_place(done.place, 'registered at')}.")
     if done.kept:
         yield f"It {'would leave' if dry_run else 'left'} {len(done.kept):,} names as they are."
 

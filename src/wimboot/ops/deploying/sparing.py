@@ -29,7 +29,7 @@ class EncryptedWouldGo(Refused):
 
     id = "encrypted-would-go"
     sentence = "{where} has {count} encrypted files ({first}, ...), which no image holds and formatting would destroy"
-    advice = "Decrypt or move them under Windows first, or convert in place, without --format: then they stay."
+    advice = "Decrypt or move them under Windows first, or leave out --format: what is changed in place keeps them."
 
 
 class NothingKept(UsageError):

@@ -190,7 +190,7 @@ def _passed_over(one: Candidate, wim_index: int, newest: int, lacks: int, error:
     elif lacks:
         why = f"it lacks the contents of {lacks:,} files"
     elif images < newest:
-        why = f"it is older, with {images:,} images for {newest:,}"
+        why = f"it is older: the number of its images is {images:,}, not {newest:,}"
     else:
         why = "its table is not the one that the pointers know" if other_table else "it would do as well"
     whole = images >= wim_index and not lacks

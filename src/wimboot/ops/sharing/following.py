@@ -28,8 +28,8 @@ class DataWouldGo(Refused):
     id = "data-in-use"
     sentence = "{count} files of {where} have their data only in images that would be dropped (the first: {first})"
     advice = (
-        "Keep image {image} ({name}), which has it, or bring the volume to an image that stays first: `wimboot "
-        "update {where}`, `wimboot restore {where} --image N`."
+        "Keep image {image} ({name}), which has it, or bring the volume to an image that stays first: `wimboot restore "
+        "{where} --image N`, or where it has changed `wimboot update {where}`."
     )
 
 
@@ -39,8 +39,9 @@ class StandsOnDropped(Refused):
     id = "image-in-use"
     sentence = "{where} stands on image {image:d} ({name}), which would be dropped"
     advice = (
-        "Keep it, or bring the volume to another one first: `wimboot update {where}`, `wimboot restore {where} --image "
-        "N`. All data of its files stays in the WIM: with --force it stands on image {other} from then on."
+        "Keep it, or bring the volume to another one first: `wimboot restore {where} --image N`, or where it has "
+        "changed `wimboot update {where}`. All data of its files stays in the WIM: with --force it stands on image "
+        "{other} from then on."
     )
 
 
