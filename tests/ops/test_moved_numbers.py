@@ -112,8 +112,8 @@ def test_the_last_image_that_is_left_is_not_restored_unasked(converted: Converte
     told = done("explain", away, "\\added.exe", "--wim", converted.wim, "--json").json
     assert (told["reason"], told["refusal"]["id"]) == (None, "image-moved")
     for verb in ("relocate --as later --dry-run", "verify --repair"):
-        told = notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
-        assert ("second" in told, "registered was" in told) == (True, False)
+        chosen = notes(*verb.split(), away, "--wim", converted.wim)["image-chosen"].text
+        assert ("second" in chosen, "registered was" in chosen) == (True, False)
     done("restore", away, "--wim", converted.wim)
 
 
